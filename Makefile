@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -33,6 +33,18 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+
+# What the tests of deploy/ need: Helm, which Go builds in one to two minutes, and 200 MB of packages. Without
+# it, these tests are skipped.
+deploy-tools: $(BIN)/helm .venv/deploy
+
+.venv/deploy: requirements-deploy.lock | .venv/ready
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --require-hashes \
+		-r requirements-deploy.lock
+	touch $@
+
+$(BIN)/helm: | .venv/ready
+	GOBIN=$(CURDIR)/$(BIN) go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 # Send odd requests to every method of a server. MESSAGES is the calls of each method, and SEED
 # repeats the calls of a former run.
@@ -73,10 +85,14 @@ docs: .venv/ready
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+		--no-annotate --no-header --python-version 3.11 --extra postgres pyproject.toml \
+		-o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
+		--no-annotate --no-header --python-version 3.11 --extra deploy -c requirements-dev.lock pyproject.toml \
+		-o requirements-deploy.lock
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
 

@@ -29,6 +29,8 @@ HOMES = {
     "httpx": "embedding",
     "faiss": "index",
     "sqlite3": "storage",
+    "psycopg": "storage",
+    "psycopg_pool": "storage",
     "lxml": "domain",
     "pydantic_settings": "settings",
     "prometheus_client": "telemetry",

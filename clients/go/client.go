@@ -51,7 +51,7 @@ const maxMessageBytes = 64 << 20
 // Five attempts, the maximum of gRPC, with pauses of about 0.5, 1, 2 and 4 s outlast a restart of the
 // server within the default deadline. If the connection broke after a write was stored, the retry
 // finds it stored: DeleteItem returns NOT_FOUND, and a write with an expected sequence returns
-// ABORTED.
+// ABORTED. Calls are spread over all addresses of the server's name, and so is a retry.
 //
 //go:embed service_config.json
 var serviceConfig string
@@ -78,7 +78,7 @@ type Client struct {
 }
 
 // Dial returns a client of the server at an address such as 127.0.0.1:50051. It connects at the
-// first call.
+// first call. If the host has several addresses, each is a replica, and calls are spread over them.
 func Dial(address string, opts ...Option) (*Client, error) {
 	config := settings{timeout: DefaultTimeout, idleTimeout: DefaultIdleTimeout}
 	for _, opt := range opts {

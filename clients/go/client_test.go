@@ -7,12 +7,15 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
@@ -138,6 +141,33 @@ func TestUnavailableIsRetried(t *testing.T) {
 	if strings.Join(masks, ";") != "attributes.in stock,expire_time;attributes.in stock,expire_time" {
 		t.Errorf("the masks are %q", masks)
 	}
+}
+
+// A name with several addresses stands for replicas: each of them gets a share of the calls.
+func TestCallsAreSpreadOverAllAddresses(t *testing.T) {
+	var counts [2]atomic.Int32
+	addresses := manual.NewBuilderWithScheme("replicas")
+	state := resolver.State{}
+	for i := range counts {
+		count := func(context.Context) error {
+			counts[i].Add(1)
+			return nil
+		}
+		address := serveRecommender(t, recommenderServer{get: count})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
+	}
+	addresses.InitialState(state)
+	client := dial(t, "replicas:///akin", akin.WithDialOptions(grpc.WithResolvers(addresses)))
+	// The connections are ready at different times.
+	for range 2_000 {
+		if _, err := client.Recommender.GetItem(t.Context(), &akinv1.GetItemRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if counts[0].Load() > 0 && counts[1].Load() > 0 {
+			return
+		}
+	}
+	t.Errorf("the replicas got %d and %d calls", counts[0].Load(), counts[1].Load())
 }
 
 // The client retries every unary method and no stream.

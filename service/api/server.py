@@ -90,6 +90,11 @@ PING_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
 )
 
+# gRPC looks up the addresses of a name when a connection ends, and otherwise never. The server ends
+# connections of this age, so that callers soon use a replica or a worker that was added. Calls and
+# streams in progress finish on the old connection.
+CONNECTION_AGE_SECONDS = 300.0
+
 
 class ServerOptions(NamedTuple):
     """How a server listens.
@@ -97,13 +102,15 @@ class ServerOptions(NamedTuple):
     `tls` is the server's certificate and the CA of its clients, None for plaintext. `shared_port`
     tells that other processes listen on the same port; without it, a second server on the port
     fails instead of receiving half of the calls. `reflective` servers describe their services.
-    `probe_socket` is the socket through which the server measures its queue.
+    `probe_socket` is the socket through which the server measures its queue. A connection takes
+    calls for about `connection_age_seconds`, and ends with the last of them.
     """
 
     tls: TlsFiles | None
     shared_port: bool
     reflective: bool
     probe_socket: Path
+    connection_age_seconds: float = CONNECTION_AGE_SECONDS
 
 
 class Server:
@@ -133,6 +140,7 @@ class Server:
         channel_options = (
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
             ("grpc.so_reuseport", int(options.shared_port)),
+            ("grpc.max_connection_age_ms", int(1_000 * options.connection_age_seconds)),
             *PING_OPTIONS,
             *QUEUE_OPTIONS,
             *WINDOW_OPTIONS,

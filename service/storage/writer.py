@@ -149,6 +149,7 @@ class GroupCommit:
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
-        # The callers continue in the next turn of the event loop.
-        if sequence is not None:
+        # The callers continue in the next turn of the event loop. A notification of the same commit
+        # can have come before.
+        if sequence is not None and sequence > self._commits.last_sequence:
             self._commits.announce(sequence)

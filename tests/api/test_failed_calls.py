@@ -11,7 +11,7 @@ from service import errors
 from service.api.call import Call
 from service.api.message_stream import STREAM_IDLE_SECONDS
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from service import errors
 from service.api.import_stream import PREPARED_AHEAD, run_import
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 FAILURES = [
     errors.invalid_field("message", "must be a message"),
     errors.PermissionDenied("the key may not use this catalog"),

@@ -10,7 +10,7 @@ from service import errors
 from service.api import load_shedding, parked_calls, queued_calls
 from service.api.load_shedding import LoadShedder
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 
 
 class Clock:

@@ -17,7 +17,7 @@ from service import errors
 from service.api.message_stream import STREAM_IDLE_SECONDS
 from service.api.status import CODES
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 SHORT_SECONDS = 0.2
 
 # Messages whose responses exceed what gRPC sends to a client that does not read.

@@ -11,7 +11,7 @@ import grpc
 from service.api.call_counts import CountedHandlers
 from service.api.queue_probe import SOCKET_PATH_BYTES, QueueProbe
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 POLL_SECONDS = 0.01
 POLLS = int(GIVE_UP_SECONDS / POLL_SECONDS)
 

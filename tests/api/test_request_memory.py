@@ -15,7 +15,7 @@ from service.api.request_memory import (
 )
 from service.domain import limits
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 LARGEST = limits.MESSAGE_BYTES
 CALLER = "caller"
 

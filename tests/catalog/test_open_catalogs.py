@@ -71,8 +71,7 @@ async def test_a_call_ends_with_the_catalog_it_began_with(tmp_path: Path) -> Non
             outliers = await catalog.outliers.find(OutliersQuery())
             assert {"i0", "i1", "i2"} == {outlier.item_id for outlier in outliers.outliers}
             generation_id = catalog.generations.serving.generation.generation_id
-        await factory.finish_tasks()
-        assert [generation_id] == factory.removed
+        assert [generation_id] == await factory.wait_for_removal()
 
 
 async def test_a_call_is_answered_from_one_generation(tmp_path: Path) -> None:
@@ -101,8 +100,8 @@ async def test_a_dropped_generation_closes_after_its_last_call(tmp_path: Path) -
             await factory.catalogs.update()
             await factory.finish_tasks()
             assert [] == factory.removed
-        await factory.finish_tasks()
-        assert [before.generations.serving.generation.generation_id] == factory.removed
+        closed = before.generations.serving.generation.generation_id
+        assert [closed] == await factory.wait_for_removal()
 
 
 async def test_a_write_across_a_switch_can_be_read(tmp_path: Path) -> None:
@@ -206,8 +205,7 @@ async def test_a_cancelled_call_returns_its_handle(tmp_path: Path) -> None:
         await factory.catalogs.update()
         call.cancel()
         await asyncio.wait([call])
-        await factory.finish_tasks()
-        assert 1 == len(factory.removed)
+        assert 1 == len(await factory.wait_for_removal())
 
 
 async def test_a_write_that_is_on_disk_succeeds_while_the_service_ends(tmp_path: Path) -> None:

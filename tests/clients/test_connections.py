@@ -1,10 +1,8 @@
 import asyncio
-import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import akin
@@ -12,32 +10,18 @@ import grpc
 import pytest
 from akin import _policy
 from akin.v1 import recommender_service_pb2 as pb
-from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from google.rpc import error_details_pb2
 from support.command import run
+from support.imports import IDLE_SECONDS, ITEMS, endless_items, import_async, import_blocking
 from support.recording import RecordingServer
 from support.scripted import Failure, ScriptedServer
 from support.server import WAIT_SECONDS, RunningServer, environment
 from support.slow_imports import SlowImportServer
 from support.sockets import Listener, Proxy, Relay
 
-# Short, so that the tests are fast, but long enough for a health check on a busy machine.
-IDLE_SECONDS = 2.0
-
-ITEMS = [akin.item(str(number), f"thing number {number}") for number in range(300)]
-
-Import = Callable[[str, Iterator[akin.Item]], Awaitable[list[Any]]]
-
-
-async def import_blocking(address: str, items: Iterator[akin.Item], **options: Any) -> list[Any]:
-    with akin.Client(address, **{"idle_timeout_seconds": IDLE_SECONDS, **options}) as client:
-        return list(client.import_item_batches(items))
-
-
-async def import_async(address: str, items: Iterator[akin.Item], **options: Any) -> list[Any]:
-    options = {"idle_timeout_seconds": IDLE_SECONDS, **options}
-    async with akin.AsyncClient(address, **options) as client:
-        return [batch async for batch in client.import_item_batches(items)]
+# Calls after which a server that has had none will have none. The connections of a client are ready
+# at different times.
+READ_COUNT = 2_000
 
 
 @pytest.fixture(params=[import_blocking, import_async])
@@ -86,30 +70,6 @@ async def test_a_silent_listener_ends_an_import(send: Any) -> None:
             await send(listener.address, iter(ITEMS))
         assert listener.connection_count
     assert grpc.StatusCode.UNAVAILABLE == caught.value.code
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("is_busy", [False, True])
-async def test_pings_end_an_import_without_the_idle_timeout(
-    tmp_path: Path, send: Any, is_busy: bool
-) -> None:
-    """The keepalive ends an import into a frozen server as well, with the same error.
-
-    It does so for a client that waits for the server, and for one that sends without end.
-    """
-
-    def items() -> Iterator[akin.Item]:
-        yield from ITEMS
-        server.freeze()
-        yield from endless_items() if is_busy else ITEMS
-
-    with RunningServer(tmp_path) as server:
-        with pytest.raises(akin.AkinError) as caught:
-            await send(server.address, items(), idle_timeout_seconds=600)
-        address = server.address
-    assert grpc.StatusCode.UNAVAILABLE == caught.value.code
-    silence = f"the server at {re.escape(address)} has not responded for [0-9.]+ seconds"
-    assert re.fullmatch(silence, caught.value.message)
 
 
 async def test_a_killed_server_ends_an_import(tmp_path: Path, send: Any) -> None:
@@ -191,11 +151,6 @@ def test_a_closed_client_ends_its_streams() -> None:
     assert grpc.StatusCode.CANCELLED == caught.value.code
 
 
-def endless_items() -> Iterator[akin.Item]:
-    while True:
-        yield from ITEMS
-
-
 @pytest.mark.parametrize(
     "address",
     [
@@ -271,36 +226,42 @@ def test_no_proxy_is_used_on_this_machine(tmp_path: Path, names: tuple[str, ...]
         assert 0 == proxy.connection_count
 
 
-@pytest.mark.slow
-def test_the_server_accepts_keepalive_pings(tmp_path: Path) -> None:
-    """Clients that ping more often than every 10 s, with or without a call, stay connected."""
-    options = [
-        ("grpc.keepalive_time_ms", 5_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    disconnected = Event()
-
-    def observe(state: grpc.ChannelConnectivity) -> None:
-        if state in {grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.TRANSIENT_FAILURE}:
-            disconnected.set()
-
-    with (
-        RunningServer(tmp_path) as server,
-        grpc.insecure_channel(server.address, options) as idle,
-        grpc.insecure_channel(server.address, options) as busy,
-    ):
-        call = RecommenderServiceStub(busy).ImportItems(wait_for_requests(disconnected))
-        for channel in (idle, busy):
-            grpc.channel_ready_future(channel).result(WAIT_SECONDS)
-            channel.subscribe(observe)
-        # A server with gRPC's own limits ends a connection at the fourth ping.
-        assert not disconnected.wait(24)
-        call.cancel()
+Reading = Callable[[str, Callable[[], bool]], Awaitable[None]]
 
 
-def wait_for_requests(end: Event) -> Iterator[pb.ImportItemsRequest]:
-    """Yield nothing until the end, so that the stream stays open."""
-    end.wait(WAIT_SECONDS)
-    yield from ()
+async def read_blocking(address: str, is_done: Callable[[], bool]) -> None:
+    with akin.Client(address) as client:
+        for _ in range(READ_COUNT):
+            client.get_item("a")
+            if is_done():
+                return
+
+
+async def read_async(address: str, is_done: Callable[[], bool]) -> None:
+    async with akin.AsyncClient(address) as client:
+        for _ in range(READ_COUNT):
+            await client.get_item("a")
+            if is_done():
+                return
+
+
+@pytest.mark.parametrize("read", [read_blocking, read_async])
+async def test_calls_are_spread_over_all_addresses(read: Reading) -> None:
+    """A name with several addresses stands for replicas: each of them gets a share of the calls."""
+    with ScriptedServer() as first, ScriptedServer() as second:
+        await read(
+            f"ipv4:{first.address},{second.address}",
+            lambda: bool(first.requests and second.requests),
+        )
+    assert first.requests
+    assert second.requests
+
+
+@pytest.mark.parametrize("read", [read_blocking, read_async])
+async def test_a_call_that_fails_on_one_replica_is_repeated_on_another(read: Reading) -> None:
+    """A replica that refuses every call delays calls and fails none, as long as another serves."""
+    refusals = [Failure(grpc.StatusCode.UNAVAILABLE)] * READ_COUNT
+    with ScriptedServer(*refusals) as first, ScriptedServer() as second:
+        await read(f"ipv4:{first.address},{second.address}", lambda: len(first.requests) > 1)
+    assert len(first.requests) > 1
+    assert second.requests

@@ -3,19 +3,14 @@ from collections.abc import Iterator
 import pytest
 from support.stores import CHOICE
 
-# Modules about what only the database file has.
-SQLITE_ONLY = {"test_file_modes", "test_migrations", "test_opening", "test_vacuum"}
+STORES = ("sqlite", "postgres")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test over both stores, unless it is about one of them."""
-    stores = (
-        ["sqlite"]
-        if metafunc.module.__name__.rpartition(".")[2] in SQLITE_ONLY
-        or any(mark.name == "sqlite" for mark in metafunc.definition.iter_markers())
-        else ["sqlite", "postgres"]
-    )
-    metafunc.parametrize("_store", stores, indirect=True)
+    """Run each test over both stores, unless it is marked as one of one store."""
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    chosen = [store for store in STORES if store in marks]
+    metafunc.parametrize("_store", chosen or STORES, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ from service.files import RESERVED_BYTES
 from service.storage.data_folder import DATABASE, PROBE_SOCKET, lock_folder, secure_folder
 from service.storage.sqlite.backup import ABANDONED_SECONDS, create_backup, restore_backup
 
+pytestmark = pytest.mark.sqlite
+
 FOLDERS = {".", "index", "index/7"}
 
 # Enough for what SQLite shares between processes, and too little for a database.

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from support.stores import (
     delete_item,
     indexed,
     opened,
+    pending,
     rows,
     upsert_user,
 )
@@ -249,3 +251,22 @@ async def test_a_vector_outlives_its_item(tmp_path: Path) -> None:
             await stores.vectors.get_many(catalog, [hash_text("tea")])
         )
         assert ItemState.INDEXED is stored.state
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "tea\0cake", "\x1a", "\x1aN\0\x1aE", "\\x00 %s ? :name", "\U0001f375\ufeff"]
+)
+async def test_texts_of_any_characters_are_kept(tmp_path: Path, text: str) -> None:
+    """A text is stored as it is, also with characters that a database could take for its own."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        (stored,) = await stores.items.upsert_many(catalog, [indexed("a", text)])
+        assert {"a": stored} == await stores.items.get_many(catalog, ["a"])
+        assert text == stored.item.text
+        changed = await stores.items.update(
+            catalog, "a", lambda item: replace(item, attributes={"key": text})
+        )
+        assert [changed] == await all_items(stores, catalog)
+        await stores.items.upsert_many(catalog, [pending("b", text)])
+        (item,) = await stores.pending.list_due(catalog, 2)
+        assert text == item.text
+        assert 0 < await stores.pending.settle(catalog, item, chunks_of(text))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 from support.stores import (
@@ -31,6 +32,8 @@ from service.embedding.prompts import hash_text
 from service.storage.records import NEVER_US
 from service.storage.sqlite.migrations import register_functions
 from service.storage.stores import Stores
+
+pytestmark = pytest.mark.sqlite
 
 VECTOR = unit_vector("tea").tobytes()
 TEXT_VECTOR = unit_vector("text").tobytes()

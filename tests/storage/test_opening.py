@@ -13,6 +13,8 @@ from service import errors
 from service.domain.spaces import Space
 from service.storage.data_folder import lock_folder
 
+pytestmark = pytest.mark.sqlite
+
 DATABASE = "akin.sqlite3"
 
 

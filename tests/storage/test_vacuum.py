@@ -12,6 +12,8 @@ from service.domain.spaces import Model, VectorStorage
 from service.storage.data_folder import DATABASE
 from service.storage.sqlite.vacuum import vacuum_database
 
+pytestmark = pytest.mark.sqlite
+
 ITEMS = 500
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 START_US = 1_700_000_000_000_000
 
 

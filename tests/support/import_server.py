@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,6 +24,7 @@ from service.api.import_stream import run_import
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
 from service.api.queue_probe import QueueProbe
+from service.api.queued_calls import CallCounts
 from service.api.request_memory import RequestMemory
 from service.telemetry.calls import CallTelemetry
 
@@ -156,10 +157,10 @@ class ImportServer:
         self._imports.append(Import(self._stub))
         return self._imports[-1]
 
-    async def get_item(self) -> str:
+    async def get_item(self, timeout_seconds: float | None = None) -> str:
         """Make a unary call, which fails, and return the reason."""
         try:
-            await asyncio.to_thread(self._stub.GetItem, pb.GetItemRequest())
+            await asyncio.to_thread(self._stub.GetItem, pb.GetItemRequest(), timeout_seconds)
         except grpc.RpcError as exc:
             return decode(exc).reason
         return ""
@@ -171,14 +172,21 @@ class ImportServer:
 
 
 @asynccontextmanager
-async def run_import_server(idle_seconds: float) -> AsyncIterator[ImportServer]:
-    """Run a server whose streams have the given idle timeout."""
+async def run_import_server(
+    idle_seconds: float, make_shedder: Callable[[CallCounts], LoadShedder] = LoadShedder
+) -> AsyncIterator[ImportServer]:
+    """Run a server whose streams have the given idle timeout.
+
+    Args:
+        idle_seconds: the timeout.
+        make_shedder: returns what decides when calls start.
+    """
     servicer, admission = ImportServicer(), AdmissionControl()
     admission.is_open = True
     handlers = CountedHandlers(QueueProbe(Path("unused")))
     pipeline = Pipeline(
         admission,
-        LoadShedder(handlers),
+        make_shedder(handlers),
         RequestMemory(),
         None,
         CallTelemetry(""),

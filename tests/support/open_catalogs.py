@@ -70,6 +70,7 @@ class WordCatalogs:
         embedders: Mapping[Model, Embedder],
     ) -> None:
         self.removed: list[int] = []
+        self._has_removed = asyncio.Event()
         self.stores = stores
         self.clock = clock
         self._group = group
@@ -190,6 +191,13 @@ class WordCatalogs:
     async def remove_files(self, generation: Generation) -> None:
         """Note that a generation is closed."""
         self.removed.append(generation.generation_id)
+        self._has_removed.set()
+
+    async def wait_for_removal(self) -> list[int]:
+        """Wait until a generation is closed, which can wait for threads; return all closed ones."""
+        await self._has_removed.wait()
+        await self.finish_tasks()
+        return self.removed
 
     async def finish_tasks(self) -> None:
         """Let every task run as far as it gets without waiting."""

@@ -120,7 +120,7 @@ class ScriptedProvider:
         """Every text that it received, in order, with repetitions."""
         return [text for request in self.requests for text in request["input"]]
 
-    def wait_for_requests(self, number: int, timeout_seconds: float = 20.0) -> None:
+    def wait_for_requests(self, number: int, timeout_seconds: float = 60.0) -> None:
         """Wait until `number` requests have arrived."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.requests) >= number, timeout_seconds)

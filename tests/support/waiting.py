@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-POLLS = 800
+POLLS = 2_400
 POLL_SECONDS = 0.05
 
 

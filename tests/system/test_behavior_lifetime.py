@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import akin
@@ -68,6 +68,19 @@ def wait_for_trainings(server: RunningServer) -> list[int]:
     return find_trainings([server.process_id])
 
 
+@contextmanager
+def fail_trainings(folder: Path) -> Iterator[None]:
+    """Let no training of a server over a folder succeed: a file is where their folders belong."""
+    training, away = folder / "data" / "training", folder / "away"
+    training.rename(away)
+    training.touch()
+    try:
+        yield
+    finally:
+        training.unlink()
+        away.rename(training)
+
+
 def list_trainings(folder: Path) -> list[str]:
     """Return the folders that trainings left below a data folder."""
     training = folder / "data" / "training"
@@ -113,15 +126,20 @@ def test_a_killed_server_loses_no_likes(learned: Path, tmp_path: Path) -> None:
         count, expected = client.get_catalog().behavior_model.like_count, ask(client)
         added = import_likes(client, GHOST_LIKES)
         trainings = wait_for_trainings(server)
-        server.kill()
-        until(lambda: not any(map(is_running, trainings)))
+        with fail_trainings(folder):  # one that ends before the kill has no result either
+            server.kill()
+            until(lambda: not any(map(is_running, trainings)))
         assert [] == [line for line in server.log if "Traceback" in line]
-    with RunningServer(folder) as server, server.client() as client:
-        assert expected[0] == ask(client)[0]
-        wait_for_model(client, count + added)
-        assert len(LIKES) + len(GHOST_LIKES) == client.get_catalog().user_count
-        until(lambda: len(list_trainings(folder)) == 1)
-        assert 0 == server.stop()
+    with ExitStack() as failing:
+        failing.enter_context(fail_trainings(folder))
+        with RunningServer(folder) as server, server.client() as client:
+            server.wait_for("training_failed")
+            assert expected[0] == ask(client)[0]
+            failing.close()
+            wait_for_model(client, count + added)
+            assert len(LIKES) + len(GHOST_LIKES) == client.get_catalog().user_count
+            until(lambda: len(list_trainings(folder)) == 1)
+            assert 0 == server.stop()
     assert [(1,)] == rows(
         folder / "data", "SELECT count(DISTINCT train_time_us) FROM behavior_model_pieces"
     )
@@ -151,8 +169,9 @@ def test_a_training_that_dies_is_repeated(learned: Path, tmp_path: Path) -> None
         count, expected = client.get_catalog().behavior_model.like_count, ask(client)
         added = import_likes(client, GHOST_LIKES)
         os.kill(wait_for_trainings(server)[0], signal.SIGKILL)
-        assert "the process has ended" == server.wait_for("training_failed")["reason"]
-        assert expected == ask(client)
+        with fail_trainings(folder):
+            assert "the process has ended" == server.wait_for("training_failed")["reason"]
+            assert expected == ask(client)
         wait_for_model(client, count + added)
 
 

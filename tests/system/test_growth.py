@@ -12,7 +12,7 @@ from support.stores import rows
 from support.waiting import until
 
 ITEMS = 1_000
-ROUNDS = 50
+ROUNDS = 20
 
 # A database of this many items has this many times the size of a new one at most.
 MAX_GROWTH = 1.5
@@ -75,7 +75,7 @@ def test_items_written_many_times_take_the_room_of_their_last_write(
             write(client, number)
         until(lambda: (ITEMS, ITEMS) == count_rows(tmp_path)[:2])
         until(lambda: file_bytes(tmp_path) <= MAX_GROWTH * fresh_bytes)
-        text = "text 7 of round 49 about tea and books"
+        text = "text 7 of round 19 about tea and books"
         (best,) = client.recommend_similar(text=text, limit=1).recommendations
         assert "7" == best.item_id
         assert best.score == pytest.approx(1.0, abs=1e-5)

@@ -12,6 +12,7 @@ from typing import Any
 import akin
 import pytest
 from akin.filters import all_of, between, contains_any
+from support.command import run
 from support.server import WAIT_SECONDS, RunningServer
 
 PRODUCTS = 2_000
@@ -24,18 +25,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def import_lines(
-    server: RunningServer, lines: Sequence[Mapping[str, Any]], *words: str
+    server: RunningServer, folder: Path, lines: Sequence[Mapping[str, Any]]
 ) -> tuple[int, str]:
-    """Return the status and the error output of an import of JSON lines."""
-    result = subprocess.run(
-        [sys.executable, "-m", "service", "import", "-", *words, "--address", server.address],
-        input="\n".join(map(json.dumps, lines)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS,
-    )
-    return result.returncode, result.stderr
+    """Return the status and the error output of an import of JSON lines in a file in `folder`."""
+    file = folder / "lines.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    done = run("import", file, "--address", server.address, folder=folder)
+    return done.status, done.stderr.decode()
 
 
 def write_products() -> bytes:
@@ -107,7 +103,7 @@ def test_an_error_ends_an_import_whose_pipe_stays_open(server: RunningServer) ->
             process.kill()
 
 
-def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
+def test_nothing_is_erased_by_a_wrong_line(server: RunningServer, tmp_path: Path) -> None:
     """Reviews, misspelt fields and users without content leave stored users and items alone."""
     with server.client() as client:
         client.upsert_user("ann", ["sailing"], ["book-1", "book-2"])
@@ -120,7 +116,7 @@ def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
             {"id": "kept", "text": "A book", "user_id": "seller"},
             {"id": "kept", "text": "A book", "attributes": {"hash": 10**400}},
         ]
-        status, stderr = import_lines(server, lines)
+        status, stderr = import_lines(server, tmp_path, lines)
         assert (1, len(lines)) == (status, stderr.count("\n"))
         user = client.get_user("ann")
         assert (1, 2) == (len(user.preferences), len(user.liked_items))
@@ -129,7 +125,9 @@ def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("distance", [1, 300])
-def test_the_last_line_of_an_id_counts(server: RunningServer, distance: int) -> None:
+def test_the_last_line_of_an_id_counts(
+    server: RunningServer, tmp_path: Path, distance: int
+) -> None:
     """Of several lines with one id the last one remains, next to each other or batches apart."""
     numbers = range(300)
     versions = (
@@ -141,7 +139,7 @@ def test_the_last_line_of_an_id_counts(server: RunningServer, distance: int) -> 
     for number, text in versions:
         lines.append({"id": f"order-{number}", "text": f"{text} {number} {distance}"})
         lines.append({"user_id": f"order-{number}", "preferences": [{"text": f"{text} {number}"}]})
-    assert (0, "") == (import_lines(server, lines)[0], "")
+    assert (0, "") == import_lines(server, tmp_path, lines)
     with server.client() as client:
         items = client.batch_get_items([f"order-{number}" for number in numbers]).items
         assert 300 == len([item for item in items if item.text.startswith("new")])

@@ -13,6 +13,9 @@ pytestmark = pytest.mark.slow
 
 CATALOGS = 60
 
+# Enough to see descriptors that remain of each catalog.
+FURTHER_CATALOGS = 20
+
 # Applying more changes than 133 at once takes a thread.
 ITEMS = 150
 
@@ -64,10 +67,10 @@ class Counts:
         return [path.name for path in self._index.iterdir()] if self._index.exists() else []
 
 
-def use_catalogs(server: RunningServer) -> None:
+def use_catalogs(server: RunningServer, count: int) -> None:
     """Create catalogs, each with a model of its own by its template, use them, and delete them."""
     with server.client() as client:
-        for number in range(CATALOGS):
+        for number in range(count):
             name = f"catalog-{number}"
             client.create_catalog(name, template=f"{number}: {{text}}")
             with server.client(catalog=name) as catalog:
@@ -75,7 +78,7 @@ def use_catalogs(server: RunningServer) -> None:
                 assert ITEMS == len(list(catalog.import_items(items)))
                 assert catalog.recommend_similar(item_id="i1").recommendations
                 assert ITEMS == catalog.find_outliers().coverage.item_count
-        for number in range(CATALOGS):
+        for number in range(count):
             client.delete_catalog(f"catalog-{number}")
 
 
@@ -90,10 +93,10 @@ def test_nothing_lingers_of_catalogs_that_are_gone(tmp_path: Path) -> None:
         with server.client() as client:
             client.upsert_item("a", "tea")
         until(lambda: counts.catalog_labels() == {"default"})
-        use_catalogs(server)
+        use_catalogs(server, CATALOGS)
         until(lambda: counts.catalog_labels() == {"default"})
         descriptors = counts.descriptors()
-        use_catalogs(server)
+        use_catalogs(server, FURTHER_CATALOGS)
         until(lambda: counts.catalog_labels() == {"default"})
         assert counts.threads() <= MAX_THREADS
         assert counts.heaps() <= 2 * heaps.MAX_HEAPS

@@ -9,7 +9,6 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.request import urlopen
 
-import akin
 import grpc
 import pytest
 from akin.v1 import recommender_service_pb2
@@ -157,17 +156,6 @@ def test_no_call_is_cancelled_when_the_server_stops(server: RunningServer) -> No
         server.terminate()
         codes = count_codes(calls)
     assert codes.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, _EXHAUSTED}, codes
-
-
-def test_a_call_past_its_deadline_does_no_work(server: RunningServer) -> None:
-    """Writes whose deadlines pass while they wait are not done later."""
-    with Connections(server.address, 1) as (channel,):
-        upsert: Any = channel.unary_unary("/akin.v1.RecommenderService/UpsertItem")
-        item = recommender_service_pb2.UpsertItemRequest(item=akin.item("late", "x"))
-        late = upsert.future(item.SerializeToString(), timeout=0)
-        assert late.exception(WAIT_SECONDS).code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        with server.client() as client:
-            assert client.list_items(1).total_size == 0
 
 
 def test_silent_calls_without_a_key_keep_nobody_out(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from akin.v1.item_pb2 import ITEM_STATE_INDEXED, ITEM_STATE_PENDING
 from support.behavior_calls import draw_likes, import_items, import_likes, wait_for_model
 from support.postgres import PostgresServer
 from support.provider import USD_PER_TOKEN, ScriptedProvider, failure, success
-from support.shared_store import DUTIES, MAYBE_STORED, PlainWriter, Store
 from support.server import RunningServer, refused
+from support.shared_store import DUTIES, MAYBE_STORED, PlainWriter, Store
 from support.texts import distinct
 from support.waiting import until
 

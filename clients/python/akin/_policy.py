@@ -39,6 +39,7 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 # server within the deadline. If the connection broke after a write was stored, the retry finds it
 # stored: deletions, commits and rollbacks return NOT_FOUND, a write with expected_sequence returns
 # ABORTED, and BatchDeleteItems counts only the items that were left.
+# Calls are spread over all addresses of the server's name, and so is a retry.
 # Streams are not retried: gRPC would buffer their messages, and a stream of the blocking client
 # does not end if the server dies before its first response.
 _SERVICE_CONFIG = (resources.files("akin") / "v1" / "service_config.json").read_text()

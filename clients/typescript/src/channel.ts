@@ -75,7 +75,8 @@ export function channelOptions(address: string, options: ClientOptions): Channel
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
     // Five attempts outlast a restart of the server within the default deadline. Streams are not
-    // retried, because gRPC would buffer their messages.
+    // retried, because gRPC would buffer their messages. Calls are spread over all addresses of the
+    // server's name, and so is a retry.
     "grpc.service_config": JSON.stringify(serviceConfig),
     // Otherwise a DNS TXT record of the server could replace the service config.
     "grpc.service_config_disable_resolution": 1,

@@ -84,7 +84,10 @@ export class Client {
   readonly #timeoutMs: number;
   readonly #idleTimeoutMs: number;
 
-  /** Throws if the client would send an API key without TLS. */
+  /**
+   * Throws if the client would send an API key without TLS. If the host of the address (`host:port`) has several
+   * addresses, each is a replica, and calls are spread over them.
+   */
   constructor(address: string, options: ClientOptions = {}) {
     this.#connection = new Connection(address, options);
     if (options.apiKey) {

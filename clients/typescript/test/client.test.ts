@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Metadata, status } from "@grpc/grpc-js";
+import { Metadata, status, type sendUnaryData } from "@grpc/grpc-js";
 
 import { AkinError, Client, filters } from "@akin/client";
 
@@ -11,6 +11,7 @@ import { Item } from "../src/generated/akin/v1/item.js";
 import { BadRequest, ErrorInfo, RetryInfo } from "../src/generated/google/rpc/error_details.js";
 import { Status } from "../src/generated/google/rpc/status.js";
 import { split } from "../src/import.js";
+import { address, serve, type Call } from "./server.js";
 
 function failure(code: status, details: string, encoded?: Buffer): Error {
   const metadata = new Metadata();
@@ -116,4 +117,23 @@ test("filter functions build messages", () => {
   assert.deepEqual(filter.all[1]?.filter?.any, [{ attribute: "b", oneOf: ["x"] }]);
   assert.equal(filter.all[2]?.filter?.none[0]?.range?.gte, 1.5);
   assert.throws(() => any(), RangeError);
+});
+
+test("calls are spread over all addresses of a name", async (t) => {
+  const counts = [0, 0];
+  const addresses: string[] = [];
+  for (const index of counts.keys()) {
+    const getItem = (_: Call, respond: sendUnaryData<Buffer>): void => {
+      counts[index]!++;
+      respond(null, Buffer.alloc(0));
+    };
+    addresses.push(address(await serve(t, { GetItem: getItem })));
+  }
+  const client = new Client(`ipv4:${addresses.join(",")}`);
+  t.after(() => client.close());
+  // The connections are ready at different times.
+  for (let number = 0; number < 2_000 && counts.includes(0); number++) {
+    await client.getItem({ itemId: String(number) });
+  }
+  assert.ok(!counts.includes(0), `the replicas got ${counts.join(" and ")} calls`);
 });

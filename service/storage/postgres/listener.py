@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from service.storage.postgres.migrations import show_version
 from service.storage.postgres.postgres_connections import open_connection
 from service.storage.postgres.postgres_session import CHANNEL
 
@@ -24,11 +25,13 @@ class Listener:
 
     Args:
         address: of the server; complete.
+        version: the schema version of this program, which its connection shows to others.
         hear: is called in the thread of the listener.
     """
 
-    def __init__(self, address: str, hear: Callable[[int], None]) -> None:
+    def __init__(self, address: str, version: int, hear: Callable[[int], None]) -> None:
         self._address = address
+        self._version = version
         self._hear = hear
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="akin-listener", daemon=True)
@@ -54,6 +57,7 @@ class Listener:
                 connection.close()
 
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
+        show_version(connection, self._version)
         connection.execute(f"LISTEN {CHANNEL}")
         while not self._ending.is_set():
             for notification in connection.notifies(timeout=WAIT_SECONDS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from service import errors
 from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
 from service.storage.postgres.dialect import translate_sql
 from service.storage.postgres.listener import Listener
-from service.storage.postgres.migrations import migrate_schema
+from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
 from service.storage.postgres.postgres_connections import (
     ADAPTERS,
     PostgresConnection,
@@ -59,6 +59,7 @@ class PostgresDatabase(Database):
         address: of the server, in the form of libpq.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         lease_clock_ns: as `PostgresSession` takes it.
+        migrations: as `migrate_schema` takes them.
 
     Raises:
         StoreUnavailable, StoreCorrupted: the database cannot be used, or a newer version of Akin
@@ -70,11 +71,13 @@ class PostgresDatabase(Database):
         address: str,
         clock_ns: Callable[[], int],
         lease_clock_ns: Callable[[], int] | None = None,
+        migrations: Sequence[Migration] | None = None,
     ) -> None:
         self._address = complete_address(address)
+        migrations = migrations or read_migrations()
         try:
             with closing(open_connection(self._address)) as connection:
-                migrate_schema(connection)
+                migrate_schema(connection, migrations)
                 statements = PostgresConnection(connection)
                 last_sequence = read_last_sequence(statements)
                 store_id = read_store_id(statements)
@@ -102,7 +105,7 @@ class PostgresDatabase(Database):
         def hear(sequence: int) -> None:
             loop.call_soon_threadsafe(self._hear, sequence)
 
-        self._listener = Listener(self._address, hear)
+        self._listener = Listener(self._address, migrations[-1].number, hear)
 
     async def follow_others(self) -> bool:
         """Wait for a notification, at most for the interval at which processes look."""

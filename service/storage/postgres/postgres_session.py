@@ -15,7 +15,7 @@ from uuid import uuid4
 import psycopg
 import stamina
 import structlog
-from psycopg.pq import TransactionStatus
+from psycopg.errors import ReadOnlySqlTransaction
 
 from service.storage.postgres.postgres_connections import PostgresConnection, open_connection
 from service.storage.postgres.postgres_errors import (
@@ -177,11 +177,10 @@ class PostgresSession:
                     SET token = excluded.token, commit_time = excluded.commit_time;
                 COMMIT;
             """)
-        except psycopg.OperationalError:
-            if connection.info.transaction_status is TransactionStatus.INERROR:
-                raise  # the server has refused it
-            # The session has ended, perhaps after the commit.
-            if not self._was_committed(token):
+        except psycopg.Error as exc:
+            # An error ended the transaction. Anything worse ended the session, perhaps only after
+            # the transaction.
+            if exc.diag.severity_nonlocalized == "ERROR" or not self._was_committed(token):
                 raise
 
     def _was_committed(self, token: int) -> bool:
@@ -194,7 +193,7 @@ class PostgresSession:
         log.warning("commit_interrupted")
         try:
             for attempt in stamina.retry_context(
-                on=psycopg.OperationalError,
+                on=(psycopg.OperationalError, ReadOnlySqlTransaction),
                 attempts=None,
                 timeout=RESOLVE_SECONDS,
                 wait_initial=0.1,
@@ -208,10 +207,12 @@ class PostgresSession:
                     row = connection.execute(
                         "SELECT token FROM writers WHERE writer = %s", (self._writer,)
                     ).fetchone()
-                    # Unlike a rollback, it waits for the standbys: they then have all earlier
-                    # commits, also one whose session ended while it waited for them.
+                    # This commit waits for a standby, and so for one that has the other commit.
+                    connection.execute(
+                        "UPDATE writers SET commit_time = now() WHERE writer = %s", (self._writer,)
+                    )
                     connection.execute("COMMIT")
-        except psycopg.OperationalError as exc:
+        except (psycopg.OperationalError, ReadOnlySqlTransaction) as exc:
             raise make_unavailable_error(
                 "the database server failed during the commit and cannot be reached: the write may "
                 "have been stored"

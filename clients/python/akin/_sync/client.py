@@ -28,7 +28,8 @@ class Client(
     call may raise AkinError, and raises TypeError for a keyword that it does not have.
 
     Args:
-        address: `host:port` of the server.
+        address: `host:port` of the server. If the host has several addresses, each is a replica,
+            and calls are spread over them.
         catalog: catalog of all calls; empty means `default`.
         timeout_seconds: deadline of each call, retries included.
         idle_timeout_seconds: a stream fails with UNAVAILABLE if the server sends no message for

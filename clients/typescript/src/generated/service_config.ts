@@ -1,6 +1,7 @@
 // Generated from protos/akin/v1/service_config.json. DO NOT EDIT.
 
 export const serviceConfig = {
+  "loadBalancingConfig": [{"round_robin": {}}],
   "methodConfig": [
     {
       "name": [

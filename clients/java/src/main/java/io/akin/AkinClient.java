@@ -130,7 +130,8 @@ public final class AkinClient implements AutoCloseable {
   /**
    * Returns a builder of a client, by default without TLS.
    *
-   * @param address the address of the server, as {@code host:port}
+   * @param address the address of the server, as {@code host:port}; if the host has several
+   *     addresses, each is a replica, and calls are spread over them
    */
   public static Builder builder(String address) {
     return new Builder(address);

@@ -10,7 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * The retry policy of the calls, which is the same for the clients of all languages.
+ * How calls are repeated, and spread over the addresses of the server's name. It is the same for the
+ * clients of all languages.
  *
  * <p>If the connection broke after a write was stored, the retry finds it stored: DeleteItem
  * returns NOT_FOUND, and a write with an expected sequence returns ABORTED. Streams are not

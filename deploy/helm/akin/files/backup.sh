@@ -1,0 +1,12 @@
+# Dumps the database of AKIN_STORE into BACKUP_DIR, and keeps the last RETAINED_BACKUPS dumps.
+set -eu
+umask 077
+cd "$BACKUP_DIR"
+rm -f akin-*.dump.partial # of a job that was killed; only one job runs at a time
+name="akin-$(date -u +%Y%m%dT%H%M%SZ).dump"
+# Snapshots of indexes are in unlogged tables. Akin builds them again.
+pg_dump --format=custom --no-owner --no-unlogged-table-data --file="$name.partial" --dbname="$AKIN_STORE"
+pg_restore --list "$name.partial" >/dev/null
+mv "$name.partial" "$name"
+ls -1 akin-*.dump | sort -r | tail -n "+$((RETAINED_BACKUPS + 1))" | xargs -r rm -f --
+echo "$name: $(wc -c <"$name") bytes"
