@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients deploy-tools faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -53,11 +53,18 @@ fuzz: .venv/ready
 
 # Write to real servers while faults happen, and check that nothing acknowledged is lost. Then send
 # each method 334 odd requests for each minute. MINUTES=60 runs it for an hour and a half;
-# SEED=n replays one scenario. docs/reliability.md describes it.
+# SEED=n replays one scenario, and STORE=postgres has the servers use PostgreSQL.
+# docs/reliability.md describes it.
 faults: .venv/ready
 	GRPC_VERBOSITY=none PYTHONPATH=tests $(BIN)/python -m faults \
-		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+		$(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 	$(if $(SEED),,PYTHONPATH=tests $(BIN)/python -m fuzz --messages $$((334 * $(or $(MINUTES),2))))
+
+# Three replicas over a PostgreSQL primary with two standbys: kill replicas and primaries for ten
+# minutes, or MINUTES, while writers write. SEED repeats the choices of a former run.
+faults-cluster: .venv/ready
+	GRPC_VERBOSITY=none PYTHONPATH=tests $(BIN)/python -m faults.cluster \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -29,6 +29,7 @@ from service.embedding.providers import make_default_model, open_default_embedde
 from service.server.heaps import limit_heaps, trim_heaps
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
+from service.storage.database import Database
 from service.storage.duties import Duty
 from service.storage.opening import open_database, open_duties
 from service.storage.stores import Stores
@@ -116,6 +117,7 @@ async def _start(
     # that is newer than the known sequence would be discarded.
     await stores.database.refresh()
     if worker.leads:
+        await _warn_if_not_replicated(stores.database)
         # The settings or the provider may have changed since the texts were rejected.
         await stores.pending.retry_all()
         # Before catalogs open, so that no folder in use is removed.
@@ -260,6 +262,13 @@ def _warn_if_exposed(settings: Settings) -> None:
     missing = [name for name, value in protections.items() if value is None]
     if missing and not settings.is_loopback:
         structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
+
+
+async def _warn_if_not_replicated(database: Database) -> None:
+    """Log a warning if the loss of the database server can lose acknowledged writes."""
+    problem = await database.find_replication_problem()
+    if problem:
+        structlog.get_logger().warning("store_not_replicated", problem=problem)
 
 
 async def _listen(server: Server, address: str) -> str:

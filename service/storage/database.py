@@ -215,6 +215,14 @@ class Database(ABC):
             self._readers[kind], lambda: self._run_query(query, at_one_moment=at_one_moment)
         )
 
+    async def find_replication_problem(self) -> str:
+        """Return why a commit can be on one machine only; empty if that is as intended.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+        return ""
+
     @property
     @abstractmethod
     def item_writer(self) -> ItemWriter:

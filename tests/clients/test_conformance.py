@@ -21,6 +21,7 @@ from akin.v1 import (
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from support.postgres import database_of
 from support.server import RunningServer
 
 CASES = Path(__file__).parents[2] / "clients/conformance/cases.json"
@@ -45,10 +46,15 @@ Json = Any
 DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[akin.Client]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def client(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[akin.Client]:
+    """A client of a new server over one of the two stores."""
+    folder = tmp_path_factory.mktemp("conformance")
+    store = {"STORE": database_of(folder)} if request.param == "postgres" else {}
     with (
-        RunningServer(tmp_path_factory.mktemp("conformance"), EMBEDDER="local") as server,
+        RunningServer(folder, EMBEDDER="local", **store) as server,
         server.client() as client,
     ):
         yield client

@@ -15,6 +15,7 @@ from rich.status import Status
 from rich.table import Table
 
 from faults.campaign import Campaign, Failure, limit_minutes
+from faults.postgres_scenarios import POSTGRES_KINDS, POSTGRES_SCENARIOS
 from faults.tally import Tally
 
 MINUTES = 2.0
@@ -23,18 +24,24 @@ MAX_SEED = 1_000_000_000
 
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
-    signal.signal(signal.SIGTERM, _exit)  # so that the servers end too
+    signal.signal(signal.SIGTERM, exit_on_signal)  # so that the servers end too
     options = _parse()
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     first_seed = secrets.randbelow(MAX_SEED) if options.seed is None else options.seed
     console.print(f"seed {first_seed}")
-    campaign = Campaign(TerminalDisplay(console))
+    is_postgres = options.store == "postgres"
+    display = TerminalDisplay(console, "STORE=postgres " if is_postgres else "")
+    if is_postgres:
+        campaign = Campaign(display, POSTGRES_SCENARIOS, POSTGRES_KINDS)
+    else:
+        campaign = Campaign(display)
     with suppress(KeyboardInterrupt):  # the results so far are worth printing
         if options.minutes is None and options.seed is not None:
             campaign.run(first_seed)
         else:
             has_time = limit_minutes(MINUTES if options.minutes is None else options.minutes)
-            campaign.run_control(first_seed)
+            if not is_postgres:
+                campaign.run_control(first_seed)
             campaign.run_while(has_time, first_seed)
     if options.json:
         sys.stdout.write(json.dumps(_describe(first_seed, campaign)) + "\n")
@@ -44,10 +51,16 @@ def main() -> int:
 
 
 class TerminalDisplay:
-    """Shows the scenario that runs, and a line for each that has ended."""
+    """Shows the scenario that runs, and a line for each that has ended.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: to write to.
+        variables: of the command that replays a scenario, besides the seed.
+    """
+
+    def __init__(self, console: Console, variables: str = "") -> None:
         self._console = console
+        self._variables = variables
         self._status: Status | None = None
 
     def start(self, seed: int, kind: str) -> None:
@@ -66,7 +79,7 @@ class TerminalDisplay:
         )
         if failure is not None:
             self._console.print(failure.problem, markup=False)
-            self._console.print(f"replay: make faults SEED={failure.seed}")
+            self._console.print(f"replay: make faults {self._variables}SEED={failure.seed}")
 
 
 def make_table(tally: Tally) -> Table:
@@ -80,7 +93,7 @@ def make_table(tally: Tally) -> Table:
     return table
 
 
-def _exit(signal_number: int, _frame: object) -> NoReturn:
+def exit_on_signal(signal_number: int, _frame: object) -> NoReturn:
     sys.exit(128 + signal_number)
 
 
@@ -93,6 +106,12 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed", type=int, help="seed of the first scenario; the next ones have the seeds after it"
+    )
+    parser.add_argument(
+        "--store",
+        choices=["sqlite", "postgres"],
+        default="sqlite",
+        help="the store of the servers (default: sqlite)",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser.parse_args()

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,17 +58,30 @@ class Display(Protocol):
 
 
 class Campaign:
-    """Scenarios, and what they did and found together."""
+    """Scenarios, and what they did and found together.
 
-    def __init__(self, display: Display) -> None:
+    Args:
+        display: shows the progress.
+        scenarios: by their kinds.
+        kinds: in the order of their seeds, again and again.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        scenarios: Mapping[str, Scenario] = SCENARIOS,
+        kinds: Sequence[str] = KINDS,
+    ) -> None:
         self.tally = Tally()
         self.failures: list[Failure] = []
         self._display = display
+        self._scenarios = scenarios
+        self._kinds = kinds
 
     def run(self, seed: int) -> None:
         """Run the scenario of a seed, which alone decides its kind and what happens in it."""
-        kind = choose_kind(seed)
-        self._run(seed, kind, SCENARIOS[kind])
+        kind = choose_kind(seed, self._kinds)
+        self._run(seed, kind, self._scenarios[kind])
 
     def run_control(self, seed: int) -> None:
         """Run the negative control, which fails if the campaign is blind."""
@@ -89,9 +102,9 @@ class Campaign:
         self._display.end(seed, kind, self.tally, failure)
 
 
-def choose_kind(seed: int) -> str:
+def choose_kind(seed: int, kinds: Sequence[str] = KINDS) -> str:
     """Return the kind of the scenario with a seed."""
-    return KINDS[seed % len(KINDS)]
+    return kinds[seed % len(kinds)]
 
 
 def run_scenario(seed: int, kind: str, scenario: Scenario, tally: Tally) -> Failure | None:

@@ -102,7 +102,7 @@ class Session:
 
         def run(writer: Writer) -> None:
             try:
-                run_writer(writer)
+                self._run_writer(writer)
             except BaseException as exc:  # noqa: BLE001  (the main thread raises it)
                 failures.append(exc)
 
@@ -165,6 +165,9 @@ class Session:
             observed.earliest_us += clock.offset_seconds * SECOND_US
             observed.latest_us += clock.latest_offset_seconds * SECOND_US
         return observed
+
+    def _run_writer(self, writer: Writer) -> None:
+        run_writer(writer)
 
     def _make_writer(self, number: int) -> Writer:
         seed = f"{self._seed}/{self._rounds}/{number}"

@@ -27,6 +27,8 @@ class Tally:
     backups: int = 0
     vacuums: int = 0
     killed_trainings: int = 0
+    ended_sessions: int = 0
+    database_crashes: int = 0
     acknowledged: int = 0
     refused: int = 0
     compared: int = 0

@@ -6,6 +6,7 @@ import pytest
 
 from faults.campaign import KINDS, Campaign, Failure, choose_kind, run_scenario
 from faults.model import Key, Violation
+from faults.postgres_scenarios import POSTGRES_KINDS, POSTGRES_SCENARIOS
 from faults.scenarios import SCENARIOS, BrokenPromise
 from faults.tally import Tally
 
@@ -49,6 +50,7 @@ def test_a_campaign_runs_the_seeds_in_order() -> None:
 def test_a_seed_decides_the_kind() -> None:
     """Every kind of scenario comes up, each at the same seeds."""
     assert set(SCENARIOS) == {choose_kind(seed) for seed in range(100)}
+    assert set(POSTGRES_SCENARIOS) == {choose_kind(seed, POSTGRES_KINDS) for seed in range(100)}
     assert [*KINDS, *KINDS] == [choose_kind(seed) for seed in range(2 * len(KINDS))]
 
 

@@ -64,6 +64,9 @@ UNCERTAIN_CODES = frozenset(
     }
 )
 
+# What the message of an error has after which a request may have been stored or not.
+MAYBE_STORED = "may have been stored"
+
 # A method of a server.
 Stub = Callable[..., Any]
 
@@ -75,11 +78,23 @@ def read_results(response: Any) -> Sequence[int]:
     return [result.sequence for result in response.results]
 
 
-class Stubs:
-    """A connection to a server, a context manager."""
+def use_directly(channel: grpc.Channel) -> grpc.Channel:
+    """Return a channel as it is."""
+    return channel
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address, OPTIONS)
+
+class Stubs:
+    """A connection to a server, a context manager.
+
+    Args:
+        address: of the server.
+        adapt: returns the channel to use in place of the plain one.
+    """
+
+    def __init__(
+        self, address: str, adapt: Callable[[grpc.Channel], grpc.Channel] = use_directly
+    ) -> None:
+        self.channel = adapt(grpc.insecure_channel(address, OPTIONS))
         self.recommender = RecommenderServiceStub(self.channel)
         self.catalogs = CatalogServiceStub(self.channel)
         self.interactions = InteractionServiceStub(self.channel)
@@ -270,6 +285,8 @@ class Writer:
         reasons = {*TEMPORARY_REASONS, *expected_reasons}
         if expires:
             reasons.add("INVALID_REQUEST")  # the clock may have jumped beyond the expiry
+        if MAYBE_STORED in error.message:
+            return
         if error.reason in reasons:
             self.recorder.refuse(group)
         elif not error.reason and error.code in UNCERTAIN_CODES:

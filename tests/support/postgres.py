@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 WAIT_SECONDS = 30.0
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 5432
 
 # The user that PostgreSQL runs as where the tests run as root, which it refuses.
 USER = "postgres"
@@ -33,16 +38,27 @@ SETTINGS = {
 
 
 class PostgresServer:
-    """A server with a cluster of its own, which ends with this process.
+    """A server with a cluster of its own, which ends with the thread that started it.
 
-    It listens on a Unix socket in its folder.
+    It listens on a Unix socket in its folder, and with a port also on the loopback interface.
+
+    Args:
+        settings: settings of the server.
+        port: 0 for none.
+        source: connection string of a primary, whose standby the server becomes.
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, settings: Mapping[str, str], *, port: int = 0, source: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="akin-postgres-"))
-        self._settings = {**SETTINGS, **settings}
+        self.port = port or DEFAULT_PORT
+        self._settings = {**SETTINGS, "port": str(self.port), **settings}
+        if port:
+            self._settings["listen_addresses"] = HOST
         _give_away(self.folder)
-        self._run("initdb", "-D", self._data, "-U", "akin", "-A", "trust", "-E", "UTF8", "-N")
+        if source:
+            self._run("pg_basebackup", "-D", self._data, "-d", source, "-c", "fast", "-R", "-N")
+        else:
+            self._run("initdb", "-D", self._data, "-U", "akin", "-A", "trust", "-E", "UTF8", "-N")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -51,8 +67,8 @@ class PostgresServer:
         return str(self.folder / "data")
 
     def address(self, database: str = "postgres") -> str:
-        """The address of a database."""
-        return make_conninfo(host=str(self.folder), user="akin", dbname=database)
+        """The address of a database, as AKIN_STORE takes it."""
+        return f"postgresql://akin@/{database}?host={self.folder}&port={self.port}"
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
@@ -61,7 +77,8 @@ class PostgresServer:
         self._process = subprocess.Popen(
             _as_user(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while self._run("pg_isready", "-q", "-h", str(self.folder), check=False):
+        place = ["-h", str(self.folder), "-p", str(self.port)]
+        while self._run("pg_isready", "-q", *place, check=False):
             assert self._process.poll() is None
 
     def stop(self) -> None:
@@ -72,9 +89,21 @@ class PostgresServer:
     def kill(self) -> None:
         """End the server without a shutdown (SIGQUIT)."""
         if self._process is not None:
-            self._process.send_signal(3)
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(WAIT_SECONDS)
             self._process = None
+
+    def crash(self) -> None:
+        """End all processes of the server at once (SIGKILL)."""
+        assert self._process is not None
+        main = Path(f"/proc/{self._process.pid}/task/{self._process.pid}")
+        children = list(map(int, (main / "children").read_text().split()))
+        self._process.kill()
+        self._process.wait(WAIT_SECONDS)
+        self._process = None
+        for child in children:
+            with suppress(ProcessLookupError):  # it has noticed the death of its parent
+                os.kill(child, signal.SIGKILL)
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run a statement, and return its rows."""
@@ -114,7 +143,7 @@ def _give_away(folder: Path) -> None:
 @cache
 def shared_server() -> PostgresServer:
     """A server for all tests of this process."""
-    return PostgresServer(**FAST)
+    return PostgresServer(FAST)
 
 
 def stop_shared_server() -> None:

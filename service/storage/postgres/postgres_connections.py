@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
@@ -32,13 +33,16 @@ _DEFAULTS = {
 # compiler takes longer than these short statements do.
 _SESSION_SETTINGS = f"""
     SET search_path = {SCHEMA};
-    SET idle_in_transaction_session_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '5s';
     SET default_transaction_isolation = 'read committed';
     SET tcp_keepalives_idle = 5;
     SET tcp_keepalives_interval = 2;
     SET tcp_keepalives_count = 3;
     SET jit = off;
 """
+
+# The pool would write a line of its own for each attempt to connect.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 # PostgreSQL has no text with the character U+0000, which JSON and Protocol Buffers allow.
 _ESCAPE, _NUL = "\x1a", "\0"

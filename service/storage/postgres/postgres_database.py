@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -53,9 +54,15 @@ ROWS_PER_FETCH = 10_000
 # Longest wait of a read for a connection, while the server restarts or a standby is promoted.
 READ_WAIT_SECONDS = 5.0
 
+# The same once a read has waited in vain.
+SHORT_READ_WAIT_SECONDS = 0.05
+
 # Time after which the pool gives up to replace a lost connection. The next read then tries again at
 # once; otherwise the pauses between attempts would grow.
 RECONNECT_SECONDS = 5.0
+
+# Levels of synchronous_commit with which a commit does not wait for a standby.
+_UNREPLICATED_LEVELS = frozenset({"off", "local"})
 
 
 class PostgresDatabase(Database):
@@ -91,8 +98,9 @@ class PostgresDatabase(Database):
                 last_sequence = read_last_sequence(statements)
                 store_id = read_store_id(statements)
         except psycopg.Error as exc:
-            # Messages of libpq name hosts and users, but no password.
-            raise errors.StoreUnavailable(f"the store cannot be used: {exc}") from exc
+            # Messages of libpq name hosts and users, but no password. They can have several lines.
+            reason = " ".join(str(exc).split())
+            raise errors.StoreUnavailable(f"the store cannot be used: {reason}") from exc
         self._pool = ConnectionPool(
             self._address,
             kwargs={"autocommit": True, "context": ADAPTERS},
@@ -105,6 +113,8 @@ class PostgresDatabase(Database):
         )
         session = PostgresSession(self._address, clock_ns, lease_clock_ns)
         super().__init__(session, last_sequence, store_id, clock_ns)
+        self._is_away = False
+        self._next_wait_time = 0.0
         self._has_news = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -123,6 +133,10 @@ class PostgresDatabase(Database):
             await self.refresh()
         self._has_news.clear()
         return before != (self.commits.last_sequence, self.commits.doubts)
+
+    async def find_replication_problem(self) -> str:
+        """Return why a commit does not wait for a standby: see Database."""
+        return await self.read(_find_replication_problem)
 
     async def close(self) -> None:
         """Finish the queued writes, and close the database."""
@@ -172,14 +186,14 @@ class PostgresDatabase(Database):
             try:
                 return self._run_once(query, at_one_moment=at_one_moment)
             except PoolTimeout:
-                raise
+                raise  # all connections were lost before, and the server is away
             except psycopg.OperationalError:
                 # After a failover, every connection of the pool is lost. It replaces them now.
                 self._pool.check()
                 return self._run_once(query, at_one_moment=at_one_moment)
 
     def _run_once(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
-        with self._pool.connection() as connection:
+        with self._wait_for_connection() as connection:
             if not at_one_moment:
                 return query(PostgresConnection(connection))
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -189,8 +203,40 @@ class PostgresDatabase(Database):
                 if not connection.closed:
                     connection.execute("COMMIT")
 
+    @contextmanager
+    def _wait_for_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Take a connection of the pool.
+
+        Raises:
+            PoolTimeout: the server is away. Reads that follow fail soon, or they would queue up.
+        """
+        if time.monotonic() < self._next_wait_time:
+            raise PoolTimeout
+        wait_seconds = SHORT_READ_WAIT_SECONDS if self._is_away else READ_WAIT_SECONDS
+        try:
+            connection = self._pool.getconn(wait_seconds)
+        except PoolTimeout:
+            self._is_away = True
+            self._next_wait_time = time.monotonic() + SHORT_READ_WAIT_SECONDS
+            raise
+        self._is_away = False
+        try:
+            yield connection
+        finally:
+            self._pool.putconn(connection)
+
     def _close_readers(self) -> None:
         self._pool.close()
+
+
+def _find_replication_problem(connection: Connection) -> str:
+    names, level = connection.execute(
+        """SELECT current_setting('synchronous_standby_names'),
+               current_setting('synchronous_commit')"""
+    ).fetchone()
+    if not names:
+        return "synchronous_standby_names is empty"
+    return f"synchronous_commit is {level}" if level in _UNREPLICATED_LEVELS else ""
 
 
 @dataclass(frozen=True, slots=True)

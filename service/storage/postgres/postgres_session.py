@@ -31,8 +31,9 @@ from service.storage.writer import Transaction
 CHANNEL = "akin"
 
 # Time in which a connection must come back that failed during a commit, so that the outcome is
-# known. A standby is promoted in a few seconds.
-RESOLVE_SECONDS = 30.0
+# known. A standby is promoted in a few seconds. All writes of the process wait meanwhile, and the
+# default deadline of clients is 10 s.
+RESOLVE_SECONDS = 8.0
 
 # How long the outcome may wait for the transaction itself, which can still run on the server.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
@@ -110,10 +111,10 @@ class PostgresSession:
             The last sequence number and the outcomes; None if a job failed that has written
             without a savepoint, so that nothing was stored and all have to run in savepoints.
         """
-        connection = self._connect()
-        transaction = self._begin(connection)
+        transaction = self._begin()
         statements = transaction.connection
         assert isinstance(statements, PostgresConnection)  # noqa: S101  (made by _begin)
+        connection = statements.connection
         attempt = _attempt_in_savepoint if in_savepoints else _attempt
         outcomes: list[Any] = []
         for job in jobs:
@@ -151,8 +152,19 @@ class PostgresSession:
             self._connection = None
             self._catalogs_version = -1  # another server may have other generations
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> Transaction:
+    def _begin(self) -> Transaction:
         """Begin a transaction, once all earlier ones have ended."""
+        is_new = self._connection is None
+        try:
+            return self._begin_on(self._connect())
+        except psycopg.OperationalError:
+            if is_new:
+                raise
+            # The server may have ended the session since the last transaction.
+            self._disconnect()
+            return self._begin_on(self._connect())
+
+    def _begin_on(self, connection: psycopg.Connection[Any]) -> Transaction:
         cursor = connection.execute(_BEGIN)
         cursor.nextset()
         last_sequence, server_time_us = cursor.fetchone() or (0, 0)
