@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import quote
 
 import akin
 from akin.v1 import recommender_service_pb2 as pb
@@ -194,9 +193,9 @@ def measure(options: argparse.Namespace) -> Result:
     result = Report(items=len(items), rounds=options.rounds, seconds=options.seconds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = PostgresServer()
+        postgres = PostgresServer({})
         stack.callback(postgres.stop)
-        settings = {"AKIN_EMBEDDER": "local", "AKIN_STORE": to_uri(postgres)}
+        settings = {"AKIN_EMBEDDER": "local", "AKIN_STORE": postgres.address()}
         replica = stack.enter_context(akin_server(None, **settings)).address
         with akin_server(AKIN_EMBEDDER="local") as sqlite:
             addresses = {"sqlite": sqlite.address, "postgres": replica}
@@ -222,11 +221,6 @@ def measure(options: argparse.Namespace) -> Result:
             reads["read by item"], [replica, *others], options.seconds, options.rounds
         )
     return result
-
-
-def to_uri(server: PostgresServer) -> str:
-    """The address of a server's database as a setting takes it."""
-    return f"postgresql://akin@/postgres?host={quote(str(server.folder), safe='')}"
 
 
 def make_reads(folder: Path, items: Sequence[Result]) -> dict[str, Generator]:

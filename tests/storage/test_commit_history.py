@@ -133,7 +133,7 @@ async def test_no_reader_misses_a_write(tmp_path: Path) -> None:
 class NumberingSession(PostgresSession):
     """Takes numbers from a sequence object, so that it does not wait for other transactions."""
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> Transaction:
+    def _begin_on(self, connection: psycopg.Connection[Any]) -> Transaction:
         connection.execute("BEGIN")
         (number,) = connection.execute("SELECT nextval('numbers')").fetchone() or (0,)
         self._last_sequence = number - 1

@@ -14,9 +14,9 @@ from support.moves import (
     finish,
     folder_address,
     last_numbers,
-    postgres_address,
     summaries,
 )
+from support.postgres import database_of
 from support.stores import default_generation, indexed
 
 from service import errors
@@ -61,7 +61,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[MovedStore, Mo
 async def test_a_store_comes_back_unchanged(tmp_path: Path) -> None:
     """From a file to PostgreSQL, to another one and back: each row and number is the same."""
     first, last = folder_address(tmp_path / "a"), folder_address(tmp_path / "d")
-    stores = [first, *(postgres_address(tmp_path / name) for name in "bc"), last]
+    stores = [first, *(database_of(tmp_path / name) for name in "bc"), last]
     await fill_folder(tmp_path / "a")
     before = summaries(first, tmp_path / "spare")
     assert {table.name for table in MOVED_TABLES} == {

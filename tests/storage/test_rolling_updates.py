@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.postgres import database_of, query_database
+from support.postgres import database_of, query_database, shared_server
 from support.stores import all_items, default_generation, indexed
 from support.waiting import until
 
@@ -97,6 +97,6 @@ async def test_another_encoding_is_refused(tmp_path: Path) -> None:
     """A database whose encoding is not UTF8 is refused, and stays empty."""
     with psycopg.connect(database_of(tmp_path), autocommit=True) as connection:
         connection.execute("CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
-    address = database_of(tmp_path) + " dbname=latin"
+    address = shared_server().address("latin")
     with pytest.raises(errors.StoreUnavailable, match="encoding LATIN1"):
         PostgresDatabase(address, FakeClock())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
 from support.postgres import PostgresServer, query_database
 
@@ -24,13 +23,13 @@ class RestorableServer(PostgresServer):
     """A server whose cluster can be taken back to a former state."""
 
     def __init__(self) -> None:
-        super().__init__(**SETTINGS)
+        super().__init__(SETTINGS)
         self._copy = self.folder / "copy"
 
     @property
     def url(self) -> str:
         """The address of its database as a setting takes it."""
-        return f"postgresql://akin@/postgres?host={quote(str(self.folder), safe='')}"
+        return self.address()
 
     def remember(self) -> None:
         """Copy the cluster; all connections are lost."""

@@ -80,7 +80,7 @@ class MovedStore:
     @property
     def address(self) -> str:
         """Its address for moves."""
-        return folder_address(self.folder) if self.is_file else postgres_address(self.folder)
+        return folder_address(self.folder) if self.is_file else database_of(self.folder)
 
     def open(self) -> Stores:
         """Open the stores, or raise what a server at its start would."""
@@ -121,12 +121,6 @@ def execute_file(folder: Path, script: str) -> None:
 def folder_address(folder: Path) -> str:
     """The address of a data folder for moves."""
     return f"sqlite://{folder}"
-
-
-def postgres_address(folder: Path) -> str:
-    """The address for moves of the database that stands for a folder."""
-    words = dict(word.split("=", 1) for word in database_of(folder).split())
-    return f"postgresql://{words['user']}@/{words['dbname']}?host={words['host']}"
 
 
 def ignore(progress: Progress) -> None:
