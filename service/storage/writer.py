@@ -52,13 +52,12 @@ class Commits:
         if sequence <= self.last_sequence:
             return
         self.last_sequence = sequence
-        for listener in tuple(self._listeners):
-            listener(sequence)
+        self._wake()
 
     def doubt(self) -> None:
         """Let the listeners check whether the store still has what they have read."""
         self.doubts += 1
-        self.announce(self.last_sequence)
+        self._wake()
 
     def go_back(self, sequence: int) -> None:
         """Take note that the store has lost commits, and that its last number is now `sequence`."""
@@ -67,6 +66,10 @@ class Commits:
         )
         self.last_sequence = sequence
         self.doubt()
+
+    def _wake(self) -> None:
+        for listener in tuple(self._listeners):
+            listener(self.last_sequence)
 
 
 class Transaction:
