@@ -18,7 +18,7 @@ from service.index.snapshots import Manifest, Snapshots, compute_checksum
 # The interval at which a process looks whether its snapshot is published, or a newer one is.
 SHELF_SECONDS = 2.0
 
-# Downloads of a snapshot that a newer one replaced meanwhile, before a pause.
+# Downloads of a snapshot that a newer one replaced during the download, before a pause.
 DOWNLOAD_ATTEMPTS = 3
 
 
@@ -77,7 +77,7 @@ class SnapshotPublisher:
             except errors.AkinError as exc:
                 structlog.get_logger().warning("snapshot_not_published", reason=exc.reason)
             except OSError as exc:
-                # The next snapshot may have replaced the files meanwhile.
+                # The next snapshot may have replaced the files since.
                 structlog.get_logger().warning("snapshot_not_published", reason=str(exc))
             await asyncio.sleep(SHELF_SECONDS)
 

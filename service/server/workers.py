@@ -163,7 +163,7 @@ def _end_after_supervisor() -> None:
 
 
 def _report_serving(sender: Connection) -> None:
-    """Tell the supervisor that the worker serves, unless it was killed meanwhile."""
+    """Tell the supervisor that the worker serves, unless the supervisor is dead."""
     with suppress(BrokenPipeError):
         sender.send_bytes(b"serving")
 

@@ -146,7 +146,7 @@ class PostgresDatabase(Database):
     def _hear(self, sequence: int | None) -> None:
         """Take note of a commit, or of an interruption, in the event loop."""
         if sequence is None:
-            # Another server may have been promoted meanwhile.
+            # Another server may have been promoted in that time.
             self.commits.doubt()
             self._has_news.set()
         elif sequence > self.commits.last_sequence:

@@ -31,7 +31,7 @@ from service.storage.writer import Transaction
 CHANNEL = "akin"
 
 # Time in which a connection must come back that failed during a commit, so that the outcome is
-# known. A standby is promoted in a few seconds. All writes of the process wait meanwhile, and the
+# known. A standby is promoted in a few seconds. All writes of the process wait for that, and the
 # default deadline of clients is 10 s.
 RESOLVE_SECONDS = 8.0
 
