@@ -17,6 +17,8 @@ from typing import Any
 
 import psycopg
 
+from support.waiting import until
+
 WAIT_SECONDS = 30.0
 
 HOST = "127.0.0.1"
@@ -104,6 +106,8 @@ class PostgresServer:
         for child in children:
             with suppress(ProcessLookupError):  # it has noticed the death of its parent
                 os.kill(child, signal.SIGKILL)
+        # The next server does not start while one of them still has the shared memory.
+        until(lambda: not any(map(_is_alive, children)))
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run a statement, and return its rows."""
@@ -124,6 +128,14 @@ def find_programs() -> Path:
     versions = sorted(folders, key=lambda path: int(path.parent.name))
     assert versions, "PostgreSQL is not installed: apt-get install postgresql"
     return versions[-1]
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _as_user(program: str, *words: str) -> list[str]:
