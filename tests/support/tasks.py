@@ -20,4 +20,4 @@ async def left(*tasks: asyncio.Task[Any]) -> None:
     """Cancels calls, as when their callers leave, and waits until they have ended."""
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -50,7 +50,8 @@ def test_a_server_serves_nothing_that_the_store_has_lost(
             )
             assert texts.keys() == {item.item_id for item in answer.recommendations}
             assert f"new{number}" == answer.recommendations[0].item_id
-        assert stored.item.sequence == KEPT + new_items
+            if number == 0:  # a lost number is given again, also where a retry took one more
+                assert KEPT < stored.item.sequence <= lost.item.sequence
         for item_id, text in texts.items():
             assert text == client.get_item(item_id).text
             assert item_id == client.recommend_similar(text=text).recommendations[0].item_id
