@@ -27,7 +27,7 @@ from service.storage.sqlite.sqlite_database import SqliteDatabase, SqliteSession
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
-from support.postgres import database_of, query_database
+from support.postgres import query_database, shared_server
 
 GIVE_UP_SECONDS = 120.0
 """After so long a test that waits for what never comes fails; nothing takes a tenth of it."""
@@ -58,7 +58,8 @@ def open_stores(
     One clock is both unless given.
     """
     if CHOICE.uses_postgres:
-        database = PostgresDatabase(database_of(folder), clock_ns, monotonic_ns or clock_ns)
+        address = shared_server().open_migrated(folder)
+        database = PostgresDatabase(address, clock_ns, monotonic_ns or clock_ns)
         return Stores.over(database)
     return Stores.over(open_database(folder, clock_ns, monotonic_ns or clock_ns))
 
