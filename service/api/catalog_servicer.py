@@ -9,6 +9,7 @@ from service.api.messages.catalog_settings import parse_update_catalog
 from service.catalog.admin import CatalogAdmin
 from service.catalog.handle import CatalogSource
 from service.catalog.reembedding import Reembeddings
+from service.catalog.stored_changes import reply_after_change
 
 
 class CatalogServicer:
@@ -31,8 +32,9 @@ class CatalogServicer:
             creation.text_format,
             creation.settings,
         )
-        async with self._catalogs.use(creation.name) as catalog:
-            stats = await catalog.stats.read()
+        with reply_after_change():
+            async with self._catalogs.use(creation.name) as catalog:
+                stats = await catalog.stats.read()
         return pb.CreateCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def GetCatalog(self, request: pb.GetCatalogRequest) -> pb.GetCatalogResponse:
@@ -47,7 +49,8 @@ class CatalogServicer:
         update = parse_update_catalog(request)
         async with self._catalogs.use(update.name) as catalog:
             await self._admin.update_settings(update.name, update.settings, update.fields)
-            stats = await catalog.stats.read()
+            with reply_after_change():
+                stats = await catalog.stats.read()
         return pb.UpdateCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def ListCatalogs(self, request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from math import ceil
 
 from service import errors
+from service.catalog.stored_changes import reply_after_change
 from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.spaces import ModelChoice
 from service.domain.stats import Reembedding, ReembeddingEstimate, ReembeddingState
@@ -132,7 +133,8 @@ class Reembeddings:
             raise errors.AlreadyEmbedded("the catalog already uses this model")
         await self._generations.start_next(record, probed_model.model)
         await self._update(catalog.name)
-        return await self.get(catalog)
+        with reply_after_change():
+            return await self.get(catalog)
 
     async def get(self, catalog: CatalogRecord) -> Reembedding:
         """Return the progress of the re-embedding.

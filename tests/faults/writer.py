@@ -64,8 +64,8 @@ UNCERTAIN_CODES = frozenset(
     }
 )
 
-# What the message of an error has after which a request may have been stored or not.
-MAYBE_STORED = "may have been stored"
+# What the message of an error has if the request may have been stored, or was.
+POSSIBLY_STORED = ("may have been stored", "was stored")
 
 # A method of a server.
 Stub = Callable[..., Any]
@@ -285,7 +285,7 @@ class Writer:
         reasons = {*TEMPORARY_REASONS, *expected_reasons}
         if expires:
             reasons.add("INVALID_REQUEST")  # the clock may have jumped beyond the expiry
-        if MAYBE_STORED in error.message:
+        if any(words in error.message for words in POSSIBLY_STORED):
             return
         if error.reason in reasons:
             self.recorder.refuse(group)

@@ -16,6 +16,7 @@ from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.users import LikedItem, User
+from service.storage.postgres.postgres_database import LONGEST_PAUSE
 from service.storage.sqlite.sqlite_database import SqliteSource
 from service.storage.stores import Stores
 from service.storage.training_likes import EVENTS_PER_BLOCK, TrainingLikes, read_training_likes
@@ -159,6 +160,17 @@ async def test_many_events_are_read_in_blocks(tmp_path: Path) -> None:
         likes = read(stores, generation)
     np.testing.assert_array_equal(np.repeat(np.arange(people), count), likes.people)
     np.testing.assert_array_equal(np.tile(np.arange(count), people), likes.items)
+
+
+@pytest.mark.postgres
+async def test_a_reader_may_pause(tmp_path: Path) -> None:
+    """Work on the events that were read does not end the transaction, as in a write."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        with stores.database.read_source.open() as connection:
+            setting = connection.execute(
+                "SELECT current_setting('idle_in_transaction_session_timeout')"
+            ).fetchone()
+    assert (LONGEST_PAUSE,) == setting
 
 
 def test_a_missing_database_is_reported(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import IsolationLevel
@@ -60,6 +60,10 @@ SHORT_READ_WAIT_SECONDS = 0.05
 # Time after which the pool gives up to replace a lost connection. The next read then tries again at
 # once; otherwise the pauses between attempts would grow.
 RECONNECT_SECONDS = 5.0
+
+# Longest pause between two statements of a process that works on what it reads.
+# It locks no row, but the server keeps all row versions that it can see.
+LONGEST_PAUSE: Final = "10min"
 
 # Levels of synchronous_commit with which a commit does not wait for a standby.
 _UNREPLICATED_LEVELS = frozenset({"off", "local"})
@@ -250,6 +254,7 @@ class PostgresSource:
         """Open a connection, which is in a transaction."""
         try:
             with closing(open_connection(self.address)) as connection:
+                connection.execute(f"SET idle_in_transaction_session_timeout = '{LONGEST_PAUSE}'")
                 connection.isolation_level = IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
                 connection.autocommit = False
