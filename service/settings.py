@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     )
     data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
         Path("data"),
-        description="Folder of the database. The server creates the folder if it does not exist.",
+        description="Folder of the database, or only of derived data with `AKIN_STORE`. "
+        "The server creates the folder if it does not exist.",
     )
     store: Annotated[str, Field(pattern=r"^(postgres(ql)?://\S*)?$")] = Field(
         "",

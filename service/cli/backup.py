@@ -16,7 +16,7 @@ from service.storage.sqlite.backup import Contents, create_backup
 # Unlogged tables have only what can be derived from the others.
 _INSTEAD = (
     "run pg_dump --format=custom --schema=akin --no-unlogged-table-data --file=FILE "
-    '"$AKIN_STORE", or use the backups of the database service'
+    '"$AKIN_STORE" with the password in PGPASSWORD, or use the backups of the database service'
 )
 
 

@@ -59,7 +59,8 @@ class ReadSource(Protocol):
 class Database(ABC):
     """The open database of one process. Create it in an event loop, and end it with `close`.
 
-    `commits` tells of every write. `store_id` identifies the data, also in a copy of it.
+    `commits` announces each commit, whichever process made it. `store_id` identifies the data, also
+    in a copy of it.
 
     Args:
         session: writes to the database.

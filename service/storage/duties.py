@@ -28,7 +28,7 @@ class Duties(Protocol):
     """Tells a process which duties are its own."""
 
     async def take(self, duty: Duty) -> asyncio.Event:
-        """Wait until a duty is this process's; return an event that is set once it is no more."""
+        """Wait until this process has a duty; return an event that is set when it loses it."""
 
     async def close(self) -> None:
         """Leave all duties to other processes."""

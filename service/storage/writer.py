@@ -83,8 +83,8 @@ class Transaction:
         connection: the connection.
         last_sequence: the sequence number of the last write before.
         now_us: the time in microseconds since 1970 UTC.
-        lease_time_us: microseconds since a moment that all processes over the same data share, by
-            a clock that decides when a process is considered dead.
+        lease_time_us: the time in microseconds of a clock that all processes over the same data
+            share. Leases of processes that have ended expire by it.
         live_generations: those that are known already; operations add others.
     """
 

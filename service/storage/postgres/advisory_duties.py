@@ -16,9 +16,9 @@ from service.storage.postgres.postgres_connections import open_connection
 # The interval at which the session shows that it lives, and looks for duties that are free.
 DUTY_ROUND_SECONDS = 2.0
 
-# Time after which the server ends the session of a process that stands still, so that another one
-# takes its duties. With a round of the other process it is the longest time without a doer, which
-# must be below 15 s.
+# Idle time after which the server ends the session of a process that has stopped responding, which
+# releases its locks. Another process then takes its duties in its next round, and the two times
+# together must be below 15 s.
 IDLE_SESSION = "8s"
 
 

@@ -1,4 +1,4 @@
-"""Hears of the commits of other processes, in a thread of its own."""
+"""Receives notifications of the commits of all processes, in a thread of its own."""
 
 from __future__ import annotations
 

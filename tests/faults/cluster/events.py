@@ -1,4 +1,4 @@
-"""What befalls a cluster while writers write."""
+"""The faults of a cluster while writers write: kills, failovers, frozen replicas."""
 
 from __future__ import annotations
 
