@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -169,28 +170,33 @@ def test_a_standby_starts_again_with_its_data(databases: Databases) -> None:
 
 
 def test_a_backup_can_be_restored(databases: Databases) -> None:
-    """The chart's backup has all rows but those of unlogged tables, which hold snapshots."""
+    """The chart's backup has all rows but those of unlogged tables, which hold snapshots.
+
+    It uses the password of the URL.
+    """
     databases.query(
-        "CREATE TABLE item (id int)",
-        "INSERT INTO item SELECT generate_series(1, 1000)",
-        "CREATE UNLOGGED TABLE snapshot (id int)",
-        "INSERT INTO snapshot VALUES (1)",
+        "CREATE SCHEMA akin",
+        "CREATE TABLE akin.item (id int)",
+        "INSERT INTO akin.item SELECT generate_series(1, 1000)",
+        "CREATE UNLOGGED TABLE akin.snapshot (id int)",
+        "INSERT INTO akin.snapshot VALUES (1)",
     )
     backups = databases.folder / "backups"
     databases.run("mkdir", str(backups))
     databases.run(
-        "sh",
+        "bash",
         str(databases.folder / "backup.sh"),
-        AKIN_STORE=databases.url,
+        AKIN_STORE=databases.url.replace("akin@", f"akin:{quote(PASSWORD)}@", 1),
+        PGPASSWORD="",
         BACKUP_DIR=str(backups),
         RETAINED_BACKUPS="1",
     )
-    databases.query("DROP TABLE item, snapshot")
+    databases.query("DROP SCHEMA akin CASCADE")
     (dump,) = backups.iterdir()
     databases.run(
         "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={databases.url}", str(dump)
     )
-    counts = databases.query("SELECT count(*), (SELECT count(*) FROM snapshot) FROM item")
+    counts = databases.query("SELECT count(*), (SELECT count(*) FROM akin.snapshot) FROM akin.item")
     assert "1000|0\n" == counts
 
 
