@@ -65,7 +65,8 @@ from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
 from service.index.restoring import Restorer
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.new_items import NewItems
