@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from service import errors
 from service.cli import console, options
-from service.settings import SettingsError
+from service.settings_loading import SettingsError
 from service.storage.sqlite.backup import Contents, create_backup
 
 # Unlogged tables have only what can be derived from the others.

@@ -10,7 +10,7 @@ import typer
 from service import errors
 from service.cli import console, options
 from service.cli.backup import print_contents
-from service.settings import SettingsError
+from service.settings_loading import SettingsError
 from service.storage.sqlite.backup import restore_backup as restore_data
 
 _INSTEAD = (

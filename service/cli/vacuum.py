@@ -10,7 +10,7 @@ from rich.progress import Progress
 from service import errors
 from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
-from service.settings import SettingsError, load_settings
+from service.settings_loading import SettingsError, load_settings
 from service.storage.data_folder import DATABASE, lock_folder
 from service.storage.sqlite.vacuum import FileSizes, vacuum_database
 
