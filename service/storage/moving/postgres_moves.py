@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from service import errors
-from service.storage.embedding_requests import write_off_all
+from service.storage.embedding_request_rows import write_off_all
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.postgres_rows import (

@@ -17,7 +17,7 @@ from service.storage.data_folder import (
     secure_folder,
 )
 from service.storage.database import read_store_id
-from service.storage.embedding_requests import write_off_all
+from service.storage.embedding_request_rows import write_off_all
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.target_state import (
