@@ -190,20 +190,18 @@ class Follower:
 
     async def finish_build(self, build: Build) -> None:
         """Put the result of a build that has run into use, unless the item index was replaced."""
-
-        def work(item_index: ItemIndex) -> None:
-            if item_index is self._building:
-                item_index.maintenance.finish_build(build)
-            self._building = None
-
-        await self._access.run_in_thread(work)
+        await self._end_build(lambda item_index: item_index.maintenance.finish_build(build))
 
     async def cancel_build(self, build: Build) -> None:
         """Forget a build that will not be finished."""
+        await self._end_build(lambda item_index: item_index.maintenance.cancel_build(build))
+
+    async def _end_build(self, end: Callable[[ItemIndex], None]) -> None:
+        """End a build in the item index that has begun it, unless that was replaced."""
 
         def work(item_index: ItemIndex) -> None:
             if item_index is self._building:
-                item_index.maintenance.cancel_build(build)
+                end(item_index)
             self._building = None
 
         await self._access.run_in_thread(work)
