@@ -41,11 +41,25 @@ def note_changed_list(
         "SELECT liked_items FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
     ).fetchone()
     (former,) = row or (NO_LIKED_ITEMS,)
+    changed, deletions = count_changes(former, liked_items, weighted_ids)
+    if changed:
+        note_like_changes(connection, catalog_id, changed, deletions)
+
+
+def count_changes(
+    former: str, liked_items: str, weighted_ids: Collection[tuple[str, float]]
+) -> tuple[int, int]:
+    """Return how many likes change if one list follows another, and how many lists are deleted.
+
+    Args:
+        former: the former list as it is stored.
+        liked_items: the next list as it is stored.
+        weighted_ids: the next list.
+    """
     if former == liked_items:
-        return
+        return 0, 0
     if former == NO_LIKED_ITEMS:
-        note_like_changes(connection, catalog_id, len(weighted_ids), 0)
-        return
+        return len(weighted_ids), 0
     before, after = set(map(tuple, json.loads(former))), set(weighted_ids)
     # A list that moves on with the user's taste loses likes as well: only an empty one forgets.
-    note_like_changes(connection, catalog_id, max(len(after - before), 1), int(not after))
+    return max(len(after - before), 1), int(not after)
