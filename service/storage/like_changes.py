@@ -24,23 +24,11 @@ def note_like_changes(
 def note_changed_list(
     connection: Connection,
     catalog_id: int,
-    user_id: str,
-    liked_items: str = NO_LIKED_ITEMS,
-    weighted_ids: Collection[tuple[str, float]] = (),
+    former: str,
+    liked_items: str,
+    weighted_ids: Collection[tuple[str, float]],
 ) -> None:
-    """Count what changes if a user gets another list of liked items.
-
-    Args:
-        connection: of the transaction that is about to write the list.
-        catalog_id: the catalog.
-        user_id: the user, who does not have to be stored yet.
-        liked_items: the list as it is stored; by default nothing is left of it.
-        weighted_ids: the same list.
-    """
-    row = connection.execute(
-        "SELECT liked_items FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
-    ).fetchone()
-    (former,) = row or (NO_LIKED_ITEMS,)
+    """Count what changes if a list of liked items follows another: see `count_changes`."""
     changed, deletions = count_changes(former, liked_items, weighted_ids)
     if changed:
         note_like_changes(connection, catalog_id, changed, deletions)

@@ -16,10 +16,15 @@ from service.storage.writer import Transaction
 class UserWriter(Protocol):
     """Writes users in the transaction of a store."""
 
+    def find(
+        self, transaction: Transaction, generation: Generation, user_id: str
+    ) -> StoredUser | None:
+        """Return a user as the transaction leaves it so far; None if there is none."""
+
     def upsert(
         self,
         transaction: Transaction,
-        catalog_id: int,
+        generation: Generation,
         live_generations: Sequence[LiveGeneration],
         writes: Sequence[UserWrite],
     ) -> list[StoredUser]:
@@ -29,7 +34,7 @@ class UserWriter(Protocol):
 
         Args:
             transaction: the transaction of the write.
-            catalog_id: the catalog.
+            generation: a generation of the catalog.
             live_generations: all generations of the catalog.
             writes: the users; of two with the same id the later one remains.
         """

@@ -11,7 +11,7 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
-from service.storage.like_changes import note_changed_list
+from service.storage.like_changes import NO_LIKED_ITEMS, note_changed_list
 from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.sql import Connection
 from service.storage.vectors import remove_user_vectors
@@ -52,14 +52,14 @@ class UserStore:
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> list[StoredUser]:
-            catalog_id, upsert = generation.catalog_id, self._database.user_writer.upsert
+            writer = self._database.user_writer
             if expected_sequence is None:
-                return upsert(transaction, catalog_id, live_generations, writes)
+                return writer.upsert(transaction, generation, live_generations, writes)
             stored_users = []
             for write in writes:
-                stored = select_user(transaction.connection, generation, write.user.user_id)
+                stored = writer.find(transaction, generation, write.user.user_id)
                 require_sequence("user", stored, expected_sequence)
-                stored_users += upsert(transaction, catalog_id, live_generations, [write])
+                stored_users += writer.upsert(transaction, generation, live_generations, [write])
             return stored_users
 
         rows = sum(1 + len(write.user.preferences) for write in writes)
@@ -93,14 +93,13 @@ class UserStore:
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredUser:
-            stored = select_user(transaction.connection, generation, user_id)
+            writer = self._database.user_writer
+            stored = writer.find(transaction, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
             require_sequence("user", stored, expected_sequence)
             write = UserWrite(change(stored.user), chunks)
-            (stored,) = self._database.user_writer.upsert(
-                transaction, generation.catalog_id, live_generations, [write]
-            )
+            (stored,) = writer.upsert(transaction, generation, live_generations, [write])
             return stored
 
         return await self._database.write_to_catalog(generation.catalog_id, operation)
@@ -109,15 +108,18 @@ class UserStore:
         """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""
 
         def operation(transaction: Transaction) -> int:
-            connection = transaction.connection
-            note_changed_list(connection, generation.catalog_id, user_id)
-            row = connection.execute(
-                "DELETE FROM users WHERE catalog_id = ? AND user_id = ? RETURNING user_key",
+            row = transaction.connection.execute(
+                """DELETE FROM users WHERE catalog_id = ? AND user_id = ?
+                   RETURNING user_key, liked_items""",
                 (generation.catalog_id, user_id),
             ).fetchone()
             if row is None:
                 return 0
-            remove_user_vectors(transaction, generation.catalog_id, *row)
+            user_key, liked_items = row
+            note_changed_list(
+                transaction.connection, generation.catalog_id, liked_items, NO_LIKED_ITEMS, ()
+            )
+            remove_user_vectors(transaction, generation.catalog_id, user_key)
             return transaction.next_sequence()
 
         return await self._database.write(operation)

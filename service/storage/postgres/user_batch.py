@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from service.domain.users import User
+from service.domain.users import StoredUser
 from service.storage.like_changes import NO_LIKED_ITEMS, count_changes, note_like_changes
 from service.storage.postgres.batch_parts import NewVectors, Runs, make_removal, to_array
 from service.storage.sql import Connection
@@ -100,16 +100,20 @@ class UserBatch:
     def __init__(self, now_us: int) -> None:
         self._now_us = now_us
         self._runs: Runs[_UserRun] = Runs(_UserRun)
+        self._users: dict[tuple[int, str], StoredUser] = {}
         self._lists: list[tuple[tuple[int, str], int, UserColumns]] = []
 
-    def add(
-        self, catalog_id: int, user: User, sequence: int, parts: Sequence[PreferencesWrite]
-    ) -> None:
+    def add(self, catalog_id: int, stored: StoredUser, parts: Sequence[PreferencesWrite]) -> None:
         """Add a user, which is written after those with its id that were added before."""
-        key = (catalog_id, user.user_id)
-        columns = encode_user(user)
-        self._lists.append((key, sequence, columns))
-        self._runs.choose(key).add(key, columns, sequence, parts)
+        key = (catalog_id, stored.user.user_id)
+        self._users[key] = stored
+        columns = encode_user(stored.user)
+        self._lists.append((key, stored.sequence, columns))
+        self._runs.choose(key).add(key, columns, stored.sequence, parts)
+
+    def find(self, catalog_id: int, user_id: str) -> StoredUser | None:
+        """Return the last user with an id; None if there is none in the batch."""
+        return self._users.get((catalog_id, user_id))
 
     def write(self, connection: psycopg.Connection[Any]) -> ListChanges:
         """Write the users, except the counts of how much they change the likes.
@@ -119,7 +123,7 @@ class UserBatch:
         """
         if not self._lists:
             return ListChanges()
-        catalog_ids, user_ids = zip(*{key: None for key, _, _ in self._lists}, strict=True)
+        catalog_ids, user_ids = zip(*self._users, strict=True)
         keys = {"catalog_ids": to_array(catalog_ids), "user_ids": list(user_ids)}
         cursor = connection.cursor(binary=True)
         cursor.execute(_READ_LISTS, keys)

@@ -20,6 +20,7 @@ from service.storage.postgres.postgres_connections import PostgresConnection
 from service.storage.postgres.user_batch import UserBatch
 from service.storage.records import ItemWrite, UserWrite
 from service.storage.user_writer import split_preferences
+from service.storage.users import select_user
 from service.storage.writer import Transaction
 
 
@@ -48,10 +49,23 @@ class BatchItemWriter:
 class BatchUserWriter:
     """Gathers the users of a transaction in its batch: see UserWriter."""
 
+    def find(
+        self, transaction: Transaction, generation: Generation, user_id: str
+    ) -> StoredUser | None:
+        """Return a user as the transaction leaves it so far; None if there is none."""
+        connection = transaction.connection
+        assert isinstance(connection, PostgresConnection)  # noqa: S101  (that of its database)
+        if isinstance(connection.deferred, WriteBatch):
+            gathered = connection.deferred.users.find(generation.catalog_id, user_id)
+            if gathered is not None:
+                return gathered
+        # No other user of the batch changes the row, so it does not have to be written before.
+        return select_user(PostgresConnection(connection.connection), generation, user_id)
+
     def upsert(
         self,
         transaction: Transaction,
-        catalog_id: int,
+        generation: Generation,
         live_generations: Sequence[LiveGeneration],
         writes: Sequence[UserWrite],
     ) -> list[StoredUser]:
@@ -61,8 +75,9 @@ class BatchUserWriter:
         for write in writes:
             sequence = transaction.next_sequence()
             parts = split_preferences(write, live_generations)
-            batch.users.add(catalog_id, write.user, sequence, parts)
-            stored_users.append(StoredUser(write.user, sequence, transaction.now_us))
+            stored = StoredUser(write.user, sequence, transaction.now_us)
+            batch.users.add(generation.catalog_id, stored, parts)
+            stored_users.append(stored)
         return stored_users
 
 
