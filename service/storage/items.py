@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -119,8 +120,11 @@ class ItemStore(ItemReads):
 
         def operation(transaction: Transaction) -> Deletion:
             rows = transaction.connection.execute(
-                f"""SELECT item_key FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
-                    AND item_id IN (SELECT value FROM json_each(:ids))
+                # The condition on live items would let PostgreSQL read all of them, not the ids.
+                f"""WITH chosen AS MATERIALIZED (SELECT * FROM items
+                        WHERE catalog_id = :catalog_id
+                        AND item_id IN (SELECT value FROM json_each(:ids)))
+                    SELECT item_key FROM chosen AS items WHERE {IS_LIVE}
                     AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
                     ORDER BY item_id""",
                 {
@@ -130,7 +134,8 @@ class ItemStore(ItemReads):
                     "max_sequence": max_sequence,
                 },
             ).fetchall()
-            return _delete_rows(transaction, [item_key for (item_key,) in rows])
+            item_keys = [item_key for (item_key,) in rows]
+            return _delete_rows(transaction, generation.catalog_id, item_keys)
 
         return await self._database.write(operation, len(item_ids))
 
@@ -139,10 +144,14 @@ class ItemStore(ItemReads):
 
         def operation(transaction: Transaction) -> Deletion:
             rows = transaction.connection.execute(
-                "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
+                "SELECT catalog_id, item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
                 (transaction.now_us, limit),
             ).fetchall()
-            return _delete_rows(transaction, [item_key for (item_key,) in rows])
+            item_keys: defaultdict[int, list[int]] = defaultdict(list)
+            for catalog_id, item_key in rows:
+                item_keys[catalog_id].append(item_key)
+            deletions = [_delete_rows(transaction, *expired) for expired in item_keys.items()]
+            return Deletion(len(rows), deletions[-1].sequence if deletions else 0)
 
         return await self._database.write(operation, limit)
 
@@ -188,20 +197,22 @@ class ItemStore(ItemReads):
         return batch
 
 
-def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion:
-    """Turn items into tombstones, which tell followers that the items are gone."""
-    sequence = 0
-    for item_key in item_keys:
-        sequence = transaction.next_sequence()
-        (catalog_id,) = transaction.connection.execute(
-            """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
-               sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = TRUE WHERE item_key = :item_key
-               RETURNING catalog_id""",
-            {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
-        ).fetchone()
-        remove_item_vectors(transaction, catalog_id, item_key)
-    return Deletion(len(item_keys), sequence)
+def _delete_rows(transaction: Transaction, catalog_id: int, item_keys: Sequence[int]) -> Deletion:
+    """Turn items of a catalog into tombstones, which tell followers that the items are gone."""
+    if not item_keys:
+        return Deletion(0, 0)
+    sequences = [transaction.next_sequence() for _ in item_keys]
+    transaction.connection.executemany(
+        """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
+           sequence = ?, change_sequence = ?, update_time_us = ?, deleted = TRUE
+           WHERE item_key = ?""",
+        (
+            (sequence, sequence, transaction.now_us, item_key)
+            for sequence, item_key in zip(sequences, item_keys, strict=True)
+        ),
+    )
+    remove_item_vectors(transaction, catalog_id, item_keys)
+    return Deletion(len(item_keys), sequences[-1])
 
 
 def _require_item(

@@ -83,7 +83,7 @@ def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: 
         (catalog_id, item_id, transaction.now_us),
     ).fetchone()
     if expired is not None:
-        remove_item_vectors(transaction, catalog_id, *expired)
+        remove_item_vectors(transaction, catalog_id, expired)
 
 
 def _mark_pending(
