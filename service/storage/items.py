@@ -15,7 +15,6 @@ from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purg
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
 from service.storage.row_item_writer import write_item_row
 from service.storage.sql import Connection
-from service.storage.vectors import remove_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
 
 
@@ -119,23 +118,23 @@ class ItemStore(ItemReads):
         """
 
         def operation(transaction: Transaction) -> Deletion:
+            # The query in the list of columns finds each item by its id. For a join, PostgreSQL
+            # could read all live items.
             rows = transaction.connection.execute(
-                # The condition on live items would let PostgreSQL read all of them, not the ids.
-                f"""WITH chosen AS MATERIALIZED (SELECT * FROM items
-                        WHERE catalog_id = :catalog_id
-                        AND item_id IN (SELECT value FROM json_each(:ids)))
-                    SELECT item_key FROM chosen AS items WHERE {IS_LIVE}
-                    AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
-                    ORDER BY item_id""",
+                f"""SELECT (SELECT CASE WHEN {IS_LIVE}
+                        AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
+                        THEN item_key END
+                    FROM items WHERE catalog_id = :catalog_id AND item_id = value)
+                    FROM json_each(:ids)""",
                 {
                     "catalog_id": generation.catalog_id,
                     "now_us": transaction.now_us,
-                    "ids": json.dumps(item_ids),
+                    "ids": json.dumps(sorted({*item_ids})),
                     "max_sequence": max_sequence,
                 },
             ).fetchall()
-            item_keys = [item_key for (item_key,) in rows]
-            return _delete_rows(transaction, generation.catalog_id, item_keys)
+            item_keys = [item_key for (item_key,) in rows if item_key is not None]
+            return self._delete_rows(transaction, generation.catalog_id, item_keys)
 
         return await self._database.write(operation, len(item_ids))
 
@@ -150,7 +149,7 @@ class ItemStore(ItemReads):
             item_keys: defaultdict[int, list[int]] = defaultdict(list)
             for catalog_id, item_key in rows:
                 item_keys[catalog_id].append(item_key)
-            deletions = [_delete_rows(transaction, *expired) for expired in item_keys.items()]
+            deletions = [self._delete_rows(transaction, *expired) for expired in item_keys.items()]
             return Deletion(len(rows), deletions[-1].sequence if deletions else 0)
 
         return await self._database.write(operation, limit)
@@ -196,23 +195,24 @@ class ItemStore(ItemReads):
             self._database.commits.announce(batch.reached)
         return batch
 
-
-def _delete_rows(transaction: Transaction, catalog_id: int, item_keys: Sequence[int]) -> Deletion:
-    """Turn items of a catalog into tombstones, which tell followers that the items are gone."""
-    if not item_keys:
-        return Deletion(0, 0)
-    sequences = [transaction.next_sequence() for _ in item_keys]
-    transaction.connection.executemany(
-        """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
-           sequence = ?, change_sequence = ?, update_time_us = ?, deleted = TRUE
-           WHERE item_key = ?""",
-        (
-            (sequence, sequence, transaction.now_us, item_key)
-            for sequence, item_key in zip(sequences, item_keys, strict=True)
-        ),
-    )
-    remove_item_vectors(transaction, catalog_id, item_keys)
-    return Deletion(len(item_keys), sequences[-1])
+    def _delete_rows(
+        self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+    ) -> Deletion:
+        """Turn items of a catalog into tombstones, which tell followers that the items are gone."""
+        if not item_keys:
+            return Deletion(0, 0)
+        sequences = [transaction.next_sequence() for _ in item_keys]
+        transaction.connection.executemany(
+            """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
+               sequence = ?, change_sequence = ?, update_time_us = ?, deleted = TRUE
+               WHERE item_key = ?""",
+            (
+                (sequence, sequence, transaction.now_us, item_key)
+                for sequence, item_key in zip(sequences, item_keys, strict=True)
+            ),
+        )
+        self._database.item_writer.remove_vectors(transaction, catalog_id, item_keys)
+        return Deletion(len(item_keys), sequences[-1])
 
 
 def _require_item(

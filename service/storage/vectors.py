@@ -133,12 +133,15 @@ def remove_item_vectors(
     transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
 ) -> None:
     """Remove the vectors and the pending work of items from every generation of their catalog."""
-    _remove_everywhere(transaction, "item_vectors", "pending", catalog_id, item_keys)
+    condition = "item_key IN (SELECT CAST(value AS BIGINT) FROM json_each(:keys))"
+    keys = {"keys": json.dumps(item_keys)}
+    _remove_everywhere(transaction, "item_vectors", "pending", catalog_id, condition, keys)
 
 
 def remove_user_vectors(transaction: Transaction, catalog_id: int, user_key: int) -> None:
     """Remove a user's vectors and pending work from every generation of its catalog."""
-    _remove_everywhere(transaction, "user_vectors", "pending_users", catalog_id, [user_key])
+    condition, key = "user_key = :key", {"key": user_key}
+    _remove_everywhere(transaction, "user_vectors", "pending_users", catalog_id, condition, key)
 
 
 def remove_references(
@@ -163,23 +166,21 @@ def _remove_everywhere(
     references: References,
     pending: Pending,
     catalog_id: int,
-    keys: Sequence[int],
+    condition: str,
+    keys: Mapping[str, int | str],
 ) -> None:
-    """Remove the references and the pending work of items or users from every generation."""
+    """Remove the references and the pending work of what a condition chooses."""
     connection = transaction.connection
     rows = connection.execute(
         "SELECT generation_id, space_id FROM generations WHERE catalog_id = ?", (catalog_id,)
     ).fetchall()
-    key = REFERENCE_KEYS[references]
-    condition = f"{key} IN (SELECT CAST(value AS BIGINT) FROM json_each(:keys))"
-    values = {"keys": json.dumps(keys)}
     for generation_id, space_id in rows:
         connection.execute(
             f"DELETE FROM {pending} WHERE generation_id = :generation_id AND {condition}",
-            {"generation_id": generation_id, **values},
+            {"generation_id": generation_id, **keys},
         )
         generation = Generation(catalog_id, "", generation_id, space_id)
-        _remove_chosen(transaction, references, generation, condition, values)
+        _remove_chosen(transaction, references, generation, condition, keys)
 
 
 def _remove_chosen(

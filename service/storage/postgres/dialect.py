@@ -24,15 +24,6 @@ _RULES = (
     (re.compile(r"%"), "%%"),
     (re.compile(r"\?"), "%s"),
     (re.compile(r"(?<!:):([a-z]\w*)"), r"%(\1)s"),
-    # A list from which values are chosen. With an array, an index is read for each of its values;
-    # with a query, PostgreSQL can read all rows.
-    (
-        re.compile(
-            r"(?<!\bNOT )\bIN (\(SELECT (?:value|CAST\(value AS BIGINT\))"
-            r" FROM json_each\((?:%s|%\(\w+\)s)\)\))"
-        ),
-        r"= ANY (ARRAY\1)",
-    ),
     # A JSON array as rows.
     (
         re.compile(r"\bjson_each\((%s|%\(\w+\)s)\)"),

@@ -36,6 +36,14 @@ _REMOVE_EXPIRED: LiteralString = make_removal(
     "item_key",
 )
 
+REMOVE_VECTORS: LiteralString = make_removal(
+    """SELECT item_key, generation_id FROM unnest(%(item_keys)s::bigint[]) AS deleted (item_key)
+        CROSS JOIN generations WHERE catalog_id = %(catalog_id)s::bigint""",
+    "item_vectors",
+    "pending",
+    "item_key",
+)
+
 # Keys are given in the order of the items. `likes_before` are changes that are not counted yet.
 _WRITE_ITEMS: LiteralString = """
     INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,

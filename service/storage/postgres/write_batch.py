@@ -15,7 +15,8 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.items import StoredItem
 from service.domain.users import StoredUser
 from service.storage.item_writer import make_stored_item, split_by_generation
-from service.storage.postgres.item_batch import ItemBatch
+from service.storage.postgres.batch_parts import to_array
+from service.storage.postgres.item_batch import REMOVE_VECTORS, ItemBatch
 from service.storage.postgres.postgres_connections import PostgresConnection
 from service.storage.postgres.user_batch import UserBatch
 from service.storage.records import ItemWrite, UserWrite
@@ -45,6 +46,19 @@ class BatchItemWriter:
             stored_items.append(make_stored_item(write, parts, sequence, transaction.now_us))
         return stored_items
 
+    def remove_vectors(
+        self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+    ) -> None:
+        """Remove the vectors and the pending work of items from every generation."""
+        connection = _get_connection(transaction)
+        connection.flush()
+        items = {
+            "catalog_id": catalog_id,
+            "item_keys": to_array(item_keys),
+            "now_us": transaction.now_us,
+        }
+        connection.connection.execute(REMOVE_VECTORS, items)
+
 
 class BatchUserWriter:
     """Gathers the users of a transaction in its batch: see UserWriter."""
@@ -53,8 +67,7 @@ class BatchUserWriter:
         self, transaction: Transaction, generation: Generation, user_id: str
     ) -> StoredUser | None:
         """Return a user as the transaction leaves it so far; None if there is none."""
-        connection = transaction.connection
-        assert isinstance(connection, PostgresConnection)  # noqa: S101  (that of its database)
+        connection = _get_connection(transaction)
         if isinstance(connection.deferred, WriteBatch):
             gathered = connection.deferred.users.find(generation.catalog_id, user_id)
             if gathered is not None:
@@ -106,10 +119,15 @@ class WriteBatch:
             changes.note(PostgresConnection(connection))
 
 
-def _open_batch(transaction: Transaction, rows: int) -> WriteBatch:
-    """Return the batch of a transaction, which gets as many rows."""
+def _get_connection(transaction: Transaction) -> PostgresConnection:
     connection = transaction.connection
     assert isinstance(connection, PostgresConnection)  # noqa: S101  (that of its database)
+    return connection
+
+
+def _open_batch(transaction: Transaction, rows: int) -> WriteBatch:
+    """Return the batch of a transaction, which gets as many rows."""
+    connection = _get_connection(transaction)
     batch = connection.deferred
     if not isinstance(batch, WriteBatch):
         batch = WriteBatch(transaction.now_us)
