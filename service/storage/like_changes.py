@@ -11,13 +11,27 @@ NO_LIKED_ITEMS = "[]"
 
 
 def note_like_changes(
-    connection: Connection, catalog_id: int, changed: int, deletions: int
+    connection: Connection,
+    catalog_id: int,
+    changed: int,
+    deletions: int,
+    *,
+    added_interactions: int = 0,
 ) -> None:
-    """Add to the likes that a catalog has ever recorded or changed, and to the deletions."""
+    """Add to the counts of a catalog.
+
+    Args:
+        connection: of the transaction of the changes.
+        catalog_id: the catalog.
+        changed: the likes that are recorded or changed.
+        deletions: the deletions of likes.
+        added_interactions: the interactions that are recorded, negative for deleted ones.
+    """
     connection.execute(
         """UPDATE catalogs SET like_change_count = like_change_count + ?,
-           like_deletion_count = like_deletion_count + ? WHERE catalog_id = ?""",
-        (changed, deletions, catalog_id),
+           like_deletion_count = like_deletion_count + ?,
+           interaction_count = interaction_count + ? WHERE catalog_id = ?""",
+        (changed, deletions, added_interactions, catalog_id),
     )
 
 
