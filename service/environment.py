@@ -64,6 +64,11 @@ def list_empty_variables() -> set[str]:
     return {name for name, value in os.environ.items() if not value}
 
 
+def list_set_variables() -> set[str]:
+    """Return the names of the environment variables that have a value."""
+    return {name for name, value in os.environ.items() if value}
+
+
 def find_http_problems(base_url: str) -> Iterator[str]:
     """Yield a line for each variable that HTTP requests to a URL cannot use.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,10 +21,7 @@ from service.environment import (
     ENV_FILE,
     ENV_FILE_ENCODING,
     MAX_PORT,
-    EnvFileError,
-    find_http_problems,
     list_empty_variables,
-    read_env_file,
 )
 
 PREFIX = "AKIN_"
@@ -54,10 +50,6 @@ TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
 ApiKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
 HeaderValue = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -~]*$")]
-
-
-class SettingsError(Exception):
-    """One or more settings are invalid; the message has a line for each."""
 
 
 class Settings(BaseSettings):
@@ -308,83 +300,26 @@ class Settings(BaseSettings):
         return {name: value for name, value in parameters.items() if value is not None}
 
 
-def load_settings() -> Settings:
-    """Return the settings.
+def parse_variables() -> tuple[Settings | None, list[str]]:
+    """Parse the variables of the settings, each by itself.
 
-    Raises:
-        SettingsError: with every invalid value and every unknown AKIN_ variable.
+    Returns:
+        The settings, None if a value is invalid; and a line for each invalid value.
     """
     try:
-        env_file = read_env_file()
-    except EnvFileError as exc:
-        raise SettingsError(str(exc)) from None
-    unknown_names = _find_unknown_variables(env_file)
-    problems = [f"{name}: there is no such setting" for name in unknown_names]
-    settings = None
-    try:
-        settings = Settings()
+        return Settings(), []
     except ValidationError as exc:
-        for error in exc.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in error["loc"])
-            problems.append(f"{_to_variable(name)}: {error['msg'].removeprefix('Value error, ')}")
-    except MalformedSettings as exc:
-        problems.append(f"{exc}: {exc.__cause__}")
-    if settings is not None:
-        problems += [
-            *_find_embedder_problems(settings),
-            *_find_tls_problems(settings),
-            *_find_port_problems(settings),
+        return None, [
+            _explain(error["loc"], error["msg"])
+            for error in exc.errors(include_input=False, include_url=False)
         ]
-    if problems or settings is None:
-        raise SettingsError("\n".join(problems))
-    return settings
-
-
-def check_http_variables(base_url: str) -> None:
-    """Check the proxies and certificates of the environment, before requests to a URL.
-
-    Raises:
-        SettingsError: with a line for each variable that requests cannot use.
-    """
-    problems = list(find_http_problems(base_url))
-    if problems:
-        raise SettingsError("\n".join(problems))
+    except MalformedSettings as exc:
+        return None, [f"{exc}: {exc.__cause__}"]
 
 
 def read_certificate_variables() -> tuple[str, str]:
     """Return the file and the folder that replace the certificate authorities; empty if unset."""
     return os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
-
-
-def _find_embedder_problems(settings: Settings) -> list[str]:
-    if settings.embedder == "openrouter" and not settings.provider_key:
-        return ["OPENROUTER_API_KEY: must be set for AKIN_EMBEDDER=openrouter"]
-    if settings.embedder == "openai":
-        missing = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
-        return [f"{_to_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in missing]
-    return []
-
-
-def _find_tls_problems(settings: Settings) -> list[str]:
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        return ["AKIN_TLS_CERTIFICATE, AKIN_TLS_KEY: both must be set, or none"]
-    if settings.tls_client_authority is not None and settings.tls_key is None:
-        return ["AKIN_TLS_CLIENT_AUTHORITY: requires AKIN_TLS_CERTIFICATE and AKIN_TLS_KEY"]
-    return []
-
-
-def _find_port_problems(settings: Settings) -> list[str]:
-    """Return the addresses whose port does not leave one port for each worker."""
-    addresses = {
-        "AKIN_METRICS_LISTEN": settings.metrics_listen,
-        "AKIN_HEALTH_LISTEN": settings.health_listen,
-    }
-    ports = {name: address.rpartition(":")[2] for name, address in addresses.items() if address}
-    return [
-        f"{name}: the port must leave one port for each of {settings.workers} workers"
-        for name, port in ports.items()
-        if int(port) + settings.workers - 1 > MAX_PORT
-    ]
 
 
 def list_variables() -> dict[str, str]:
@@ -395,14 +330,14 @@ def list_variables() -> dict[str, str]:
     }
 
 
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    """Return the line for an invalid value: its variable, and what is wrong."""
+    variable = _to_variable(".".join(map(str, location)))
+    return f"{variable}: {message.removeprefix('Value error, ')}"
+
+
 def _to_variable(name: str) -> str:
     field, dot, rest = name.partition(".")
     if field in Settings.model_fields:
         return PREFIX + field.upper() + dot + rest
     return name
-
-
-def _find_unknown_variables(env_file: Mapping[str, str]) -> list[str]:
-    variables = set(list_variables().values())
-    present = {name.upper() for name, value in (*os.environ.items(), *env_file.items()) if value}
-    return sorted(name for name in present if name.startswith(PREFIX) and name not in variables)

@@ -13,13 +13,14 @@ FOLDERS: dict[str, set[str]] = {
     "errors | files": {"domain"},
     "environment": {"domain"},
     "settings": {"environment"},
+    "settings_loading": {"settings"},
     "telemetry": {"domain", "errors", "files"},
     "storage | embedding | index": {"telemetry"},
     "recommend | analysis": {"storage", "embedding", "index"},
     "catalog": {"recommend", "analysis"},
     "api | background": {"catalog"},
     "server": {"api", "background"},
-    "cli": {"server"},
+    "cli": {"server", "settings_loading"},
     "__main__": {"cli"},
 }
 """What each folder may import directly; it may also import what those may, and settings."""

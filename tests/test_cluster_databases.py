@@ -1,7 +1,6 @@
 """The scripts that set up the databases of a cluster, run with PostgreSQL of this machine."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -12,14 +11,12 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from support.postgres import as_user, find_programs, give_away
 from support.server import WAIT_SECONDS, free_address
 from support.waiting import until
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 SERVICES = yaml.safe_load((DEPLOY / "compose.cluster.yaml").read_text())["services"]
-
-# PostgreSQL refuses to run as root.
-USER = "postgres"
 
 PASSWORD = "it's not secret"  # noqa: S105
 
@@ -29,17 +26,12 @@ class Databases:
 
     Unlike in the containers, they have ports of their own on one address, and the folder of their
     sockets.
-
-    Raises:
-        pytest.skip.Exception: PostgreSQL or its user is missing.
     """
 
     def __init__(self) -> None:
-        self._programs = _find_programs()
+        self._programs = find_programs()
         self.folder = Path(tempfile.mkdtemp(prefix="akin-databases-"))
-        if os.geteuid() == 0:
-            user = pwd.getpwnam(USER)
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        give_away(self.folder)
         for script in (*(DEPLOY / "cluster").glob("*.sh"), DEPLOY / "helm/akin/files/backup.sh"):
             # Others cannot read the folder of the repository.
             shutil.copy(script, self.folder)
@@ -100,7 +92,7 @@ class Databases:
             CalledProcessError: it failed.
         """
         return subprocess.run(
-            _as_user(*words),
+            as_user(*words),
             env=self._environment(name) | variables,
             stdout=subprocess.PIPE,
             text=True,
@@ -111,13 +103,13 @@ class Databases:
     def _start(self, name: str, *words: str) -> None:
         with (self.folder / "log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                _as_user(*words), env=self._environment(name), stdout=log, stderr=log
+                as_user(*words), env=self._environment(name), stdout=log, stderr=log
             )
         check = SERVICES[name]["healthcheck"]["test"][1:]
 
         def is_ready() -> bool:
             status = subprocess.run(
-                _as_user(*check), env=self._environment(name), check=False
+                as_user(*check), env=self._environment(name), check=False
             ).returncode
             return status == 0
 
@@ -198,21 +190,3 @@ def test_a_backup_can_be_restored(databases: Databases) -> None:
     )
     counts = databases.query("SELECT count(*), (SELECT count(*) FROM akin.snapshot) FROM akin.item")
     assert "1000|0\n" == counts
-
-
-def _find_programs() -> Path:
-    """Return the folder of the programs of the newest PostgreSQL; skip the test without them."""
-    folders = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name)
-    )
-    if not folders or not shutil.which("setpriv"):
-        pytest.skip("PostgreSQL is not installed: run `apt-get install postgresql`")
-    return folders[-1]
-
-
-def _as_user(*words: str) -> list[str]:
-    """Return a command that ends with this process, as a user that PostgreSQL accepts."""
-    command = ["setpriv", "--pdeathsig", "QUIT"]
-    if os.geteuid() == 0:
-        command += ["--reuid", USER, "--regid", USER, "--clear-groups"]
-    return [*command, *words]

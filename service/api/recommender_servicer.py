@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from akin.v1 import recommender_service_pb2 as pb
 
 from service.api.import_stream import run_import
-from service.api.messages import items, recommendations, users
-from service.api.messages.items import usage_message
+from service.api.messages import item_updates, items, recommendations, users
+from service.api.messages.usage import usage_message
 from service.catalog.handle import CatalogSource
 from service.catalog.items import PreparedItems
 from service.catalog.users import PreparedUsers
@@ -34,7 +34,7 @@ class RecommenderServicer:
 
     async def UpdateItem(self, request: pb.UpdateItemRequest) -> pb.UpdateItemResponse:
         """Change some fields of an item."""
-        update = items.parse_update_item(request, self._clock_ns)
+        update = item_updates.parse_update_item(request, self._clock_ns)
         async with self._catalogs.use(request.catalog) as catalog:
             written = await catalog.items.update(update)
         return pb.UpdateItemResponse(

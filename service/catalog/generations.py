@@ -14,7 +14,8 @@ from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
 from service.embedding.text_vectors import TextVectors
-from service.index.follower import Follower, WriteBarrier
+from service.index.follower import Follower
+from service.index.write_barrier import WriteBarrier
 
 
 @dataclass(frozen=True, slots=True)

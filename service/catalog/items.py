@@ -10,11 +10,11 @@ from service import errors
 from service.catalog.generations import CatalogGenerations
 from service.catalog.item_vectors import choose_vectors, make_write
 from service.domain import limits
+from service.domain.attributes_validation import attributes_violations
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
 from service.domain.usage import EmbeddingUsage
-from service.domain.validation import attributes_violations
 from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
 from service.embedding.documents import read_documents
 from service.embedding.text_embedder import to_field_error

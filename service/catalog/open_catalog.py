@@ -20,7 +20,7 @@ from service.domain.generations import (
 )
 from service.domain.spaces import VectorStorage
 from service.embedding.pool import Spawn
-from service.index.follower import WriteBarrier
+from service.index.write_barrier import WriteBarrier
 from service.storage.database import Database
 
 Work = Coroutine[Any, Any, None]

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from service import errors
 from service.cli import console, options
-from service.settings import SettingsError
+from service.cli.store_errors import exit_on_store_error
 from service.storage.sqlite.backup import Contents, create_backup
 
 # Unlogged tables have only what can be derived from the others.
@@ -34,13 +33,9 @@ def back_up(
         def show(copied_pages: int, total_pages: int) -> None:
             bar.update(task, completed=copied_pages, total=total_pages)
 
-        try:
+        with exit_on_store_error("akin backup"):
             folder = options.choose_data_folder(data_dir, "akin backup", _INSTEAD)
             contents = create_backup(folder, options.expand_user(file), show)
-        except SettingsError as exc:
-            console.exit_with_error(str(exc), command="akin backup", status=2)
-        except errors.AkinError as exc:
-            console.exit_with_error(str(exc), command="akin backup")
     print_contents(file, contents, as_json=as_json)
 
 

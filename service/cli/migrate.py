@@ -8,8 +8,8 @@ import typer
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from service import errors
 from service.cli import console, options
+from service.cli.store_errors import exit_on_store_error
 from service.storage.moving.move_addresses import StoreAddressError, open_move
 from service.storage.moving.moves import MoveResult, Progress, copy_store, finish_move
 
@@ -47,16 +47,15 @@ def migrate_store(
     only what is missing.
     """
     console.exit_on_sigterm()
-    try:
-        with open_move(source, target) as (opened_source, opened_target), _ProgressLine() as line:
-            move = finish_move if finish else copy_store
-            result = move(opened_source, opened_target, line.show)
-    except StoreAddressError as exc:
-        console.exit_with_error(str(exc), command=_COMMAND, status=2)
-    except errors.FolderInUse as exc:
-        console.exit_with_error(f"{exc}: stop all servers first", command=_COMMAND)
-    except errors.AkinError as exc:
-        console.exit_with_error(str(exc), command=_COMMAND)
+    with (
+        exit_on_store_error(
+            _COMMAND, usage_error=StoreAddressError, in_use_advice=": stop all servers first"
+        ),
+        open_move(source, target) as (opened_source, opened_target),
+        _ProgressLine() as line,
+    ):
+        move = finish_move if finish else copy_store
+        result = move(opened_source, opened_target, line.show)
     _print_result(result, is_finished=finish, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from service.cli import console, options
 from service.embedding.errors import ProviderError
 from service.embedding.model_list import fetch_models
 from service.embedding.openai_compatible import normalize_base_url
-from service.settings import SettingsError, check_http_variables, load_settings
+from service.settings_loading import SettingsError, check_http_variables, load_settings
 
 
 def print_models(as_json: options.JsonOption = False) -> None:

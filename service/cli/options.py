@@ -10,7 +10,7 @@ import typer
 from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
-from service.settings import load_settings
+from service.settings_loading import load_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 

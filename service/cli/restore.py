@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from service import errors
 from service.cli import console, options
 from service.cli.backup import print_contents
-from service.settings import SettingsError
+from service.cli.store_errors import exit_on_store_error
 from service.storage.sqlite.backup import restore_backup as restore_data
 
 _INSTEAD = (
@@ -26,11 +25,7 @@ def restore(
 ) -> None:
     """Check a backup and restore it into a data folder without data."""
     console.exit_on_sigterm()
-    try:
+    with exit_on_store_error("akin restore"):
         folder = options.choose_data_folder(data_dir, "akin restore", _INSTEAD)
         contents = restore_data(options.expand_user(file), folder)
-    except SettingsError as exc:
-        console.exit_with_error(str(exc), command="akin restore", status=2)
-    except errors.AkinError as exc:
-        console.exit_with_error(str(exc), command="akin restore")
     print_contents(file, contents, as_json=as_json)

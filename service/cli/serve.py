@@ -20,7 +20,7 @@ def run_server() -> None:
     # Slow to import, and other commands do not need them.
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
-    from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
+    from service.settings_loading import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
     from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
     from service.storage.opening import prepare_store  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415

@@ -10,7 +10,8 @@ from rich.progress import Progress
 from service import errors
 from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
-from service.settings import SettingsError, load_settings
+from service.cli.store_errors import exit_on_store_error
+from service.settings_loading import load_settings
 from service.storage.data_folder import DATABASE, lock_folder
 from service.storage.sqlite.vacuum import FileSizes, vacuum_database
 
@@ -24,7 +25,8 @@ def vacuum(
     """Remove unused data and write the database again. The server must be stopped."""
     command = "akin vacuum"
     console.exit_on_sigterm()
-    try:
+    advice = ": stop it first. A running server removes unused data by itself"
+    with exit_on_store_error(command, in_use_advice=advice):
         folder = options.choose_data_folder(data_dir, command, _INSTEAD)
         retention_seconds = load_settings().vector_retention_days * SECONDS_PER_DAY
         if not (folder / DATABASE).is_file():
@@ -33,15 +35,6 @@ def vacuum(
             bytes_before = (folder / DATABASE).stat().st_size
             purged = asyncio.run(purge_stopped(folder, retention_seconds))
             sizes = _vacuum(folder)
-    except SettingsError as exc:
-        console.exit_with_error(str(exc), command=command, status=2)
-    except errors.FolderInUse as exc:
-        console.exit_with_error(
-            f"{exc}: stop it first. A running server removes unused data by itself",
-            command=command,
-        )
-    except errors.AkinError as exc:
-        console.exit_with_error(str(exc), command=command)
     # The purge has given back the pages that became free.
     sizes = sizes._replace(bytes_before=bytes_before)
     _print_result(folder, purged, sizes, as_json=as_json)

@@ -5,15 +5,15 @@ Descriptions never contain the caller's text, because they are logged.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from service.domain import limits
+from service.domain.attributes_validation import attributes_violations
 from service.domain.filters import Filter, filter_violations
 from service.domain.interactions import Interaction, InteractionType
-from service.domain.items import Item, JsonValue
+from service.domain.items import Item
 from service.domain.recommendations import (
     ExamplesSource,
     ItemSource,
@@ -29,15 +29,6 @@ from service.domain.users import User
 from service.domain.violations import Violation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-# The most bytes of a character in JSON, which may be escaped.
-_MAX_CHARACTER_BYTES = 6
-
-# The most bytes of a number in JSON, with its comma.
-_MAX_NUMBER_BYTES = 26
-
-# The most bytes of the quotes, brackets, colon and comma around a value in JSON.
-_MAX_DELIMITER_BYTES = 4
 
 _CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -273,66 +264,6 @@ def text_violations(value: str, path: str) -> Iterator[Violation]:
         yield Violation(path, "must not be blank")
     elif len(value.encode()) > limits.TEXT_BYTES:
         yield Violation(path, f"must be at most {limits.TEXT_BYTES} bytes of UTF-8")
-
-
-def attributes_violations(attributes: Mapping[str, JsonValue], path: str) -> Iterator[Violation]:
-    """Validate the attributes of an item."""
-    if not attributes:
-        return
-    size = _AttributesSize()
-    depth = size.measure(attributes)
-    if depth > limits.ATTRIBUTES_DEPTH:
-        yield Violation(path, f"must be at most {limits.ATTRIBUTES_DEPTH} levels deep")
-    elif size.keys > limits.ATTRIBUTES_KEYS:
-        yield Violation(path, f"must have at most {limits.ATTRIBUTES_KEYS} keys over all levels")
-    else:
-        if not size.finite:
-            yield from _number_violations(attributes, path)
-        # The upper bound saves writing most attributes as JSON.
-        if size.max_bytes > limits.ATTRIBUTES_BYTES and (
-            len(json.dumps(attributes, ensure_ascii=False).encode()) > limits.ATTRIBUTES_BYTES
-        ):
-            yield Violation(path, f"must be at most {limits.ATTRIBUTES_BYTES} bytes as JSON")
-
-
-class _AttributesSize:
-    """The keys and the most bytes of attributes as JSON, and whether all numbers are finite."""
-
-    __slots__ = ("finite", "keys", "max_bytes")
-
-    def __init__(self) -> None:
-        self.keys = 0
-        self.max_bytes = 0
-        self.finite = True
-
-    def measure(self, value: JsonValue) -> int:
-        """Add a value to the size, and return its number of levels."""
-        # Concrete types first: checks of abstract types take ten times as long.
-        if isinstance(value, str):
-            self.max_bytes += _MAX_CHARACTER_BYTES * len(value) + _MAX_DELIMITER_BYTES
-            return 0
-        if isinstance(value, float | int | None):
-            self.max_bytes += _MAX_NUMBER_BYTES
-            self.finite = self.finite and (value is None or math.isfinite(value))
-            return 0
-        self.max_bytes += _MAX_DELIMITER_BYTES
-        if isinstance(value, dict | Mapping):
-            self.keys += len(value)
-            for key in value:
-                self.max_bytes += _MAX_CHARACTER_BYTES * len(key) + _MAX_DELIMITER_BYTES
-            return 1 + max(map(self.measure, value.values()), default=0)
-        return 1 + max(map(self.measure, value), default=0)
-
-
-def _number_violations(value: JsonValue, path: str) -> Iterator[Violation]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield Violation(path, "must be a finite number")
-    elif isinstance(value, Mapping):
-        for key, child in value.items():
-            yield from _number_violations(child, f"{path}.{key}")
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for number, child in enumerate(value):
-            yield from _number_violations(child, f"{path}[{number}]")
 
 
 def _weight_violations(weight: float, path: str) -> Iterator[Violation]:

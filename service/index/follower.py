@@ -1,15 +1,10 @@
-"""Applies the store's changes to the item index, at start-up, live and after a crash alike.
-
-Reads and changes run on the event loop while they are cheaper than the hand-off to a thread, and in
-a thread otherwise, one at a time. The item index's lock keeps the two apart.
-"""
+"""Applies the store's changes to the item index, at start-up, live and after a crash alike."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -18,21 +13,16 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import ChangeBatch
 from service.index.change_feed import ChangeFeed
+from service.index.change_reader import CHANGES_PER_ROUND, ChangeReader
+from service.index.index_access import IndexAccess
 from service.index.item_index import ItemIndex, ItemIndexState
-from service.index.threads import IndexQueue, IndexThreads
+from service.index.threads import IndexThreads
 from service.index.vector_index import Build
+from service.index.write_waits import WriteWaits
 from service.telemetry import call_context
 
 _T = TypeVar("_T")
-
-# Changes that are applied together: with 256-dimensional vectors they hold the lock for about 3 ms.
-CHANGES_PER_ROUND = 1_000
-
-# Multiply-adds that a search may take on the event loop: about 0.4 ms at 10 per nanosecond, some
-# four times the hand-off to a thread. Measured with bench/smoke.py.
-MAX_INLINE_COST = 4_000_000
 
 # Evaluating one condition for one item takes 10 ns, as long as 100 multiply-adds.
 CONDITION_COST = 100
@@ -71,7 +61,9 @@ class Follower:
     ) -> None:
         self._feed = feed
         self._generation = generation
-        self._item_index = item_index
+        self._access = IndexAccess(item_index, threads)
+        self._changes = ChangeReader(feed, generation, self._access)
+        self._waits = WriteWaits()
         self._open_item_index = open_item_index
         self._replacement: ItemIndex | None = None
         self._building: ItemIndex | None = None
@@ -80,9 +72,6 @@ class Follower:
         self._has_news = asyncio.Event()
         self._following = asyncio.Lock()
         self._last_change = time.monotonic()
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._has_ended = False
-        self._queue = IndexQueue(threads)
         self.change_count = 0
         feed.listen(self._wake)
 
@@ -101,22 +90,19 @@ class Follower:
                     log.exception("index_follow_failed", reason=exc.reason)
                     await asyncio.sleep(FOLLOW_RETRY_SECONDS)
         finally:
-            self._has_ended = True
             self._feed.unlisten(self._wake)
-            for _, waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_exception(errors.NotReady("the service is shutting down"))
-            self._queue.close()
+            self._waits.close()
+            self._access.close()
 
     def count_conditions(self, filter_: Filter | None) -> int:
         """Return the number of conditions to evaluate for a filter, an argument of `read`."""
-        if filter_ is None or self._item_index.attributes.has_cached_mask(filter_):
+        if filter_ is None or self._access.item_index.attributes.has_cached_mask(filter_):
             return 0
         return count_conditions(filter_)
 
     def collect_stats(self) -> IndexStats:
         """Return what the vector index consists of."""
-        return self._item_index.maintenance.collect_stats()
+        return self._access.item_index.maintenance.collect_stats()
 
     @property
     def catalog_id(self) -> int:
@@ -130,7 +116,7 @@ class Follower:
         It is 0 while the store may have lost them.
         """
         has_doubts = self._confirmed_doubts < self._feed.doubts
-        return 0 if has_doubts else self._item_index.sequence
+        return 0 if has_doubts else self._access.item_index.sequence
 
     @property
     def quiet_seconds(self) -> float:
@@ -140,12 +126,12 @@ class Follower:
     @property
     def search_cost(self) -> int:
         """The estimated multiply-adds of one search."""
-        return self._item_index.vectors.estimate_cost(1)
+        return self._access.item_index.vectors.estimate_cost(1)
 
     @property
     def item_count(self) -> int:
         """The number of searchable items."""
-        return len(self._item_index)
+        return len(self._access.item_index)
 
     async def wait_for(self, sequence: int) -> None:
         """Wait until the item index has applied the write `sequence`.
@@ -154,13 +140,8 @@ class Follower:
             NotReady: the service shuts down first.
             StoreUnavailable: the store has lost the write.
         """
-        if self.sequence >= sequence:
-            return
-        if self._has_ended:
-            raise errors.NotReady("the service is shutting down")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((sequence, waiter))
-        await waiter
+        if self.sequence < sequence:
+            await self._waits.wait(sequence)
 
     async def wait_for_all(self) -> None:
         """Wait until the item index has applied every write that the process knows of.
@@ -183,15 +164,15 @@ class Follower:
             conditions: the number of conditions that it evaluates for all items, likewise.
         """
         with call_context.Stage(call_context.SEARCH):
-            item_index = self._item_index
+            item_index = self._access.item_index
             cost = item_index.vectors.estimate_cost(queries)
             if conditions:
                 cost += CONDITION_COST * conditions * len(item_index)
-            return await self._run_exclusively(work, cost)
+            return await self._access.run(work, cost)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
         """Run long `work` in a thread; otherwise like `read`."""
-        return await self._queue.run_long(self._run_locked, work)
+        return await self._access.run_long(work)
 
     async def start_build(self, *, quiet: bool) -> Build | None:
         """Start the build that searches need most, None if they need none.
@@ -205,31 +186,29 @@ class Follower:
             self._building = item_index if build is not None else None
             return build
 
-        return await self._run_exclusively(work, self.search_cost)
+        return await self._access.run(work, self.search_cost)
 
     async def finish_build(self, build: Build) -> None:
         """Put the result of a build that has run into use, unless the item index was replaced."""
-
-        def work(item_index: ItemIndex) -> None:
-            if item_index is self._building:
-                item_index.maintenance.finish_build(build)
-            self._building = None
-
-        await self._queue.run(self._run_locked, work)
+        await self._end_build(lambda item_index: item_index.maintenance.finish_build(build))
 
     async def cancel_build(self, build: Build) -> None:
         """Forget a build that will not be finished."""
+        await self._end_build(lambda item_index: item_index.maintenance.cancel_build(build))
+
+    async def _end_build(self, end: Callable[[ItemIndex], None]) -> None:
+        """End a build in the item index that has begun it, unless that was replaced."""
 
         def work(item_index: ItemIndex) -> None:
             if item_index is self._building:
-                item_index.maintenance.cancel_build(build)
+                end(item_index)
             self._building = None
 
-        await self._queue.run(self._run_locked, work)
+        await self._access.run_in_thread(work)
 
     async def capture(self) -> ItemIndexState:
         """Return the content of the item index for a snapshot."""
-        return await self._queue.run(self._run_locked, ItemIndex.capture)
+        return await self._access.run_in_thread(ItemIndex.capture)
 
     async def replace_index(self, item_index: ItemIndex) -> bool:
         """Replace the item index by a restored one, once that has applied as many writes.
@@ -237,55 +216,22 @@ class Follower:
         Returns:
             Whether the store has confirmed it.
         """
-        while self._item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
-            if not (await self._catch_up(item_index)).is_confirmed:
+        while self._access.item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
+            if not (await self._changes.catch_up(item_index)).is_confirmed:
                 return False
         async with self._following:
             doubts, is_current = self._feed.doubts, False
             while not is_current:
-                if not (await self._catch_up(item_index)).is_confirmed:
+                if not (await self._changes.catch_up(item_index)).is_confirmed:
                     return False
-                is_current = item_index.sequence >= self._item_index.sequence
+                is_current = item_index.sequence >= self._access.item_index.sequence
             self._put_into_use(item_index, doubts)
         return True
 
-    async def _catch_up(self, item_index: ItemIndex) -> ChangeBatch:
-        """Apply a round of changes to an item index that nobody reads yet, and return it."""
-        batch = await self._read_changes(item_index)
-        if batch.is_confirmed:
-            await self._queue.run(item_index.apply, batch.changes, batch.reached, batch.anchor)
-        return batch
-
     def _put_into_use(self, item_index: ItemIndex, doubts: int) -> None:
         """Let reads use an item index, which the store has confirmed since a number of doubts."""
-        self._item_index, self._replacement = item_index, None
+        self._access.item_index, self._replacement = item_index, None
         self._confirmed_doubts = doubts
-
-    async def _read_changes(self, item_index: ItemIndex) -> ChangeBatch:
-        """Return the next changes of an item index."""
-        while True:
-            batch = await self._feed.changes(
-                self._generation, item_index.sequence, CHANGES_PER_ROUND, item_index.anchor
-            )
-            if batch.purged_sequence <= item_index.complete_deletions:
-                return batch
-            await self._drop_deleted(item_index)
-
-    async def _drop_deleted(self, item_index: ItemIndex) -> None:
-        """Drop the items that were deleted while their tombstones were not followed.
-
-        It is an old snapshot's index, or that of a process that stood still for long.
-        """
-        item_ids: Collection[str] = ()
-        if item_index.is_empty:
-            sequence = await self._feed.refresh()
-        else:
-            item_ids, sequence = await self._feed.undeleted_ids(self._generation)
-        count = await self._queue.run(item_index.drop_deleted, item_ids, sequence)
-        if count:
-            structlog.get_logger().info(
-                "index_deletions_caught_up", catalog=self._generation.name, items=count
-            )
 
     async def _apply_next_changes(self) -> bool:
         """Apply a round of changes and resume the calls that wait for them.
@@ -295,12 +241,12 @@ class Follower:
         if self._replacement is not None:
             return await self._fill_replacement(self._replacement)
         doubts = self._feed.doubts
-        batch = await self._read_changes(self._item_index)
+        batch = await self._changes.read(self._access.item_index)
         if not batch.is_confirmed:
             await self._start_replacement()
             return True
         changes = batch.changes
-        await self._run_exclusively(
+        await self._access.run(
             lambda item_index: item_index.apply(changes, batch.reached, batch.anchor),
             CHANGE_COST * len(changes),
         )
@@ -315,18 +261,12 @@ class Follower:
             StoreUnavailable: the store cannot be read.
         """
         structlog.get_logger().error(
-            "history_lost", catalog=self._generation.name, sequence=self._item_index.sequence
+            "history_lost", catalog=self._generation.name, sequence=self._access.item_index.sequence
         )
         last_sequence = await self._feed.refresh()
-        await self._run_exclusively(_distrust, 0)
+        await self._access.run(_distrust, 0)
         self._replacement = await self._open_item_index()
-        waiting = []
-        for sequence, waiter in self._waiters:
-            if sequence <= last_sequence:
-                waiting.append((sequence, waiter))
-            elif not waiter.done():
-                waiter.set_exception(errors.StoreUnavailable("the store has lost the write"))
-        self._waiters = waiting
+        self._waits.fail_beyond(last_sequence)
 
     async def _fill_replacement(self, item_index: ItemIndex) -> bool:
         """Apply a round of changes to the new item index, which is put into use once it has all.
@@ -334,7 +274,7 @@ class Follower:
         Return whether there may be more changes.
         """
         doubts = self._feed.doubts
-        batch = await self._catch_up(item_index)
+        batch = await self._changes.catch_up(item_index)
         if not batch.is_confirmed:
             self._replacement = await self._open_item_index()  # commits were lost once more
             return True
@@ -355,31 +295,7 @@ class Follower:
         if count:
             self.change_count += count
             self._last_change = time.monotonic()
-        reached, waiting = self.sequence, []
-        for sequence, waiter in self._waiters:
-            if sequence > reached:
-                waiting.append((sequence, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
-        self._waiters = waiting
-
-    async def _run_exclusively(self, work: Callable[[ItemIndex], _T], cost: int) -> _T:
-        """Drop expired items and run `work`, on the event loop if it takes few multiply-adds."""
-        item_index = self._item_index
-        # While a thread holds the lock, the event loop must not wait for it.
-        if cost <= MAX_INLINE_COST and item_index.lock.acquire(blocking=False):
-            try:
-                item_index.drop_expired()
-                return work(item_index)
-            finally:
-                item_index.lock.release()
-        return await self._queue.run(self._run_locked, work)
-
-    def _run_locked(self, work: Callable[[ItemIndex], _T]) -> _T:
-        item_index = self._item_index
-        with item_index.lock:
-            item_index.drop_expired()
-            return work(item_index)
+        self._waits.resume(self.sequence)
 
     def _wake(self, _sequence: int) -> None:
         self._has_news.set()
@@ -388,24 +304,3 @@ class Follower:
 def _distrust(item_index: ItemIndex) -> None:
     """Let no read take an item index for one that reflects writes of the store."""
     item_index.sequence = 0
-
-
-@dataclass(slots=True)
-class WriteBarrier:
-    """Waits until a write shows in every generation that serves, or may at any moment.
-
-    It is the only part of a catalog that changes while calls use it: a write that began before a
-    switch must show in the generation that serves after it.
-    """
-
-    followers: tuple[Follower, ...] = field(default=())
-
-    async def wait_for(self, sequence: int) -> None:
-        """Wait until every follower has applied a write.
-
-        Raises:
-            NotReady: the service shuts down first.
-            StoreUnavailable: the store has lost the write.
-        """
-        while lagging := [item for item in self.followers if item.sequence < sequence]:
-            await lagging[0].wait_for(sequence)

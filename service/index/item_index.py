@@ -22,6 +22,7 @@ from service.domain.filters import Filter
 from service.domain.items import BEGINNING, Anchor, Change
 from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
+from service.index.expiry_queue import ExpiryQueue
 from service.index.vector_index import (
     Hits,
     IndexState,
@@ -33,10 +34,6 @@ from service.index.vector_index import (
 
 # More excluded keys than these are removed from a filter's mask, which costs a copy of the mask.
 MAX_SEPARATE_EXCLUSIONS = 64
-
-# Outdated entries of the expiry queue that are tolerated, beside as many as there are valid ones.
-MAX_OUTDATED_EXPIRIES = 1_000
-
 
 # The latest items that became searchable or no longer are, whose ids are kept.
 MAX_REKEYED_IDS = 10_000
@@ -82,8 +79,7 @@ class ItemIndex:
         self._keys: dict[str, int] = {}
         self._ids: list[str] = []
         self._free_keys: list[int] = []
-        self._expire_times_us: dict[int, int] = {}
-        self._expiry_queue: list[tuple[int, int]] = []
+        self._expiries = ExpiryQueue()
 
     def __len__(self) -> int:
         """Return the number of searchable items."""
@@ -127,22 +123,18 @@ class ItemIndex:
         upserts = [change for change in changes if change.attributes is not None]
         keys = [self._assign_key(change.item_id) for change in upserts]
         for key, change in zip(keys, upserts, strict=True):
-            self._schedule_expiry(key, change.expire_time_us)
+            self._expiries.schedule(key, change.expire_time_us)
         self._write_vectors(keys, upserts)
         self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
         self.sequence, self.anchor = sequence, anchor
 
     def drop_expired(self) -> None:
         """Remove the items whose expire time has come."""
-        if not self._expiry_queue or self._expiry_queue[0][0] > self._clock_ns() // 1_000:
+        if self._expiries.is_empty:
             return
-        now_us = self._clock_ns() // 1_000
-        expired = []
-        while self._expiry_queue and self._expiry_queue[0][0] <= now_us:
-            time_us, key = heapq.heappop(self._expiry_queue)
-            if self._expire_times_us.get(key) == time_us:
-                expired.append(key)
-        self._remove(expired)
+        expired_keys = self._expiries.pop_expired(self._clock_ns() // 1_000)
+        if expired_keys:
+            self._remove(expired_keys)
 
     def capture(self) -> ItemIndexState:
         """Return the whole content for a snapshot; later writes do not change it."""
@@ -150,8 +142,8 @@ class ItemIndex:
         ids = "\n".join(self._ids).encode()
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.frombuffer(ids, np.uint8),
-            "expiring": np.fromiter(self._expire_times_us, np.int64),
-            "expire_times_us": np.fromiter(self._expire_times_us.values(), np.int64),
+            "expiring": np.fromiter(self._expiries.times_us, np.int64),
+            "expire_times_us": np.fromiter(self._expiries.times_us.values(), np.int64),
             **{f"index/{name}": array for name, array in index.arrays.items()},
             **{f"attributes/{name}": array for name, array in self.attributes.capture().items()},
         }
@@ -175,7 +167,7 @@ class ItemIndex:
         self._free_keys = [key for key, item_id in enumerate(self._ids) if not item_id]
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:
-            self._schedule_expiry(key, time_us)
+            self._expiries.schedule(key, time_us)
         self.sequence, self.anchor = state.sequence, state.anchor
         self._rekeyed_ids.clear()
         self.key_version += 1
@@ -289,20 +281,8 @@ class ItemIndex:
         self.key_version += len(keys)
         self._rekeyed_ids.extend(self._ids[key] for key in keys)
 
-    def _schedule_expiry(self, key: int, expire_time_us: int | None) -> None:
-        times_us = self._expire_times_us
-        if expire_time_us is None:
-            times_us.pop(key, None)
-        elif times_us.get(key) != expire_time_us:
-            times_us[key] = expire_time_us
-            heapq.heappush(self._expiry_queue, (expire_time_us, key))
-            if len(self._expiry_queue) > 2 * len(times_us) + MAX_OUTDATED_EXPIRIES:
-                # Items whose time is moved often must not fill the memory.
-                self._expiry_queue = [(time_us, key) for key, time_us in times_us.items()]
-                heapq.heapify(self._expiry_queue)
-
     def _remove(self, keys: Iterable[int]) -> None:
-        # A key whose time was moved away and back is in the expiry queue twice.
+        # A key whose expire time was moved away and back can be there twice.
         distinct = set(keys)
         self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
@@ -310,7 +290,7 @@ class ItemIndex:
         for key in distinct:
             del self._keys[self._ids[key]]
             self._ids[key] = ""
-            self._expire_times_us.pop(key, None)
+            self._expiries.discard(key)
         self._free_keys.extend(distinct)
 
 

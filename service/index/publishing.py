@@ -13,7 +13,8 @@ from service import errors
 from service.domain.snapshot_files import is_snapshot_file
 from service.files import create_folder, replace_file
 from service.index.change_feed import ChangeFeed
-from service.index.snapshots import Manifest, Snapshots, compute_checksum
+from service.index.snapshot_manifest import Manifest, compute_checksum
+from service.index.snapshots import Snapshots
 
 # The interval at which a process looks whether its snapshot is published, or a newer one is.
 SHELF_SECONDS = 2.0

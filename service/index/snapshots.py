@@ -9,85 +9,41 @@ once; the manifest, renamed into place last, makes a snapshot valid.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.domain.items import Anchor
 from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
 from service.files import create_folder, replace_file, require_room
 from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.snapshot_manifest import (
+    SNAPSHOT_FORMAT,
+    FileChecksum,
+    Manifest,
+    SnapshotOrigin,
+    UnusableSnapshotError,
+    compute_checksum,
+    parse_manifest,
+)
 from service.index.vector_index import StateFile
-
-# Must increase when files or arrays change: a snapshot of another format is dropped, and the index
-# is built again.
-SNAPSHOT_FORMAT = 4
-
-# Bytes that are read together for a checksum.
-CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
-
 
 # The bytes around an array in a file, at most.
 ARRAY_HEADER_BYTES = 512
 
 
-class _UnusableSnapshotError(Exception):
-    """The snapshot must not be used; the message says why."""
-
-
 # What a snapshot raises that is torn, changed or foreign, whatever the disk does.
 _DAMAGES = (
-    _UnusableSnapshotError,
+    UnusableSnapshotError,
     FileNotFoundError,
     EOFError,
     KeyError,
     ValueError,
     zipfile.BadZipFile,
 )
-
-
-class FileChecksum(BaseModel):
-    """The size and checksum of a file of a snapshot."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    bytes: int
-    crc32: int
-
-
-class Manifest(BaseModel):
-    """The store and sequence number of a snapshot, and its files by name."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    format: int
-    store_id: str
-    fingerprint: str
-    sequence: int
-    anchor_sequence: int
-    anchor_token: int
-    arrays: str
-    files: dict[str, FileChecksum]
-
-    @property
-    def anchor(self) -> Anchor:
-        """Its place in the history of the store."""
-        return Anchor(self.anchor_sequence, self.anchor_token)
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotOrigin:
-    """The store, and the space within it, that a snapshot must come from."""
-
-    store_id: str
-    fingerprint: str
 
 
 class Snapshots:
@@ -259,8 +215,8 @@ class Snapshots:
             ValueError: it is damaged, or from another version of Akin, store or embedding space.
         """
         try:
-            return self._parse(text)
-        except _UnusableSnapshotError as exc:
+            return parse_manifest(text, self._origin)
+        except UnusableSnapshotError as exc:
             raise ValueError(str(exc)) from None
 
     def install(self, manifest: str) -> None:
@@ -274,37 +230,25 @@ class Snapshots:
 
     def _read_manifest(self) -> Manifest | None:
         try:
-            return self._parse((self._folder / MANIFEST_FILE).read_text())
+            return parse_manifest((self._folder / MANIFEST_FILE).read_text(), self._origin)
         except FileNotFoundError:
             return None
-
-    def _parse(self, text: str) -> Manifest:
-        try:
-            manifest = Manifest.model_validate_json(text)
-        except ValidationError:
-            raise _UnusableSnapshotError("the manifest is damaged") from None
-        if manifest.format != SNAPSHOT_FORMAT:
-            raise _UnusableSnapshotError("another version of Akin wrote it")
-        origin = SnapshotOrigin(manifest.store_id, manifest.fingerprint)
-        if origin != self._origin:
-            raise _UnusableSnapshotError("it is from another store or embedding space")
-        return manifest
 
     def _check_sequence(self, manifest: Manifest, last_sequence: int) -> None:
         if manifest.sequence > last_sequence:
             self._last_seen = 0  # the caller's number may be outdated: `has_new` stays true
-            raise _UnusableSnapshotError("the store is older than the snapshot")
+            raise UnusableSnapshotError("the store is older than the snapshot")
 
     def _check_files(self, manifest: Manifest) -> None:
         for name, checksum in manifest.files.items():
             if compute_checksum(self._folder / name) != checksum:
-                raise _UnusableSnapshotError(f"{name} is damaged")
+                raise UnusableSnapshotError(f"{name} is damaged")
 
     def _remove_unnamed_files(self) -> None:
         """Remove the files of snapshots that no usable manifest names."""
         try:
             manifest = self._read_manifest()
-        except (_UnusableSnapshotError, ValueError):
+        except (UnusableSnapshotError, ValueError):
             manifest = None
         except OSError:
             return  # it may name them
@@ -316,16 +260,3 @@ class Snapshots:
             for path in self._folder.iterdir():
                 if is_snapshot_file(path.name) and path.name not in names:
                     path.unlink(missing_ok=True)
-
-
-def compute_checksum(path: Path) -> FileChecksum:
-    """Return the size and checksum of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(CHECKSUM_BLOCK_BYTES):
-            checksum = zlib.crc32(block, checksum)
-        return FileChecksum(bytes=path.stat().st_size, crc32=checksum)

@@ -1,22 +1,18 @@
-"""Makes the parts of one worker from concrete classes, which only this module chooses."""
+"""Makes the parts of one worker from concrete classes, which only this folder chooses.
+
+`item_indexes` makes the item indexes, and `handle_factory` the handles of catalogs.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 from service import errors
-from service.analysis.classification import TextClassifier
-from service.analysis.clusters import Clusterer
-from service.analysis.duplicates import DuplicateSearch
-from service.analysis.outliers import OutlierSearch
-from service.analysis.passage_search import PassageSearch
 from service.api.analysis_servicer import AnalysisServicer
 from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
@@ -31,7 +27,7 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
-from service.background.duty_rounds import alternate, perform
+from service.background.duty_rounds import perform
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PendingEmbedder
@@ -40,51 +36,26 @@ from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.background.training import Trainer
 from service.catalog.admin import CatalogAdmin
-from service.catalog.attribution import Attribution, ResponseCounts
+from service.catalog.attribution import ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
-from service.catalog.interactions import CatalogInteractions
-from service.catalog.items import CatalogItems
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
-from service.catalog.stats import StatsReader
-from service.catalog.users import CatalogUsers
-from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
-from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.paid_requests import PaidRequests
 from service.embedding.pool import EmbedderPool, Spawn
 from service.embedding.providers import ProbedModel, probe_model
-from service.index.faiss_segmented import SegmentedIndex
-from service.index.follower import Follower
-from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotLoader
-from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
-from service.index.restoring import Restorer
-from service.index.snapshots import SnapshotOrigin, Snapshots
-from service.index.threads import IndexThreads
-from service.recommend.attribute_prior import AttributePrior
 from service.recommend.new_items import NewItems
-from service.recommend.profile_reader import ProfileReader
-from service.recommend.query_preparation import QueryPreparation
-from service.recommend.recommender import Recommender
-from service.recommend.retrieval import Retriever
-from service.recommend.scoring import RANKINGS
+from service.server.handle_factory import HandleFactory
+from service.server.item_indexes import ItemIndexes
 from service.server.observers import observe_attribution, observe_embedding
 from service.settings import Settings
-from service.storage.data_folder import (
-    INDEX_FOLDER,
-    PROBE_SOCKET,
-    TRAINING_FOLDER,
-    list_snapshot_folders,
-    remove_snapshot,
-)
+from service.storage.data_folder import PROBE_SOCKET, TRAINING_FOLDER
 from service.storage.duties import Duty
-from service.storage.opening import open_shelf
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 
@@ -145,14 +116,21 @@ class Wiring:
         )
         self.response_counts = ResponseCounts(stores.click_through)
         stack.push_async_callback(self._flush_responses)
-        self._attribution_observer = observe_attribution(telemetry.metrics)
         self.behavior_models = BehaviorModels(stores.behavior_models)
+        self._handle_factory = HandleFactory(
+            settings,
+            stores,
+            self.behavior_models,
+            self.response_counts,
+            observe_attribution(telemetry.metrics),
+        )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
-        self._index_builders: dict[Generation, IndexBuilder] = {}
         self._new_items: dict[Generation, NewItems] = {}
         self._models: dict[Generation, Model] = {}
-        self._index_threads = IndexThreads()
-        stack.callback(self._index_threads.close)
+        self._item_indexes = ItemIndexes(
+            settings, stores, leads=worker.leads, shared=self.has_other_writers
+        )
+        stack.callback(self._item_indexes.close)
 
     def make_server(self) -> Server:
         """Return the gRPC server, which does not listen yet.
@@ -191,7 +169,7 @@ class Wiring:
         """Return what keeps the database small, for the leading worker."""
         return Purge(
             self._stores,
-            lambda: [builder.position for builder in self._index_builders.values()],
+            self._item_indexes.list_positions,
             self._settings.vector_retention_days * SECONDS_PER_DAY,
             shared=self.has_other_writers,
         )
@@ -238,33 +216,7 @@ class Wiring:
         generation, space = writer.generation, writer.text_embedder.space
         if storage is VectorStorage.UNSPECIFIED:
             storage = VectorStorage(self._settings.index_vectors)
-
-        def make_item_index() -> ItemIndex:
-            float16 = storage is VectorStorage.FLOAT16
-            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), time.time_ns)
-
-        items = self._stores.items
-        origin = SnapshotOrigin(
-            self._stores.database.store_id, f"{space.fingerprint} {storage.value}"
-        )
-        snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
-        threads = self._index_threads
-        shelf, downloader = self._open_shelf(generation), None
-        if shelf is not None:
-            downloader = SnapshotDownloader(items, snapshots, shelf)
-        restorer = Restorer(items, snapshots, make_item_index, threads, downloader)
-        follower = Follower(items, generation, await restorer.open(), threads, restorer.open)
-        duties = self._stores.duties
-        load = SnapshotLoader(follower, restorer).run
-        if self._worker.leads:
-            builder = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
-            self._index_builders[generation] = builder
-            maintenance = [alternate(duties, Duty.INDEXING, builder.run, load)]
-        else:
-            maintenance = [load()]
-        if shelf is not None:
-            publisher = SnapshotPublisher(items, snapshots, shelf)
-            maintenance.append(perform(duties, Duty.INDEXING, publisher.run))
+        follower, tasks = await self._item_indexes.open(generation, space, storage)
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
@@ -276,61 +228,14 @@ class Wiring:
         new_items = self._new_items[generation] = NewItems()
         find_model = partial(self.behavior_models.find, generation.catalog_id)
         return opened, [
-            follower.run(),
-            *maintenance,
+            *tasks,
             list_new_items(self._stores.behavior_models, follower, new_items, find_model),
         ]
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
-        stores, serving = self._stores, generations.serving
-        generation, follower = serving.generation, serving.follower
-        text_embedder = serving.text_embedder
-        signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
-        preparation = QueryPreparation(
-            ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
-            partial(self.behavior_models.find, record.catalog_id),
-            self._new_items[generation],
-            replace(record.settings, signals=signals),
-        )
-        retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
-        return CatalogHandle(
-            record=record,
-            signals=signals,
-            generations=generations,
-            items=CatalogItems(stores.items, generations),
-            users=CatalogUsers(stores.users, generations),
-            interactions=CatalogInteractions(
-                stores.interactions,
-                generation,
-                record.settings.liked_types,
-                self._attribution_observer.click,
-            ),
-            stats=StatsReader(stores, generations),
-            recommender=Recommender(stores.items, generation, follower, preparation, retriever),
-            attribution=Attribution(
-                record.catalog_id,
-                RecommendationIds(record.catalog_id, stores.database.store_id),
-                self.response_counts,
-                self._attribution_observer.response,
-                time.time_ns,
-            ),
-            duplicates=DuplicateSearch(stores.items, generation, follower),
-            outliers=OutlierSearch(stores.items, generation, follower),
-            clusters=Clusterer(stores.items, generation, follower),
-            classifier=TextClassifier(stores.items, generation, follower, text_embedder),
-            passages=PassageSearch(stores.items, generation, follower, text_embedder),
-        )
-
-    async def _flush_responses(self) -> None:
-        """Store the numbers of responses at the end of the worker, if the database can be used."""
-        with suppress(errors.AkinError):
-            await self.response_counts.flush()
-
-    def _make_prior(self) -> AttributePrior | None:
-        if not self._settings.prior_attribute:
-            return None
-        return AttributePrior(self._settings.prior_attribute, self._settings.prior_weight)
+        new_items = self._new_items[generations.serving.generation]
+        return self._handle_factory.make(record, generations, new_items)
 
     def make_background(
         self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState
@@ -355,7 +260,7 @@ class Wiring:
         return tasks
 
     def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
-        builder, items = self._index_builders[next_], self._stores.items
+        builder, items = self._item_indexes.find_builder(next_), self._stores.items
         last = items.last_sequence
         return GenerationSwitch(
             self._stores.generations,
@@ -367,33 +272,20 @@ class Wiring:
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
-        self._index_builders.pop(generation, None)
         self._new_items.pop(generation, None)
         model = self._models.pop(generation, None)
+        await self._item_indexes.remove(generation)
         if model is not None:
             await self.embedder_pool.release(generation, model)
-        if self._worker.leads:
-            await _remove_snapshot(self._snapshot_folder(generation))
 
     async def remove_unknown_files(self) -> None:
         """Remove the snapshots of generations that do not exist."""
-        generation_ids = {
-            str(record.generation.generation_id)
-            for catalog in (await self._stores.generations.list_catalogs()).values()
-            for record in catalog.generations
-        }
-        for snapshots in list_snapshot_folders(self._settings.data_dir):
-            if snapshots.name not in generation_ids:
-                await _remove_snapshot(snapshots)
+        await self._item_indexes.remove_unknown()
 
-    def _open_shelf(self, generation: Generation) -> SnapshotShelf | None:
-        """Return where the leading worker finds and publishes snapshots of other machines."""
-        if not self._worker.leads:
-            return None
-        return open_shelf(self._stores.database, self._settings.store, generation)
-
-    def _snapshot_folder(self, generation: Generation) -> Path:
-        return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)
+    async def _flush_responses(self) -> None:
+        """Store the numbers of responses at the end of the worker, if the database can be used."""
+        with suppress(errors.AkinError):
+            await self.response_counts.flush()
 
 
 def _choose_places(settings: Settings, worker: Worker) -> tuple[str, list[str] | None]:
@@ -410,9 +302,3 @@ def _tls_files(settings: Settings) -> TlsFiles | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
-
-
-async def _remove_snapshot(folder: Path) -> None:
-    """Remove a snapshot as far as possible; the next start removes what is left."""
-    with suppress(OSError):
-        await asyncio.get_running_loop().run_in_executor(None, remove_snapshot, folder)

@@ -20,6 +20,7 @@ from service.domain.generations import Generation, GenerationState, LiveGenerati
 from service.domain.items import BEGINNING, Anchor
 from service.storage.item_writer import ItemWriter
 from service.storage.sql import Connection
+from service.storage.user_writer import UserWriter
 from service.storage.writer import Commits, GroupCommit, Transaction, WriteSession
 
 _T = TypeVar("_T")
@@ -228,6 +229,11 @@ class Database(ABC):
     @abstractmethod
     def item_writer(self) -> ItemWriter:
         """How items are written to this database."""
+
+    @property
+    @abstractmethod
+    def user_writer(self) -> UserWriter:
+        """How users are written to this database."""
 
     @property
     @abstractmethod

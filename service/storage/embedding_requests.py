@@ -12,21 +12,25 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation, Settlement
+from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Settlement
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage.database import Database
+from service.storage.embedding_request_rows import (
+    has_slot,
+    hold_place,
+    insert_sent,
+    is_leased,
+    lease_texts,
+    remove_request,
+    sum_reservations,
+    write_off,
+    write_off_expired,
+)
 from service.storage.sql import Connection
 from service.storage.usage import add_usage, read_usage
 from service.storage.vectors import store_unused_vectors
 from service.storage.writer import Transaction
-
-# A process that waits for its turn renews its place in this time, or it loses the place.
-WAITING_US = 3_000_000
-
-# Time for a request to be settled once it has expired and another process can write. While the disk
-# was full or the machine stood still, a living process could not settle it; it tries each second.
-OVERDUE_US = 3_000_000
 
 # The vectors of query texts that are kept: 100 MB at 1,536 dimensions.
 MAX_QUERY_VECTORS = 16_384
@@ -71,8 +75,8 @@ class EmbeddingRequestStore:
 
         def operation(transaction: Transaction) -> None:
             connection = transaction.connection
-            usage = settlement.usage
-            if settlement.request_id is not None and not _remove(connection, settlement.request_id):
+            usage, request_id = settlement.usage, settlement.request_id
+            if request_id is not None and not remove_request(connection, request_id):
                 usage = _exclude(usage, settlement.estimate)  # it expired, and counts as spent
             add_usage(transaction, usage)
             if settlement.chunks:
@@ -92,9 +96,9 @@ class EmbeddingRequestStore:
         """
 
         def operation(transaction: Transaction) -> None:
-            _write_off(transaction, "owner = ? AND process != ?", owner)
+            write_off(transaction, "owner = ? AND process != ?", owner)
             if places is not None:
-                _write_off(
+                write_off(
                     transaction,
                     "owner NOT IN (SELECT value FROM json_each(?))",
                     (json.dumps(places),),
@@ -121,12 +125,6 @@ class EmbeddingRequestStore:
         return await self._database.read(query)
 
 
-def write_off_all(transaction: Transaction) -> None:
-    """Count all requests as spent, in a copy of the database whose servers are not its own."""
-    transaction.connection.execute("DELETE FROM leased_texts")
-    _write_off(transaction, "TRUE", ())
-
-
 def _claim(
     transaction: Transaction,
     claim: Claim,
@@ -135,33 +133,31 @@ def _claim(
     may_wait: bool,
 ) -> ClaimOutcome:
     connection, now_us = transaction.connection, transaction.lease_time_us
-    _write_off_expired(transaction, now_us)
+    write_off_expired(transaction, now_us)
     space_id = _find_space(connection, claim.space)
     vectors = _read_vectors(connection, space_id, claim.tokens)
     hashes = [
         text_hash
         for text_hash in claim.tokens
-        if text_hash not in vectors and not _is_leased(connection, space_id, text_hash)
+        if text_hash not in vectors and not is_leased(connection, space_id, text_hash)
     ]
     if not hashes:
         if waiting_id is not None:
-            _remove(connection, waiting_id)
+            remove_request(connection, waiting_id)
         return ClaimOutcome(vectors=vectors)
     tokens = sum(claim.tokens[text_hash] for text_hash in hashes)
     reservation = claim.reserve(
-        tokens, read_usage(transaction).cost_usd, _sum_reservations(connection)
+        tokens, read_usage(transaction).cost_usd, sum_reservations(connection)
     )
-    if reservation is None or not _has_slot(connection, claim, space_id, waiting_id):
-        request_id = _wait(connection, claim, space_id, waiting_id, now_us) if may_wait else None
-        return ClaimOutcome(request_id, is_waiting=True)
+    if reservation is None or not has_slot(connection, claim, space_id, waiting_id):
+        if may_wait:
+            waiting_id = hold_place(connection, claim, space_id, waiting_id, now_us)
+        return ClaimOutcome(waiting_id if may_wait else None, is_waiting=True)
     if waiting_id is not None:
-        _remove(connection, waiting_id)
+        remove_request(connection, waiting_id)
     estimate = TokenUsage(tokens, reservation.cost_usd)
-    request_id = _start(connection, claim, space_id, estimate, reservation, now_us)
-    connection.executemany(
-        "INSERT INTO leased_texts (space_id, text_hash, request_id) VALUES (?, ?, ?)",
-        ((space_id, text_hash, request_id) for text_hash in hashes),
-    )
+    request_id = insert_sent(connection, claim, space_id, estimate, reservation, now_us)
+    lease_texts(connection, space_id, request_id, hashes)
     return ClaimOutcome(request_id, frozenset(hashes), vectors, estimate)
 
 
@@ -192,111 +188,6 @@ def _read_vectors(
                 vectors[text_hash] = np.frombuffer(row[0], "<f4")
                 break
     return vectors
-
-
-def _is_leased(connection: Connection, space_id: int, text_hash: bytes) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM leased_texts WHERE space_id = ? AND text_hash = ?", (space_id, text_hash)
-    ).fetchone()
-    return row is not None
-
-
-def _sum_reservations(connection: Connection) -> float:
-    (reserved_usd,) = connection.execute(
-        "SELECT coalesce(sum(reserved_usd), 0) FROM embedding_requests WHERE is_sent"
-    ).fetchone()
-    return float(reserved_usd)
-
-
-def _has_slot(connection: Connection, claim: Claim, space_id: int, waiting_id: int | None) -> bool:
-    """Return whether a request may be sent beside those under way and those that go first."""
-    (count,) = connection.execute(
-        """SELECT count(*) FROM embedding_requests WHERE space_id = :space_id
-           AND (is_sent OR low_priority < :low_priority OR low_priority = :low_priority
-               AND (request_id < :waiting_id OR CAST(:waiting_id AS BIGINT) IS NULL))""",
-        {"space_id": space_id, "low_priority": claim.low_priority, "waiting_id": waiting_id},
-    ).fetchone()
-    return bool(count < claim.find_limit())
-
-
-def _start(
-    connection: Connection,
-    claim: Claim,
-    space_id: int,
-    estimate: TokenUsage,
-    reservation: Reservation,
-    now_us: int,
-) -> int:
-    """Record a request that is sent now; return its id."""
-    (request_id,) = connection.execute(
-        """INSERT INTO embedding_requests (owner, process, space_id, is_sent, prompt_tokens,
-               cost_usd, reserved_usd, expire_us) VALUES (?, ?, ?, TRUE, ?, ?, ?, ?)
-           RETURNING request_id""",
-        (
-            *claim.owner,
-            space_id,
-            estimate.prompt_tokens,
-            estimate.cost_usd,
-            reservation.reserved_usd,
-            now_us + int(claim.lease_seconds * 1e6),
-        ),
-    ).fetchone()
-    return int(request_id)
-
-
-def _wait(
-    connection: Connection,
-    claim: Claim,
-    space_id: int,
-    waiting_id: int | None,
-    now_us: int,
-) -> int:
-    """Record that a request waits, or that it goes on waiting; return its id."""
-    row = connection.execute(
-        "SELECT expire_us FROM embedding_requests WHERE request_id = ?", (waiting_id,)
-    ).fetchone()
-    if waiting_id is None or row is None:
-        (request_id,) = connection.execute(
-            """INSERT INTO embedding_requests (owner, process, space_id, low_priority, expire_us)
-               VALUES (?, ?, ?, ?, ?) RETURNING request_id""",
-            (*claim.owner, space_id, claim.low_priority, now_us + WAITING_US),
-        ).fetchone()
-        return int(request_id)
-    if row[0] < now_us + WAITING_US // 2:
-        connection.execute(
-            "UPDATE embedding_requests SET expire_us = ? WHERE request_id = ?",
-            (now_us + WAITING_US, waiting_id),
-        )
-    return waiting_id
-
-
-def _remove(connection: Connection, request_id: int) -> bool:
-    """Remove a request and the leases of its texts; return whether there was one."""
-    cursor = connection.execute(
-        "DELETE FROM embedding_requests WHERE request_id = ?", (request_id,)
-    )
-    return cursor.rowcount > 0
-
-
-def _write_off(transaction: Transaction, condition: str, values: Sequence[object]) -> None:
-    """Remove the requests of processes that died; their estimates count as spent."""
-    rows = transaction.connection.execute(
-        f"""DELETE FROM embedding_requests WHERE {condition}
-            RETURNING CASE WHEN is_sent THEN prompt_tokens ELSE 0 END,
-                CASE WHEN is_sent THEN cost_usd ELSE 0 END""",
-        values,
-    ).fetchall()
-    for row in rows:
-        add_usage(transaction, TokenUsage(*row))
-
-
-def _write_off_expired(transaction: Transaction, now_us: int) -> None:
-    """Remove the requests that expired, but those that were sent only some time later."""
-    _write_off(transaction, "expire_us <= ? AND (is_overdue OR NOT is_sent)", (now_us,))
-    transaction.connection.execute(
-        "UPDATE embedding_requests SET is_overdue = TRUE, expire_us = ? WHERE expire_us <= ?",
-        (now_us + OVERDUE_US, now_us),
-    )
 
 
 def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:

@@ -84,9 +84,13 @@ class InteractionStore:
                     clicked.append(response.kind)
             if not recorded_count:
                 return Recording(0, 0)
-            connection = transaction.connection
-            _add_to_count(connection, generation, recorded_count)
-            note_like_changes(connection, generation.catalog_id, recorded_count, 0)
+            note_like_changes(
+                transaction.connection,
+                generation.catalog_id,
+                recorded_count,
+                0,
+                added_interactions=recorded_count,
+            )
             return Recording(recorded_count, transaction.next_sequence(), clicked)
 
         return await self._database.write_to_catalog(
@@ -153,8 +157,9 @@ class InteractionStore:
             deleted_count = delete_first_rows(connection, "interactions", owner)
             if not deleted_count:
                 return Deletion(0, 0)
-            _add_to_count(connection, generation, -deleted_count)
-            note_like_changes(connection, generation.catalog_id, 0, 1)
+            note_like_changes(
+                connection, generation.catalog_id, 0, 1, added_interactions=-deleted_count
+            )
             return Deletion(deleted_count, transaction.next_sequence())
 
         total = Deletion(0, 0)
@@ -179,13 +184,6 @@ def _insert(
             for entry in interactions
         ),
     ).rowcount
-
-
-def _add_to_count(connection: Connection, generation: Generation, number: int) -> None:
-    connection.execute(
-        "UPDATE catalogs SET interaction_count = interaction_count + ? WHERE catalog_id = ?",
-        (number, generation.catalog_id),
-    )
 
 
 def _count(connection: Connection, generation: Generation, user_id: str) -> int:

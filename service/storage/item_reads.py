@@ -6,21 +6,17 @@ An item is expired from the microsecond of its expire time on, even if its row i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from service.domain.generations import Generation
-from service.domain.items import Anchor, Item, ItemState, StoredItem
+from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
+from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 from service.storage.writer import read_last_sequence
 
-_COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
-    items.update_time_us, pending.reason, pending.message"""
-_TABLES = """items LEFT JOIN pending
-    ON pending.item_key = items.item_key AND pending.generation_id = :generation_id"""
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
 
 # Ids in one statement, below the 999 variables that every build of SQLite allows.
@@ -82,16 +78,16 @@ class ItemReads:
 
         The page ends with the item whose text and attributes make it exceed `max_bytes`.
         """
-        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+        values = self._values(generation, ids=json.dumps(item_ids))
 
         def query(connection: Connection) -> tuple[list[StoredItem], bool]:
             rows = connection.execute(
-                f"""SELECT {_COLUMNS} FROM {_TABLES}
+                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
                     WHERE catalog_id = :catalog_id AND {IS_LIVE}
                     AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
                 values,
             )
-            return _read_page(rows, len(item_ids), max_bytes)
+            return parse_page(rows, len(item_ids), max_bytes)
 
         return await self._database.read(query, ReadKind.SCAN)
 
@@ -103,16 +99,16 @@ class ItemReads:
         The page ends at `limit` items, or with the item whose text and attributes make it exceed
         `max_bytes`.
         """
-        values = {**self._values(generation), "after": after, "limit": limit + 1}
+        values = self._values(generation, after=after, limit=limit + 1)
 
         def query(connection: Connection) -> ItemPage:
             rows = connection.execute(
-                f"""SELECT {_COLUMNS} FROM {_TABLES}
+                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
                     WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
                     ORDER BY item_id LIMIT :limit""",
                 values,
             )
-            items, more = _read_page(rows, limit, max_bytes)
+            items, more = parse_page(rows, limit, max_bytes)
             return ItemPage(items, _count(connection, values), more)
 
         return await self._database.read(query, ReadKind.SCAN)
@@ -132,11 +128,11 @@ class ItemReads:
         The texts are without markup.
         """
         text_format = generation.text_format
-        values = {
-            **self._values(generation),
-            "ids": json.dumps(item_ids),
-            "characters": count_needed_characters(text_format, characters),
-        }
+        values = self._values(
+            generation,
+            ids=json.dumps(item_ids),
+            characters=count_needed_characters(text_format, characters),
+        )
 
         def query(connection: Connection) -> Mapping[str, str]:
             rows = connection.execute(
@@ -159,11 +155,11 @@ class ItemReads:
         The texts are without markup.
         """
         text_format = generation.text_format
-        values = {
-            **self._values(generation),
-            "ids": json.dumps(item_ids),
-            "characters": count_needed_characters(text_format, characters),
-        }
+        values = self._values(
+            generation,
+            ids=json.dumps(item_ids),
+            characters=count_needed_characters(text_format, characters),
+        )
 
         def query(connection: Connection) -> Mapping[str, ItemExcerpt]:
             rows = connection.execute(
@@ -198,11 +194,11 @@ class ItemReads:
             characters: the number of characters of each text.
         """
         text_format = generation.text_format
-        values = {
-            **self._values(generation),
-            "items": items,
-            "characters": count_needed_characters(text_format, characters),
-        }
+        values = self._values(
+            generation,
+            items=items,
+            characters=count_needed_characters(text_format, characters),
+        )
 
         def query(connection: Connection) -> list[str]:
             rows = connection.execute(
@@ -257,7 +253,7 @@ class ItemReads:
         self, generation: Generation, item_ids: Sequence[str]
     ) -> Mapping[str, Sequence[bytes]]:
         """Return the text hashes of the vectors of items in the order of their chunks, by id."""
-        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+        values = self._values(generation, ids=json.dumps(item_ids))
 
         def query(connection: Connection) -> Mapping[str, Sequence[bytes]]:
             hashes: dict[str, list[bytes]] = {}
@@ -274,12 +270,13 @@ class ItemReads:
 
         return await self._database.read(query)
 
-    def _values(self, generation: Generation) -> dict[str, int | str]:
-        """Return the values that the conditions of queries name."""
+    def _values(self, generation: Generation, **others: int | str) -> dict[str, int | str]:
+        """Return the values that queries name: those of every condition, and others."""
         return {
             "catalog_id": generation.catalog_id,
             "generation_id": generation.generation_id,
             "now_us": self._database.now_us(),
+            **others,
         }
 
 
@@ -292,7 +289,7 @@ def read_items(
         batch = item_ids[start : start + IDS_PER_STATEMENT]
         names = {f"id{number}": item_id for number, item_id in enumerate(batch)}
         rows = connection.execute(
-            f"""SELECT {_COLUMNS} FROM {_TABLES}
+            f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
                 WHERE catalog_id = :catalog_id AND {IS_LIVE}
                 AND item_id IN ({",".join(f":{name}" for name in names)})""",
             {
@@ -302,7 +299,7 @@ def read_items(
                 **names,
             },
         )
-        items.update((row[0], _stored_item(row)) for row in rows)
+        items.update((row[0], parse_item(row)) for row in rows)
     return items
 
 
@@ -312,35 +309,6 @@ def read_purged_sequence(connection: Connection, catalog_id: int) -> int:
         "SELECT purged_sequence FROM catalogs WHERE catalog_id = ?", (catalog_id,)
     ).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _read_page(
-    rows: Iterable[tuple[Any, ...]], limit: int, max_bytes: int
-) -> tuple[list[StoredItem], bool]:
-    """Return the first `limit` items of rows with _COLUMNS, and whether more follow.
-
-    The page ends early with the item whose text and attributes make it exceed `max_bytes`.
-    """
-    items: list[StoredItem] = []
-    size_bytes = 0
-    for row in rows:
-        if len(items) == limit or size_bytes > max_bytes:
-            return items, True
-        items.append(_stored_item(row))
-        size_bytes += len(row[1].encode()) + len(row[2].encode())
-    return items, False
-
-
-def _stored_item(row: tuple[Any, ...]) -> StoredItem:
-    item_id, text, attributes, expire_time_us, sequence, update_time_us, reason, message = row
-    return StoredItem(
-        Item(item_id, text, json.loads(attributes), expire_time_us),
-        ItemState.INDEXED if reason is None else ItemState.PENDING,
-        sequence,
-        update_time_us,
-        reason or "",
-        message or "",
-    )
 
 
 def _count(connection: Connection, values: Mapping[str, int | str]) -> int:

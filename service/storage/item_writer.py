@@ -38,6 +38,11 @@ class ItemWriter(Protocol):
                 chunks in it are required and missing.
         """
 
+    def remove_vectors(
+        self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+    ) -> None:
+        """Remove the vectors and the pending work of items from every generation."""
+
 
 class GenerationWrite(NamedTuple):
     """The chunks that an item gets in a generation, or why it is pending there."""

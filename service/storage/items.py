@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,6 @@ from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purg
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
 from service.storage.row_item_writer import write_item_row
 from service.storage.sql import Connection
-from service.storage.vectors import remove_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
 
 
@@ -118,19 +118,23 @@ class ItemStore(ItemReads):
         """
 
         def operation(transaction: Transaction) -> Deletion:
+            # The query in the list of columns finds each item by its id. For a join, PostgreSQL
+            # could read all live items.
             rows = transaction.connection.execute(
-                f"""SELECT item_key FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
-                    AND item_id IN (SELECT value FROM json_each(:ids))
-                    AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
-                    ORDER BY item_id""",
+                f"""SELECT (SELECT CASE WHEN {IS_LIVE}
+                        AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
+                        THEN item_key END
+                    FROM items WHERE catalog_id = :catalog_id AND item_id = value)
+                    FROM json_each(:ids)""",
                 {
                     "catalog_id": generation.catalog_id,
                     "now_us": transaction.now_us,
-                    "ids": json.dumps(item_ids),
+                    "ids": json.dumps(sorted({*item_ids})),
                     "max_sequence": max_sequence,
                 },
             ).fetchall()
-            return _delete_rows(transaction, [item_key for (item_key,) in rows])
+            item_keys = [item_key for (item_key,) in rows if item_key is not None]
+            return self._delete_rows(transaction, generation.catalog_id, item_keys)
 
         return await self._database.write(operation, len(item_ids))
 
@@ -139,10 +143,14 @@ class ItemStore(ItemReads):
 
         def operation(transaction: Transaction) -> Deletion:
             rows = transaction.connection.execute(
-                "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
+                "SELECT catalog_id, item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
                 (transaction.now_us, limit),
             ).fetchall()
-            return _delete_rows(transaction, [item_key for (item_key,) in rows])
+            item_keys: defaultdict[int, list[int]] = defaultdict(list)
+            for catalog_id, item_key in rows:
+                item_keys[catalog_id].append(item_key)
+            deletions = [self._delete_rows(transaction, *expired) for expired in item_keys.items()]
+            return Deletion(len(rows), deletions[-1].sequence if deletions else 0)
 
         return await self._database.write(operation, limit)
 
@@ -187,21 +195,24 @@ class ItemStore(ItemReads):
             self._database.commits.announce(batch.reached)
         return batch
 
-
-def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion:
-    """Turn items into tombstones, which tell followers that the items are gone."""
-    sequence = 0
-    for item_key in item_keys:
-        sequence = transaction.next_sequence()
-        (catalog_id,) = transaction.connection.execute(
+    def _delete_rows(
+        self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+    ) -> Deletion:
+        """Turn items of a catalog into tombstones, which tell followers that the items are gone."""
+        if not item_keys:
+            return Deletion(0, 0)
+        sequences = [transaction.next_sequence() for _ in item_keys]
+        transaction.connection.executemany(
             """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
-               sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = TRUE WHERE item_key = :item_key
-               RETURNING catalog_id""",
-            {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
-        ).fetchone()
-        remove_item_vectors(transaction, catalog_id, item_key)
-    return Deletion(len(item_keys), sequence)
+               sequence = ?, change_sequence = ?, update_time_us = ?, deleted = TRUE
+               WHERE item_key = ?""",
+            (
+                (sequence, sequence, transaction.now_us, item_key)
+                for sequence, item_key in zip(sequences, item_keys, strict=True)
+            ),
+        )
+        self._database.item_writer.remove_vectors(transaction, catalog_id, item_keys)
+        return Deletion(len(item_keys), sequences[-1])
 
 
 def _require_item(

@@ -11,41 +11,57 @@ NO_LIKED_ITEMS = "[]"
 
 
 def note_like_changes(
-    connection: Connection, catalog_id: int, changed: int, deletions: int
+    connection: Connection,
+    catalog_id: int,
+    changed: int,
+    deletions: int,
+    *,
+    added_interactions: int = 0,
 ) -> None:
-    """Add to the likes that a catalog has ever recorded or changed, and to the deletions."""
+    """Add to the counts of a catalog.
+
+    Args:
+        connection: of the transaction of the changes.
+        catalog_id: the catalog.
+        changed: the likes that are recorded or changed.
+        deletions: the deletions of likes.
+        added_interactions: the interactions that are recorded, negative for deleted ones.
+    """
     connection.execute(
         """UPDATE catalogs SET like_change_count = like_change_count + ?,
-           like_deletion_count = like_deletion_count + ? WHERE catalog_id = ?""",
-        (changed, deletions, catalog_id),
+           like_deletion_count = like_deletion_count + ?,
+           interaction_count = interaction_count + ? WHERE catalog_id = ?""",
+        (changed, deletions, added_interactions, catalog_id),
     )
 
 
 def note_changed_list(
     connection: Connection,
     catalog_id: int,
-    user_id: str,
-    liked_items: str = NO_LIKED_ITEMS,
-    weighted_ids: Collection[tuple[str, float]] = (),
+    former: str,
+    liked_items: str,
+    weighted_ids: Collection[tuple[str, float]],
 ) -> None:
-    """Count what changes if a user gets another list of liked items.
+    """Count what changes if a list of liked items follows another: see `count_changes`."""
+    changed, deletions = count_changes(former, liked_items, weighted_ids)
+    if changed:
+        note_like_changes(connection, catalog_id, changed, deletions)
+
+
+def count_changes(
+    former: str, liked_items: str, weighted_ids: Collection[tuple[str, float]]
+) -> tuple[int, int]:
+    """Return how many likes change if one list follows another, and how many lists are deleted.
 
     Args:
-        connection: of the transaction that is about to write the list.
-        catalog_id: the catalog.
-        user_id: the user, who does not have to be stored yet.
-        liked_items: the list as it is stored; by default nothing is left of it.
-        weighted_ids: the same list.
+        former: the former list as it is stored.
+        liked_items: the next list as it is stored.
+        weighted_ids: the next list.
     """
-    row = connection.execute(
-        "SELECT liked_items FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
-    ).fetchone()
-    (former,) = row or (NO_LIKED_ITEMS,)
     if former == liked_items:
-        return
+        return 0, 0
     if former == NO_LIKED_ITEMS:
-        note_like_changes(connection, catalog_id, len(weighted_ids), 0)
-        return
+        return len(weighted_ids), 0
     before, after = set(map(tuple, json.loads(former))), set(weighted_ids)
     # A list that moves on with the user's taste loses likes as well: only an empty one forgets.
-    note_like_changes(connection, catalog_id, max(len(after - before), 1), int(not after))
+    return max(len(after - before), 1), int(not after)

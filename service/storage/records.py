@@ -46,10 +46,14 @@ class ItemWrite:
 
 @dataclass(frozen=True, slots=True)
 class UserWrite:
-    """A user to store, with the chunks of the preferences by generation id."""
+    """A user to store, with the chunks of the preferences by generation id.
+
+    In generations without chunks, the preferences are pending. If `chunks` is None, the preferences
+    stay as they are stored, and with them their vectors.
+    """
 
     user: User
-    chunks: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
+    chunks: Mapping[int, Sequence[Chunk]] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,12 @@ class RowItemWriter:
         """Store items in order in every generation of their catalog: see ItemWriter."""
         return [_upsert(transaction, written, live_generations, write) for write in writes]
 
+    def remove_vectors(
+        self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+    ) -> None:
+        """Remove the vectors and the pending work of items from every generation."""
+        remove_item_vectors(transaction, catalog_id, item_keys)
+
 
 def write_item_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[int, int]:
     """Insert or replace the row of an item; return its key and the sequence number."""
@@ -83,7 +89,7 @@ def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: 
         (catalog_id, item_id, transaction.now_us),
     ).fetchone()
     if expired is not None:
-        remove_item_vectors(transaction, catalog_id, *expired)
+        remove_item_vectors(transaction, catalog_id, expired)
 
 
 def _mark_pending(

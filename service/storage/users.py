@@ -11,10 +11,10 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
-from service.storage.like_changes import note_changed_list
+from service.storage.like_changes import NO_LIKED_ITEMS, note_changed_list
 from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.sql import Connection
-from service.storage.vectors import note_pending_user, remove_user_vectors, set_user_vectors
+from service.storage.vectors import remove_user_vectors
 from service.storage.writer import Transaction
 
 _COLUMNS = "user_id, preferences, liked_items, sequence, update_time_us"
@@ -52,15 +52,14 @@ class UserStore:
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> list[StoredUser]:
-            connection = transaction.connection
+            writer = self._database.user_writer
+            if expected_sequence is None:
+                return writer.upsert(transaction, generation, live_generations, writes)
             stored_users = []
             for write in writes:
-                if expected_sequence is not None:
-                    stored = select_user(connection, generation, write.user.user_id)
-                    require_sequence("user", stored, expected_sequence)
-                stored_users.append(
-                    _write(transaction, generation, write.user, live_generations, write.chunks)
-                )
+                stored = writer.find(transaction, generation, write.user.user_id)
+                require_sequence("user", stored, expected_sequence)
+                stored_users += writer.upsert(transaction, generation, live_generations, [write])
             return stored_users
 
         rows = sum(1 + len(write.user.preferences) for write in writes)
@@ -94,13 +93,14 @@ class UserStore:
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredUser:
-            connection = transaction.connection
-            stored = select_user(connection, generation, user_id)
+            writer = self._database.user_writer
+            stored = writer.find(transaction, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
             require_sequence("user", stored, expected_sequence)
-            user = change(stored.user)
-            return _write(transaction, generation, user, live_generations, chunks)
+            write = UserWrite(change(stored.user), chunks)
+            (stored,) = writer.upsert(transaction, generation, live_generations, [write])
+            return stored
 
         return await self._database.write_to_catalog(generation.catalog_id, operation)
 
@@ -108,15 +108,18 @@ class UserStore:
         """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""
 
         def operation(transaction: Transaction) -> int:
-            connection = transaction.connection
-            note_changed_list(connection, generation.catalog_id, user_id)
-            row = connection.execute(
-                "DELETE FROM users WHERE catalog_id = ? AND user_id = ? RETURNING user_key",
+            row = transaction.connection.execute(
+                """DELETE FROM users WHERE catalog_id = ? AND user_id = ?
+                   RETURNING user_key, liked_items""",
                 (generation.catalog_id, user_id),
             ).fetchone()
             if row is None:
                 return 0
-            remove_user_vectors(transaction, generation.catalog_id, *row)
+            user_key, liked_items = row
+            note_changed_list(
+                transaction.connection, generation.catalog_id, liked_items, NO_LIKED_ITEMS, ()
+            )
+            remove_user_vectors(transaction, generation.catalog_id, user_key)
             return transaction.next_sequence()
 
         return await self._database.write(operation)
@@ -178,59 +181,6 @@ def _stored_user(row: tuple[Any, ...]) -> StoredUser:
         tuple(LikedItem(item_id, weight) for item_id, weight in json.loads(liked_items)),
     )
     return StoredUser(user, sequence, update_time_us)
-
-
-def _write(
-    transaction: Transaction,
-    generation: Generation,
-    user: User,
-    live_generations: Sequence[LiveGeneration],
-    chunks: Mapping[int, Sequence[Chunk]] | None,
-) -> StoredUser:
-    """Store a user, with the vectors of the preferences in every generation unless they stay.
-
-    In generations without chunks, the preferences are pending.
-    """
-    user_key, stored = _write_row(transaction, generation, user)
-    if chunks is None:
-        return stored
-    for live in live_generations:
-        live_chunks = chunks.get(live.generation.generation_id)
-        if live_chunks is None and user.preferences:
-            note_pending_user(transaction, live.generation, user_key)
-        else:
-            set_user_vectors(transaction, live.generation, user_key, live_chunks or ())
-    return stored
-
-
-def _write_row(
-    transaction: Transaction, generation: Generation, user: User
-) -> tuple[int, StoredUser]:
-    """Insert or replace the row of a user; return its key and the stored user."""
-    sequence = transaction.next_sequence()
-    weighted_ids = [(liked.item_id, liked.weight) for liked in user.liked_items]
-    liked_items = json.dumps(weighted_ids)
-    note_changed_list(
-        transaction.connection, generation.catalog_id, user.user_id, liked_items, weighted_ids
-    )
-    (user_key,) = transaction.connection.execute(
-        """INSERT INTO users
-               (catalog_id, user_id, preferences, liked_items, sequence, update_time_us)
-           VALUES (?, ?, ?, ?, ?, ?)
-           ON CONFLICT (catalog_id, user_id) DO UPDATE SET
-               preferences = excluded.preferences, liked_items = excluded.liked_items,
-               sequence = excluded.sequence, update_time_us = excluded.update_time_us
-           RETURNING user_key""",
-        (
-            generation.catalog_id,
-            user.user_id,
-            json.dumps([(preference.text, preference.weight) for preference in user.preferences]),
-            liked_items,
-            sequence,
-            transaction.now_us,
-        ),
-    ).fetchone()
-    return user_key, StoredUser(user, sequence, transaction.now_us)
 
 
 def _count(connection: Connection, generation: Generation) -> int:

@@ -129,16 +129,19 @@ def note_pending_user(transaction: Transaction, generation: Generation, user_key
     )
 
 
-def remove_item_vectors(transaction: Transaction, catalog_id: int, item_key: int) -> None:
-    """Remove an item's vectors and pending work from every generation of its catalog."""
-    _remove_pending(transaction, "pending", catalog_id, item_key)
-    _remove_all_references(transaction, "item_vectors", catalog_id, item_key)
+def remove_item_vectors(
+    transaction: Transaction, catalog_id: int, item_keys: Sequence[int]
+) -> None:
+    """Remove the vectors and the pending work of items from every generation of their catalog."""
+    condition = "item_key IN (SELECT CAST(value AS BIGINT) FROM json_each(:keys))"
+    keys = {"keys": json.dumps(item_keys)}
+    _remove_everywhere(transaction, "item_vectors", "pending", catalog_id, condition, keys)
 
 
 def remove_user_vectors(transaction: Transaction, catalog_id: int, user_key: int) -> None:
     """Remove a user's vectors and pending work from every generation of its catalog."""
-    _remove_pending(transaction, "pending_users", catalog_id, user_key)
-    _remove_all_references(transaction, "user_vectors", catalog_id, user_key)
+    condition, key = "user_key = :key", {"key": user_key}
+    _remove_everywhere(transaction, "user_vectors", "pending_users", catalog_id, condition, key)
 
 
 def remove_references(
@@ -153,39 +156,51 @@ def remove_references(
     Returns:
         The number of removed references.
     """
-    key = REFERENCE_KEYS[table]
-    condition = f"generation_id = :generation_id AND {key} BETWEEN :first AND :last"
+    condition = f"{REFERENCE_KEYS[table]} BETWEEN :first AND :last"
+    keys = {"first": first_key, "last": last_key}
+    return _remove_chosen(transaction, table, generation, condition, keys)
+
+
+def _remove_everywhere(
+    transaction: Transaction,
+    references: References,
+    pending: Pending,
+    catalog_id: int,
+    condition: str,
+    keys: Mapping[str, int | str],
+) -> None:
+    """Remove the references and the pending work of what a condition chooses."""
+    connection = transaction.connection
+    rows = connection.execute(
+        "SELECT generation_id, space_id FROM generations WHERE catalog_id = ?", (catalog_id,)
+    ).fetchall()
+    for generation_id, space_id in rows:
+        connection.execute(
+            f"DELETE FROM {pending} WHERE generation_id = :generation_id AND {condition}",
+            {"generation_id": generation_id, **keys},
+        )
+        generation = Generation(catalog_id, "", generation_id, space_id)
+        _remove_chosen(transaction, references, generation, condition, keys)
+
+
+def _remove_chosen(
+    transaction: Transaction,
+    table: References,
+    generation: Generation,
+    condition: str,
+    keys: Mapping[str, int | str],
+) -> int:
+    """Remove the references of a generation from what a condition chooses; return their number."""
+    condition = f"generation_id = :generation_id AND {condition}"
     values = {
         "generation_id": generation.generation_id,
         "space_id": generation.space_id,
-        "first": first_key,
-        "last": last_key,
+        **keys,
     }
     _note_unused(
         transaction, f"SELECT vector_id, :space_id, :now_us FROM {table} WHERE {condition}", values
     )
     return transaction.connection.execute(f"DELETE FROM {table} WHERE {condition}", values).rowcount
-
-
-def _remove_pending(transaction: Transaction, table: Pending, catalog_id: int, key: int) -> None:
-    """Remove the pending work of an item or a user from every generation of its catalog."""
-    transaction.connection.execute(
-        f"""DELETE FROM {table} WHERE {PENDING_KEYS[table]} = ? AND generation_id IN
-            (SELECT generation_id FROM generations WHERE catalog_id = ?)""",
-        (key, catalog_id),
-    )
-
-
-def _remove_all_references(
-    transaction: Transaction, table: References, catalog_id: int, key: int
-) -> None:
-    """Remove the references of an item or a user from every generation of its catalog."""
-    rows = transaction.connection.execute(
-        "SELECT generation_id, space_id FROM generations WHERE catalog_id = ?", (catalog_id,)
-    ).fetchall()
-    for generation_id, space_id in rows:
-        generation = Generation(catalog_id, "", generation_id, space_id)
-        remove_references(transaction, table, generation, key, key)
 
 
 def _insert_vectors(connection: Connection, space_id: int, chunks: Sequence[Chunk]) -> list[int]:

@@ -12,7 +12,7 @@ from support.clock import FakeClock
 from service import errors
 from service.api.messages import catalogs
 from service.api.messages.filters import read_filter
-from service.api.messages.items import parse_update_item
+from service.api.messages.item_updates import parse_update_item
 from service.api.messages.recommendations import parse_recommend_similar
 from service.api.messages.users import parse_update_user
 from service.domain import limits

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 from akin._errors import decode
@@ -116,51 +117,44 @@ def _read_catalog(stubs: Stubs, catalog: catalog_pb.Catalog, min_sequence: int) 
 
 
 def _add_items(observed: Observation, stubs: Stubs, name: str, min_sequence: int) -> None:
-    token = ""
-    while True:
-        request = pb.ListItemsRequest(
-            catalog=name, page_size=PAGE_SIZE, page_token=token, min_sequence=min_sequence
-        )
-        page = stubs.recommender.ListItems(request, timeout=CALL_SECONDS)
+    request = pb.ListItemsRequest(catalog=name, page_size=PAGE_SIZE, min_sequence=min_sequence)
+    for page in _list_pages(stubs.recommender.ListItems, request):
         for item in page.items:
             key = Key(name, "item", item.item_id)
             observed.add(key, Version(read_item(item), item.sequence))
             if item.state == ITEM_STATE_PENDING:
                 observed.pending.add(key)
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _add_users(observed: Observation, stubs: Stubs, name: str, min_sequence: int) -> None:
-    token = ""
-    while True:
-        request = pb.ListUsersRequest(
-            catalog=name, page_size=PAGE_SIZE, page_token=token, min_sequence=min_sequence
-        )
-        page = stubs.recommender.ListUsers(request, timeout=CALL_SECONDS)
+    request = pb.ListUsersRequest(catalog=name, page_size=PAGE_SIZE, min_sequence=min_sequence)
+    for page in _list_pages(stubs.recommender.ListUsers, request):
         for user in page.users:
             observed.add(Key(name, "user", user.user_id), Version(read_user(user), user.sequence))
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _add_interactions(observed: Observation, stubs: Stubs, name: str, min_sequence: int) -> None:
-    token, count = "", 0
-    while True:
-        request = interaction_pb.ListInteractionsRequest(
-            catalog=name, page_size=PAGE_SIZE, page_token=token, min_sequence=min_sequence
-        )
-        page = stubs.interactions.ListInteractions(request, timeout=CALL_SECONDS)
+    request = interaction_pb.ListInteractionsRequest(
+        catalog=name, page_size=PAGE_SIZE, min_sequence=min_sequence
+    )
+    count, total = 0, 0
+    for page in _list_pages(stubs.interactions.ListInteractions, request):
         for interaction in page.interactions:
             key = make_interaction_key(name, interaction)
             observed.add(key, Version(read_interaction(interaction), 0))
         count += len(page.interactions)
-        token = page.next_page_token
-        if not token:
-            break
-    _check_interaction_count(observed, name, page.total_size, count)
+        total = page.total_size
+    _check_interaction_count(observed, name, total, count)
+
+
+def _list_pages(list_page: Callable[..., Any], request: Any) -> Iterator[Any]:
+    """Yield the responses to a request for a list, page by page."""
+    while True:
+        page = list_page(request, timeout=CALL_SECONDS)
+        yield page
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
 
 
 def _check_interaction_count(

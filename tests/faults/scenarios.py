@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 from support.provider import ScriptedProvider
@@ -44,6 +44,23 @@ class BrokenPromise(Exception):
 
 
 Scenario = Callable[[str, Path, Tally], None]
+
+
+def _needs_shim(name: str) -> Callable[[Scenario], Scenario]:
+    """Let a scenario be skipped, and the tally name it, where shims cannot be used."""
+
+    def decorate(scenario: Scenario) -> Scenario:
+        @wraps(scenario)
+        def run(seed: str, folder: Path, tally: Tally) -> None:
+            problem = shim.find_problem()
+            if problem:
+                tally.skipped[name] = problem
+            else:
+                scenario(seed, folder, tally)
+
+        return run
+
+    return decorate
 
 
 def run_faults(
@@ -131,12 +148,9 @@ def fail_provider(seed: str, folder: Path, tally: Tally) -> None:
         run_faults(session, [fault, disturbances.kill_group, fault, check_recovery], rng, tally)
 
 
+@_needs_shim("clock jumps")
 def move_clock(seed: str, folder: Path, tally: Tally) -> None:
     """A wall clock that jumps by days in both directions."""
-    problem = shim.find_problem()
-    if problem:
-        tally.skipped["clock jumps"] = problem
-        return
     rng = random.Random(seed)
     clock = make_clock(folder)
     options = ServerOptions(
@@ -160,12 +174,9 @@ def vacuum_database(seed: str, folder: Path, tally: Tally) -> None:
     run_faults(Session(_make(folder), seed, ServerOptions(rng.choice([1, 3]))), faults, rng, tally)
 
 
+@_needs_shim("power cuts")
 def cut_power(seed: str, folder: Path, tally: Tally) -> None:
     """One recorded run, and power cuts at many points of it."""
-    problem = shim.find_problem()
-    if problem:
-        tally.skipped["power cuts"] = problem
-        return
     rng = random.Random(seed)
     recording = _record(rng, seed, folder, syncs=True)
     power_cuts.check_journal(recording)
@@ -174,28 +185,22 @@ def cut_power(seed: str, folder: Path, tally: Tally) -> None:
     _check_cuts(recording, cuts, rng, served, tally)
 
 
+@_needs_shim("snapshots")
 def cut_power_during_snapshot(seed: str, folder: Path, tally: Tally) -> None:
     """Power cuts while a snapshot of an index is written; a server starts after each."""
-    problem = shim.find_problem()
-    if problem:
-        tally.skipped["snapshots"] = problem
-        return
     rng = random.Random(seed)
     recording = _record(rng, seed, folder, snapshots.write_snapshot, syncs=True)
     cuts = snapshots.choose_cuts(recording, SNAPSHOT_CUTS, rng)
     _check_cuts(recording, cuts, rng, frozenset(range(len(cuts))), tally)
 
 
+@_needs_shim("control")
 def cut_power_without_syncs(seed: str, folder: Path, tally: Tally) -> None:
     """The negative control: without syncs, power cuts must lose acknowledged states.
 
     Raises:
         BlindCampaign: they lost nothing, so the campaign proves nothing.
     """
-    problem = shim.find_problem()
-    if problem:
-        tally.skipped["control"] = problem
-        return
     rng = random.Random(seed)
     recording = _record(rng, seed, folder, syncs=False)
     cuts = power_cuts.choose_cuts(recording, CONTROL_CUTS, rng)

@@ -29,8 +29,10 @@ from service.domain.users import User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
 from service.index.change_feed import ChangeFeed
+from service.index.change_reader import CHANGES_PER_ROUND
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
+from service.index.follower import Follower
+from service.index.index_access import MAX_INLINE_COST
 from service.index.item_index import ItemIndex
 from service.storage.stores import Stores
 
@@ -92,7 +94,7 @@ async def test_a_write_is_readable_after_waiting_for_it(tmp_path: Path) -> None:
         for text in ("tea", "coffee"):
             (stored,) = await stores.items.upsert_many(catalog, [indexed("a", text)])
             await follower.wait_for(stored.sequence)
-            assert follower._item_index.sequence >= stored.sequence
+            assert follower._access.item_index.sequence >= stored.sequence
             assert {"a": unit_vector(text).tobytes()} == await contents(follower)
         await follower.wait_for(await delete_item(stores, catalog, "a"))
         assert {} == await contents(follower)
@@ -107,7 +109,7 @@ async def test_writes_of_users_advance_the_sequence(tmp_path: Path) -> None:
     ):
         stored = await upsert_user(stores, catalog, User("u"))
         await follower.wait_for(stored.sequence)
-        assert stored.sequence == follower._item_index.sequence
+        assert stored.sequence == follower._access.item_index.sequence
 
 
 async def test_many_wait_for_different_writes(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from service.index.follower import Follower
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
 from service.index.restoring import Restorer
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
 from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores

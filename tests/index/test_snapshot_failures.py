@@ -15,7 +15,8 @@ from service.index.faiss_files import write_faiss_index
 from service.index.faiss_graph_build import build_graph
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex, ItemIndexState
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 from service.index.vector_index import StateFile
 
 DIMENSIONS = 16

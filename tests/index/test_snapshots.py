@@ -14,7 +14,8 @@ from service.domain.items import Change
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,8 @@ from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.restoring import Restorer
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 from service.storage.postgres.commit_history import KEPT_COMMITS, PRUNED_ROWS
 from service.storage.postgres.postgres_connections import PostgresConnection
 from service.storage.postgres.postgres_session import PostgresSession

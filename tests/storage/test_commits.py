@@ -1,10 +1,11 @@
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import HeldClock
+from support.grouped_writes import outcomes_together
 from support.stores import (
     all_changes,
     all_items,
@@ -20,25 +21,11 @@ from support.tasks import left, started
 from service import errors
 from service.domain.users import User
 from service.embedding.prompts import hash_text
-from service.storage.stores import Stores
 from service.storage.write_queue import (
     OPERATIONS_PER_COMMIT,
     QUEUED_OPERATIONS,
     ROWS_PER_COMMIT,
 )
-
-
-async def outcomes_together(
-    stores: Stores, clock: HeldClock, writes: Iterable[Coroutine[Any, Any, Any]]
-) -> list[Any]:
-    """The outcomes of writes that are all queued while a commit runs."""
-    clock.hold()
-    first = await started(delete_expired(stores, 1))
-    await clock.asked()
-    queued = [await started(write) for write in writes]
-    clock.release()
-    await first
-    return await asyncio.gather(*queued, return_exceptions=True)
 
 
 async def test_queued_writes_share_one_commit(tmp_path: Path) -> None:

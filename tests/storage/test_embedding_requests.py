@@ -12,7 +12,8 @@ from service import errors
 from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation, Settlement
 from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.prompts import hash_text
-from service.storage.embedding_requests import MAX_QUERY_VECTORS, OVERDUE_US, WAITING_US
+from service.storage.embedding_request_rows import OVERDUE_US, WAITING_US
+from service.storage.embedding_requests import MAX_QUERY_VECTORS
 from service.storage.stores import Stores
 
 LEASE_SECONDS = 60.0

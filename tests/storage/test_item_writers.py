@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.clock import FakeClock
 from support.embedders import unit_vector
+from support.row_dumps import dump
 from support.stores import (
     CHOICE,
     UNAVAILABLE,
@@ -33,36 +34,6 @@ OTHER_SPACE = Model(Space("test", "other words", 32))
 TEXTS = ["tea", "green tea", "nul \0 in it", "escape \x1aN", 'élan {"a",NULL}', "", "\\x00"]
 IDS = ["a", "b", "c\\x1aN", "ü", "NULL", '"', "{x,y}", "g"]
 ROUNDS = 12
-
-# Every table that a write of items changes, without keys that depend on how it was written.
-DUMPS = {
-    "items": """SELECT catalog_id, item_id, text, attributes, expire_time_us, sequence,
-        change_sequence, update_time_us, deleted, likes_before FROM items ORDER BY item_key""",
-    "references": """SELECT generation_id, item_id, position, text_hash FROM item_vectors
-        JOIN items USING (item_key) JOIN vectors USING (vector_id)""",
-    "all references": "SELECT count(*) FROM item_vectors",
-    "vectors": "SELECT space_id, text_hash, vector FROM vectors",
-    "unused": """SELECT vectors.space_id, text_hash, since_us
-        FROM unused_vectors JOIN vectors USING (vector_id)""",
-    "pending": """SELECT generation_id, item_id, reason, message, attempts, next_attempt_us
-        FROM pending JOIN items USING (item_key)""",
-}
-
-
-def read_value(value: Any) -> Any:
-    """A value of either database; PostgreSQL escapes U+0000 in texts."""
-    if isinstance(value, str) and CHOICE.uses_postgres:
-        return value.replace("\x1aN", "\0").replace("\x1aE", "\x1a")
-    return bytes(value) if isinstance(value, memoryview) else value
-
-
-def dump(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of the tables; those of the items in the order of their keys."""
-    tables = {}
-    for name, query in DUMPS.items():
-        table = [tuple(map(read_value, row)) for row in rows(folder, query)]
-        tables[name] = table if name == "items" else sorted(table)
-    return tables
 
 
 class Scenario:
@@ -165,7 +136,7 @@ async def test_combined_writes_leave_the_rows_of_single_ones(tmp_path: Path, see
     assert expected == returned
     for name, table in expected_tables.items():
         assert table == tables[name], name
-    assert all(expected_tables.values())
+        assert table or "users" in name
 
 
 async def test_a_message_of_1000_items_with_repeated_ids(tmp_path: Path) -> None:

@@ -15,15 +15,15 @@ from support.stores import (
     opened,
     pending,
     rows,
-    upsert_user,
 )
 
 from service import errors
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
-from service.domain.users import Preference, StoredUser, User
+from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
+from service.storage.records import UserWrite
 from service.storage.stores import Stores
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,16 @@ class Model:
     followed: dict[str, bytes] = field(default_factory=dict)
     sequence: int = 0
     deletions_sequence: int = 0
+    like_changes: tuple[int, int] = (0, 0)
+
+    def change_likes(self, former: StoredUser | None, stored: StoredUser | None) -> None:
+        """Counts the new likes of a user, at least one change, and an emptied list."""
+        before = former.user.liked_items if former else ()
+        after = stored.user.liked_items if stored else ()
+        if before != after:
+            changed, deletions = self.like_changes
+            new = len({*after} - {*before})
+            self.like_changes = (changed + max(new, 1), deletions + (not after))
 
     def forget_expired(self) -> None:
         """Drops the items whose time has come."""
@@ -140,15 +150,23 @@ class Walk:
                     self.model.serving[item_id] = vector.tobytes()
 
     async def user(self, stores: Stores, catalog: Generation) -> None:
-        """Writes or deletes a user."""
-        user_id = self.random.choice(IDS)
+        """Writes up to three users, or deletes one."""
         if self.random.random() < 0.3:
+            user_id = self.random.choice(IDS)
             deleted = await stores.users.delete(catalog, user_id)
-            assert (self.model.users.pop(user_id, None) is not None) == bool(deleted)
-        else:
-            user = User(user_id, (Preference(self.random.choice(TEXTS)),))
-            chunks = chunks_of(user.preferences[0].text)
-            self.model.users[user_id] = await upsert_user(stores, catalog, user, chunks)
+            assert (user_id in self.model.users) == bool(deleted)
+            self.model.change_likes(self.model.users.pop(user_id, None), None)
+            return
+        writes = []
+        for _ in range(self.random.randint(1, 3)):
+            preference = Preference(self.random.choice(TEXTS))
+            liked_ids = self.random.sample(IDS, self.random.randint(0, 3))
+            user = User(self.random.choice(IDS), (preference,), tuple(map(LikedItem, liked_ids)))
+            writes.append(UserWrite(user, {catalog.generation_id: chunks_of(preference.text)}))
+        for stored in await stores.users.upsert_many(catalog, writes):
+            user_id = stored.user.user_id
+            self.model.change_likes(self.model.users.get(user_id), stored)
+            self.model.users[user_id] = stored
 
     async def pass_time(self, stores: Stores, catalog: Generation) -> None:
         """Lets time go by, and sometimes deletes expired items."""
@@ -196,6 +214,8 @@ class Walk:
         assert model.items == await stores.items.get_many(catalog, IDS)
         for user_id in IDS:
             assert model.users.get(user_id) == await stores.users.get(catalog, user_id)
+        changes = await stores.behavior_models.read_changes(catalog.catalog_id)
+        assert model.like_changes == changes
         while await delete_expired(stores, 100):
             pass
         await self.follow(stores, catalog)

@@ -23,7 +23,8 @@ from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.publishing import SnapshotDownloader, SnapshotPublisher
 from service.index.restoring import Restorer
-from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.snapshot_manifest import SnapshotOrigin
+from service.index.snapshots import Snapshots
 from service.storage.postgres.commit_history import KEPT_COMMITS
 from service.storage.postgres.snapshot_shelf import PostgresShelf
 from service.storage.stores import Stores

@@ -25,8 +25,9 @@ from service.embedding.embedder import Embedder
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import Follower, WriteBarrier
+from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.index.write_barrier import WriteBarrier
 from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.query_preparation import QueryPreparation

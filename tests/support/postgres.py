@@ -64,7 +64,7 @@ class PostgresServer:
         self._settings = {**SETTINGS, "port": str(self.port), **settings}
         if port:
             self._settings["listen_addresses"] = HOST
-        _give_away(self.folder)
+        give_away(self.folder)
         if source:
             self._run("pg_basebackup", "-D", self._data, "-d", source, "-c", "fast", "-R", "-N")
         else:
@@ -85,7 +85,7 @@ class PostgresServer:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         words = ["postgres", "-D", self._data, "-k", str(self.folder), *options]
         self._process = subprocess.Popen(
-            _as_user(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            _write_command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         place = ["-h", str(self.folder), "-p", str(self.port)]
         while self._run("pg_isready", "-q", *place, check=False):
@@ -125,7 +125,7 @@ class PostgresServer:
 
     def _run(self, *words: str, check: bool = True) -> int:
         return subprocess.run(
-            _as_user(*words), check=check, stdout=subprocess.DEVNULL, timeout=WAIT_SECONDS
+            _write_command(*words), check=check, stdout=subprocess.DEVNULL, timeout=WAIT_SECONDS
         ).returncode
 
 
@@ -146,15 +146,21 @@ def _is_alive(process_id: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def _as_user(program: str, *words: str) -> list[str]:
+def as_user(*words: str) -> list[str]:
     """A command line that ends with this process, as a user that PostgreSQL accepts."""
     command = ["setpriv", "--pdeathsig", "QUIT"]
     if os.geteuid() == 0:
         command += ["--reuid", USER, "--regid", USER, "--clear-groups"]
-    return [*command, str(find_programs() / program), *words]
+    return [*command, *words]
 
 
-def _give_away(folder: Path) -> None:
+def _write_command(program: str, *words: str) -> list[str]:
+    """A command line that runs a program of PostgreSQL, and ends with this process."""
+    return as_user(str(find_programs() / program), *words)
+
+
+def give_away(folder: Path) -> None:
+    """Make the user that PostgreSQL runs as the owner of a folder."""
     if os.geteuid() == 0:
         user = pwd.getpwnam(USER)
         os.chown(folder, user.pw_uid, user.pw_gid)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 
 import grpc
 from akin.v1 import (
@@ -23,6 +22,7 @@ from grpc_health.v1.health import HealthServicer
 
 from support.scripted import Failure, abort
 from support.server import WAIT_SECONDS
+from support.stand_in_servers import StandInServer
 
 SERVICES = (
     analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
@@ -32,8 +32,8 @@ SERVICES = (
 )
 
 
-class RecordingServer:
-    """Ready server with every method of every service; a context manager.
+class RecordingServer(StandInServer):
+    """Ready server with every method of every service; see StandInServer.
 
     Args:
         responses: by method name, the response, or all responses of a stream; empty messages by
@@ -43,7 +43,6 @@ class RecordingServer:
         ends_imports: an import ends after its first message.
 
     Attributes:
-        address: `host:port` of the server.
         requests: all requests, in order.
         timeouts_seconds: time until the deadline of each request; 0 without a deadline.
         held_call_ended: is set when a held call has ended.
@@ -57,6 +56,7 @@ class RecordingServer:
         held: bool = False,
         ends_imports: bool = False,
     ) -> None:
+        super().__init__()
         self.requests: list[Message] = []
         self.timeouts_seconds: list[float] = []
         self.held_call_ended = threading.Event()
@@ -65,24 +65,10 @@ class RecordingServer:
         self._failure = failure
         self._held = held
         self._ends_imports = ends_imports
-        self._server = grpc.server(ThreadPoolExecutor(4))
         for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.stop(None).wait(WAIT_SECONDS)
 
     def wait_for_request(self) -> None:
         """Wait for the first request.

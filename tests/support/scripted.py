@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import NoReturn
 
 import akin
 import grpc
@@ -18,6 +16,7 @@ from google.rpc import status_pb2
 
 from support.rejections import SERVICE
 from support.server import WAIT_SECONDS
+from support.stand_in_servers import StandInServer, handle_get_item, handle_import_items
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Failure:
     details: tuple[Message, ...] = ()
 
 
-class ScriptedServer:
-    """Server with the methods GetItem and ImportItems; a context manager.
+class ScriptedServer(StandInServer):
+    """Server with the methods GetItem and ImportItems; see StandInServer.
 
     Each call takes one failure from the script: GetItem at once, ImportItems after its first
     message. When the script is empty, calls succeed, and ImportItems acknowledges every message.
@@ -39,7 +38,6 @@ class ScriptedServer:
         script: the failures, in order.
 
     Attributes:
-        address: `host:port` of the server.
         requests: the requests to GetItem.
         import_count: number of calls of ImportItems.
         imports_may_fail: ImportItems waits for it before it fails; set by default.
@@ -48,6 +46,7 @@ class ScriptedServer:
     """
 
     def __init__(self, *script: Failure) -> None:
+        super().__init__()
         self.requests: list[pb.GetItemRequest] = []
         self.import_count = 0
         self.imports_may_fail = threading.Event()
@@ -56,34 +55,13 @@ class ScriptedServer:
         self.is_held = False
         self._release = threading.Event()
         self._script = list(script)
-        self._server = grpc.server(ThreadPoolExecutor(4))
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            "GetItem": grpc.unary_unary_rpc_method_handler(
-                self._get_item,
-                request_deserializer=pb.GetItemRequest.FromString,
-                response_serializer=pb.GetItemResponse.SerializeToString,
-            ),
-            "ImportItems": grpc.stream_stream_rpc_method_handler(
-                self._import_items,
-                request_deserializer=pb.ImportItemsRequest.FromString,
-                response_serializer=pb.ImportItemsResponse.SerializeToString,
-            ),
-        }
+        handlers = handle_get_item(self._get_item) | handle_import_items(self._import_items)
         self._server.add_registered_method_handlers(SERVICE, handlers)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """End at once, with the calls that are held."""
         self._release.set()
-        self._server.stop(None).wait(WAIT_SECONDS)
+        super().stop()
 
     def _get_item(
         self, request: pb.GetItemRequest, context: grpc.ServicerContext

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from akin.v1 import recommender_service_pb2 as pb
@@ -14,51 +12,35 @@ from grpc_health.v1 import health_pb2
 
 from support.rejections import SERVICE
 from support.server import WAIT_SECONDS
+from support.stand_in_servers import StandInServer, handle_import_items
 
 
-class SlowImportServer:
-    """Server whose imports respond only after some health checks; a context manager.
+class SlowImportServer(StandInServer):
+    """Server whose imports respond only after some health checks; see StandInServer.
 
     Args:
         health: the status that ends each health check; OK responds with SERVING.
         checks: number of health checks before an import responds.
 
     Attributes:
-        address: `host:port` of the server.
         check_count: number of health checks so far.
     """
 
     def __init__(self, health: grpc.StatusCode, checks: int) -> None:
+        super().__init__()
         self.check_count = 0
         self._health = health
         self._checks = checks
         self._checked = threading.Condition()
-        self._server = grpc.server(ThreadPoolExecutor(4))
-        imports: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
-            self._import_items,
-            request_deserializer=pb.ImportItemsRequest.FromString,
-            response_serializer=pb.ImportItemsResponse.SerializeToString,
-        )
         check: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
             self._check,
             request_deserializer=health_pb2.HealthCheckRequest.FromString,
             response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
         )
-        self._server.add_registered_method_handlers(SERVICE, {"ImportItems": imports})
+        self._server.add_registered_method_handlers(
+            SERVICE, handle_import_items(self._import_items)
+        )
         self._server.add_registered_method_handlers("grpc.health.v1.Health", {"Check": check})
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.stop(None).wait(WAIT_SECONDS)
 
     def _import_items(
         self, requests: Iterator[pb.ImportItemsRequest], context: grpc.ServicerContext

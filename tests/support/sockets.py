@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from types import TracebackType
 from typing import Self
 
 
@@ -48,12 +47,7 @@ class Listener:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         # Ends the thread that accepts, which closing alone would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         for opened in (self._listener, *self._sockets):

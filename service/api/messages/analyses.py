@@ -7,8 +7,9 @@ from google.protobuf import struct_pb2
 
 from service import errors
 from service.api.messages.filters import read_filter
-from service.api.messages.items import item_message, usage_message
+from service.api.messages.items import item_message
 from service.api.messages.recommendations import read_full_view
+from service.api.messages.usage import usage_message
 from service.domain import limits
 from service.domain.analyses import (
     DEFAULT_MIN_SIMILARITY,

@@ -10,7 +10,7 @@ from google.protobuf import duration_pb2
 
 from service import errors
 from service.api.messages.catalog_settings import read_settings, settings_message
-from service.api.messages.items import timestamp
+from service.api.messages.timestamps import timestamp
 from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import DEFAULT_CATALOG

@@ -11,8 +11,8 @@ from akin.v1 import interaction_pb2
 from akin.v1 import interaction_service_pb2 as pb
 
 from service import errors
-from service.api.messages.items import read_time, timestamp
 from service.api.messages.pages import read_page_token, write_page_token
+from service.api.messages.timestamps import read_time, timestamp
 from service.api.status import status
 from service.domain import limits
 from service.domain.interactions import Interaction, InteractionKey

@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from akin.v1 import embedding_usage_pb2, item_pb2
+from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
-from google.protobuf import struct_pb2, timestamp_pb2
 
 from service import errors
 from service.api.messages.filters import read_filter
+from service.api.messages.item_values import Clock, read_clock_us, read_item
 from service.api.messages.pages import read_page_token, write_page_token
+from service.api.messages.timestamps import timestamp
 from service.api.status import status
 from service.domain import limits
 from service.domain.filters import Filter, filter_violations
-from service.domain.items import Item, ItemState, JsonValue, StoredItem
-from service.domain.usage import EmbeddingUsage
+from service.domain.items import Item, ItemState, StoredItem
 from service.domain.validation import (
-    attributes_violations,
-    expire_time_violations,
     id_violations,
     ids_violations,
     item_violations,
     page_violations,
     read_violations,
-    text_violations,
-    update_mask_violations,
     write_violations,
 )
 from service.domain.violations import Violation
-from service.domain.writes import ItemField, ItemsDeletion, ItemUpdate, ItemUpsert
-
-LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, where Timestamp ends
-NANOS_PER_SECOND = 1_000_000_000
-
-ATTRIBUTE_PREFIX = "attributes."
+from service.domain.writes import ItemsDeletion, ItemUpsert
 
 _STATES = {
     ItemState.INDEXED: item_pb2.ITEM_STATE_INDEXED,
     ItemState.PENDING: item_pb2.ITEM_STATE_PENDING,
 }
-
-
-# Returns nanoseconds since 1970 UTC.
-Clock = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +52,7 @@ def parse_upsert_item(request: pb.UpsertItemRequest, clock_ns: Clock) -> ItemUps
     unreadable: list[Violation] = []
     item = read_item(request.item, unreadable)
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    now_us = _now_us(item, clock_ns)
+    now_us = read_clock_us(item, clock_ns)
     violations = [
         *write_violations(request.catalog, expected),
         *item_violations(item, "item", now_us),
@@ -74,87 +61,6 @@ def parse_upsert_item(request: pb.UpsertItemRequest, clock_ns: Clock) -> ItemUps
     if violations:
         raise errors.InvalidRequest(violations)
     return ItemUpsert(item, request.require_indexed, expected)
-
-
-def parse_update_item(request: pb.UpdateItemRequest, clock_ns: Clock) -> ItemUpdate:
-    """Return the changes of an item.
-
-    Raises:
-        InvalidRequest: with every violation.
-    """
-    expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    violations = [
-        *write_violations(request.catalog, expected, min_expected=1),
-        *id_violations(request.item.item_id, "item.item_id"),
-    ]
-    paths = _read_update_paths(request, violations)
-    fields = frozenset(ItemField(path) for path in paths if not path.startswith(ATTRIBUTE_PREFIX))
-    names = {
-        path.removeprefix(ATTRIBUTE_PREFIX) for path in paths - {name.value for name in fields}
-    }
-    if ItemField.ATTRIBUTES in fields:
-        names = set()
-    item, attributes = _read_update_values(request.item, fields, names, violations)
-    if ItemField.TEXT in fields:
-        violations += text_violations(item.text, "item.text")
-    violations += expire_time_violations(item, "item", _now_us(item, clock_ns))
-    violations += attributes_violations(item.attributes, "item.attributes")
-    violations += attributes_violations(attributes, "item.attributes")
-    if violations:
-        raise errors.InvalidRequest(violations)
-    removed = frozenset(names - attributes.keys())
-    return ItemUpdate(item, fields, attributes, removed, request.require_indexed, expected)
-
-
-def _read_update_values(
-    message: item_pb2.Item,
-    fields: frozenset[ItemField],
-    names: set[str],
-    violations: list[Violation],
-) -> tuple[Item, dict[str, JsonValue]]:
-    """Return an item with only the fields in the mask, and the single attributes in the mask.
-
-    Other fields are not read, because the contract ignores even those without meaning.
-    """
-    values = message.attributes.fields
-    all_attributes = values if ItemField.ATTRIBUTES in fields else {}
-    item = Item(
-        message.item_id,
-        message.text if ItemField.TEXT in fields else "",
-        _read_attributes(all_attributes, violations),
-        _read_expire_time(message, violations) if ItemField.EXPIRE_TIME in fields else None,
-    )
-    attributes = {name: values[name] for name in values if name in names}
-    return item, _read_attributes(attributes, violations)
-
-
-def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation]) -> set[str]:
-    """Return the fields and attributes to change; by default the fields that are set."""
-    paths = set(request.update_mask.paths)
-    violations += update_mask_violations(request.update_mask.paths)
-    fields = {field.value for field in ItemField}
-    if paths == {"*"}:
-        return fields
-    if not paths:
-        item = request.item
-        is_set = {
-            "text": bool(item.text),
-            "attributes": item.HasField("attributes"),
-            "expire_time": item.HasField("expire_time"),
-        }
-        paths = {name for name in fields if is_set[name]}
-        if not paths:
-            rule = "must have a path, or the item must have a field to change"
-            violations.append(Violation("update_mask", rule))
-    valid_paths = {path for path in paths if path in fields or _names_attribute(path)}
-    if paths - valid_paths - {"*"}:
-        rule = "must have only the paths text, attributes, attributes.KEY, expire_time or *"
-        violations.append(Violation("update_mask", rule))
-    return valid_paths
-
-
-def _names_attribute(path: str) -> bool:
-    return path.startswith(ATTRIBUTE_PREFIX) and path != ATTRIBUTE_PREFIX
 
 
 def parse_import_items(
@@ -177,13 +83,8 @@ def parse_import_items(
 def _parse_import_item(message: item_pb2.Item, clock_ns: Clock) -> Item | errors.InvalidRequest:
     unreadable: list[Violation] = []
     item = read_item(message, unreadable)
-    violations = [*item_violations(item, "item", _now_us(item, clock_ns)), *unreadable]
+    violations = [*item_violations(item, "item", read_clock_us(item, clock_ns)), *unreadable]
     return errors.InvalidRequest(violations) if violations else item
-
-
-def _now_us(item: Item, clock_ns: Clock) -> int:
-    """Return the time in microseconds if the item expires; otherwise it does not matter."""
-    return 0 if item.expire_time_us is None else clock_ns() // 1_000
 
 
 def parse_get_item(request: pb.GetItemRequest) -> str:
@@ -269,28 +170,6 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
     return ItemsDeletion(tuple(dict.fromkeys(item_ids)), filter_, request.validate_only)
 
 
-def read_item(message: item_pb2.Item, violations: list[Violation]) -> Item:
-    """Return the item of a message; values without meaning are added to `violations`."""
-    attributes = _read_attributes(message.attributes.fields, violations)
-    expire_time_us = _read_expire_time(message, violations)
-    return Item(message.item_id, message.text, attributes, expire_time_us)
-
-
-def _read_attributes(
-    values: Mapping[str, struct_pb2.Value], violations: list[Violation]
-) -> dict[str, JsonValue]:
-    return {
-        name: _read_json(value, f"item.attributes.{name}", violations)
-        for name, value in values.items()
-    }
-
-
-def _read_expire_time(message: item_pb2.Item, violations: list[Violation]) -> int | None:
-    if not message.HasField("expire_time"):
-        return None
-    return read_time(message.expire_time, "item.expire_time", violations)
-
-
 def item_message(stored: StoredItem) -> item_pb2.Item:
     """Return the message of a stored item."""
     message = item_pb2.Item(
@@ -337,49 +216,3 @@ def item_result(item_id: str, outcome: StoredItem | errors.AkinError | None) -> 
 
 def _serialize_filter(request: pb.ListItemsRequest) -> bytes:
     return request.filter.SerializeToString(deterministic=True)
-
-
-def _read_json(value: struct_pb2.Value, path: str, violations: list[Violation]) -> JsonValue:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return value.number_value
-        case "bool_value":
-            return value.bool_value
-        case "list_value":
-            return [_read_json(entry, path, violations) for entry in value.list_value.values]
-        case "struct_value":
-            fields = value.struct_value.fields
-            return {
-                name: _read_json(entry, f"{path}.{name}", violations)
-                for name, entry in fields.items()
-            }
-        case None:
-            violations.append(Violation(path, "must have a value"))
-    return None
-
-
-def read_time(time: timestamp_pb2.Timestamp, path: str, violations: list[Violation]) -> int | None:
-    """Return a time in microseconds since 1970 UTC; one out of range is added to `violations`."""
-    if 0 <= time.seconds <= LAST_SECOND and 0 <= time.nanos < NANOS_PER_SECOND:
-        return time.seconds * 1_000_000 + time.nanos // 1_000
-    violations.append(Violation(path, "must be a time between the years 1970 and 9999"))
-    return None
-
-
-def timestamp(time_us: int) -> timestamp_pb2.Timestamp:
-    """Return the message of a time in microseconds since 1970 UTC."""
-    seconds, microseconds = divmod(time_us, 1_000_000)
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=microseconds * 1_000)
-
-
-def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
-    """Return the message of an embedding usage."""
-    return embedding_usage_pb2.EmbeddingUsage(
-        text_count=usage.text_count,
-        cached_text_count=usage.cached_text_count,
-        prompt_token_count=usage.prompt_tokens,
-        cost_usd=usage.cost_usd,
-        embedded_text_count=usage.embedded_text_count,
-    )

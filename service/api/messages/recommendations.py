@@ -9,7 +9,9 @@ from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
 from service.api.messages.filters import read_filter
-from service.api.messages.items import item_message, timestamp, usage_message
+from service.api.messages.items import item_message
+from service.api.messages.timestamps import timestamp
+from service.api.messages.usage import usage_message
 from service.domain import limits
 from service.domain.recommendations import (
     DEFAULT_HALF_LIFE_DAYS,

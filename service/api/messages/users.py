@@ -9,8 +9,8 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import user_pb2
 
 from service import errors
-from service.api.messages.items import timestamp
 from service.api.messages.pages import read_page_token, write_page_token
+from service.api.messages.timestamps import timestamp
 from service.api.status import status
 from service.domain import limits
 from service.domain.users import LikedItem, Preference, StoredUser, User

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import psycopg
 
 from service import errors
-from service.storage.embedding_requests import write_off_all
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.postgres_rows import (
@@ -27,10 +25,12 @@ from service.storage.moving.postgres_rows import (
     select_rows,
 )
 from service.storage.moving.target_state import (
+    DANGLING_REFERENCES,
     check_schema,
     delete_rows,
     is_begun,
     mark_begun,
+    mark_finished,
     quote,
     read_constraints,
 )
@@ -40,7 +40,6 @@ from service.storage.postgres.postgres_connections import (
     PostgresConnection,
 )
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
-from service.storage.writer import Transaction
 
 # The number of the lock that a move to the database holds, in the class of Akin's locks.
 MOVE_LOCK = 1_000
@@ -144,19 +143,15 @@ class PostgresMoveTarget:
                     connection.execute(statement.encode())
                 for name, number in moment.read_last_numbers().items():
                     _write_last_number(connection, name, number)
-                now_us = time.time_ns() // 1_000
-                write_off_all(Transaction(statements, moment.sequence, now_us, now_us))
                 # A reader that followed another database must not take this one for it.
                 connection.execute("DELETE FROM commits")
                 connection.execute(
                     "INSERT INTO commits (sequence, token) VALUES (%s, %s)",
                     (moment.sequence, secrets.randbits(63)),
                 )
-                connection.execute(f"DROP TABLE {STATE_TABLE}")
+                mark_finished(statements, moment)
         except psycopg.errors.ForeignKeyViolation as exc:
-            raise errors.StoreCorrupted(
-                "the source has references to rows that do not exist"
-            ) from exc
+            raise errors.StoreCorrupted(DANGLING_REFERENCES) from exc
         connection.execute("ANALYZE")
 
     def close(self) -> None:

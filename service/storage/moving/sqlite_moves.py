@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,20 +16,21 @@ from service.storage.data_folder import (
     secure_folder,
 )
 from service.storage.database import read_store_id
-from service.storage.embedding_requests import write_off_all
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.target_state import (
+    DANGLING_REFERENCES,
     check_schema,
     delete_rows,
     is_begun,
     mark_begun,
+    mark_finished,
     quote,
 )
 from service.storage.sqlite.connections import connect
 from service.storage.sqlite.sqlite_database import create_database
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import read_last_sequence
 
 
 class SqliteMoment:
@@ -150,12 +150,10 @@ class SqliteMoveTarget:
         """End the move."""
         connection = self._begun
         if connection.execute("PRAGMA foreign_key_check").fetchone():
-            raise errors.StoreCorrupted("the source has references to rows that do not exist")
+            raise errors.StoreCorrupted(DANGLING_REFERENCES)
         with _transaction(connection):
             _write_last_numbers(connection, moment.read_last_numbers())
-            now_us = time.time_ns() // 1_000
-            write_off_all(Transaction(connection, moment.sequence, now_us, now_us))
-            connection.execute(f"DROP TABLE {STATE_TABLE}")
+            mark_finished(connection, moment)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:

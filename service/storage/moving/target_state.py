@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from service import errors
 from service.storage.database import read_store_id
+from service.storage.embedding_request_rows import write_off_all
 from service.storage.moving.moved_tables import INITIAL_TABLES, MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.sql import Connection
 from service.storage.unfinished_moves import STATE_TABLE
+from service.storage.writer import Transaction
+
+# The problem of a source with rows that refer to missing ones.
+DANGLING_REFERENCES = "the source has references to rows that do not exist"
 
 
 def is_begun(connection: Connection, tables: Collection[str], store_id: str, name: str) -> bool:
@@ -77,6 +83,18 @@ def check_schema(moment: SourceMoment, columns: object, name: str) -> None:
             f"the source has another schema than {name}: start a server of this version of Akin "
             "over the source first, which updates its schema"
         )
+
+
+def mark_finished(connection: Connection, moment: SourceMoment) -> None:
+    """Remove the mark of the move, and count the source's requests to providers as spent.
+
+    Args:
+        connection: is in a transaction.
+        moment: the source.
+    """
+    now_us = time.time_ns() // 1_000
+    write_off_all(Transaction(connection, moment.sequence, now_us, now_us))
+    connection.execute(f"DROP TABLE {STATE_TABLE}")
 
 
 def delete_rows(

@@ -1,68 +1,59 @@
-"""Writes many items with a few statements, which all travel to the server together.
-
-No statement needs the result of another one, and no caller needs one. So the items of all callers
-that share a transaction are gathered, and written at its end or before its next other statement.
-"""
+"""Writes many items with a few statements."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, LiteralString
 
 import psycopg
 
-from service.domain.generations import Generation, LiveGeneration
-from service.domain.items import Item, StoredItem
-from service.storage.item_writer import GenerationWrite, make_stored_item, split_by_generation
-from service.storage.postgres.postgres_connections import PostgresConnection
-from service.storage.records import ItemWrite
-from service.storage.writer import Transaction
+from service.domain.items import Item
+from service.storage.item_writer import GenerationWrite
+from service.storage.postgres.batch_parts import (
+    NOTE_UNUSED,
+    NewVectors,
+    Runs,
+    make_removal,
+    to_array,
+)
+from service.storage.postgres.user_batch import ListChanges
 
-# PostgreSQL may keep the plan of a statement that it made while the tables were empty. In these
-# forms, any plan finds rows by their keys: subqueries with OFFSET 0 run once for each item, and
-# rows are deleted by their places.
 _ITEM_KEYS: LiteralString = """
     CROSS JOIN LATERAL (SELECT item_key FROM items
         WHERE catalog_id = new.catalog_id AND item_id = new.item_id OFFSET 0) AS item"""
 
-_NOTE_UNUSED: LiteralString = """
-    INSERT INTO unused_vectors (vector_id, space_id, since_us)
-    SELECT DISTINCT vector_id, space_id, %(now_us)s::bigint FROM removed
-    ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us"""
-
 # The vectors of an expired item must not serve a new one with its id.
-_REMOVE_EXPIRED: LiteralString = f"""
-    WITH expired AS MATERIALIZED (
-        SELECT item_key, generation_id, space_id
+_REMOVE_EXPIRED: LiteralString = make_removal(
+    """SELECT item_key, generation_id
         FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[]) AS new (catalog_id, item_id)
         CROSS JOIN LATERAL (SELECT item_key, expire_time_us FROM items
             WHERE catalog_id = new.catalog_id AND item_id = new.item_id OFFSET 0) AS item
         JOIN generations USING (catalog_id)
-        WHERE expire_time_us <= %(now_us)s::bigint
-    ), settled AS (
-        DELETE FROM pending WHERE ctid = ANY (ARRAY(SELECT place FROM expired
-            CROSS JOIN LATERAL (SELECT ctid AS place FROM pending
-                WHERE generation_id = expired.generation_id AND item_key = expired.item_key
-                OFFSET 0) AS former))
-    ), removed AS (
-        DELETE FROM item_vectors WHERE ctid = ANY (ARRAY(SELECT place FROM expired
-            CROSS JOIN LATERAL (SELECT ctid AS place FROM item_vectors
-                WHERE generation_id = expired.generation_id AND item_key = expired.item_key
-                OFFSET 0) AS former))
-        RETURNING vector_id,
-            (SELECT space_id FROM generations WHERE generation_id = item_vectors.generation_id)
-    ) {_NOTE_UNUSED}"""
+        WHERE expire_time_us <= %(now_us)s::bigint""",
+    "item_vectors",
+    "pending",
+    "item_key",
+)
 
-# Keys are given in the order of the items.
+REMOVE_VECTORS: LiteralString = make_removal(
+    """SELECT item_key, generation_id FROM unnest(%(item_keys)s::bigint[]) AS deleted (item_key)
+        CROSS JOIN generations WHERE catalog_id = %(catalog_id)s::bigint""",
+    "item_vectors",
+    "pending",
+    "item_key",
+)
+
+# Keys are given in the order of the items. `likes_before` are changes that are not counted yet.
 _WRITE_ITEMS: LiteralString = """
     INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
         change_sequence, update_time_us, deleted, likes_before)
     SELECT catalog_id, item_id, text, attributes, expire_time_us, sequence,
-        sequence, %(now_us)s::bigint, FALSE, like_change_count
+        sequence, %(now_us)s::bigint, FALSE, like_change_count + likes_before
     FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[], %(texts)b::text[],
-            %(attributes)b::text[], %(expire_times)s::bigint[], %(sequences)s::bigint[])
-        AS new (catalog_id, item_id, text, attributes, expire_time_us, sequence)
+            %(attributes)b::text[], %(expire_times)s::bigint[], %(sequences)s::bigint[],
+            %(likes_before)s::bigint[])
+        AS new (catalog_id, item_id, text, attributes, expire_time_us, sequence, likes_before)
     JOIN catalogs USING (catalog_id) ORDER BY sequence
     ON CONFLICT (catalog_id, item_id) DO UPDATE SET
         text = excluded.text, attributes = excluded.attributes,
@@ -71,11 +62,6 @@ _WRITE_ITEMS: LiteralString = """
         update_time_us = excluded.update_time_us, deleted = FALSE,
         likes_before = CASE WHEN items.deleted THEN excluded.likes_before
             ELSE items.likes_before END"""
-
-_WRITE_VECTORS: LiteralString = """
-    INSERT INTO vectors (space_id, text_hash, vector)
-    SELECT * FROM unnest(%(space_ids)s::bigint[], %(hashes)b::bytea[], %(vectors)b::bytea[])
-    ON CONFLICT DO NOTHING"""
 
 _REMOVE_PENDING: LiteralString = f"""
     DELETE FROM pending WHERE ctid = ANY (ARRAY(SELECT place
@@ -103,7 +89,7 @@ _REMOVE_FORMER: LiteralString = f"""
         DELETE FROM item_vectors WHERE ctid = ANY (ARRAY(SELECT unnest(places) FROM changed))
         RETURNING vector_id,
             (SELECT space_id FROM generations WHERE generation_id = item_vectors.generation_id)
-    ) {_NOTE_UNUSED}"""
+    ) {NOTE_UNUSED}"""
 
 _WRITE_REFERENCES: LiteralString = f"""
     INSERT INTO item_vectors (generation_id, item_key, position, vector_id)
@@ -126,34 +112,6 @@ _WRITE_PENDING: LiteralString = f"""
         attempts = excluded.attempts, next_attempt_us = excluded.next_attempt_us"""
 
 
-class BatchItemWriter:
-    """Gathers the items of a transaction in a batch: see ItemWriter."""
-
-    def upsert(
-        self,
-        transaction: Transaction,
-        written: Generation,
-        live_generations: Sequence[LiveGeneration],
-        writes: Sequence[ItemWrite],
-    ) -> list[StoredItem]:
-        """Store items in order in every generation of their catalog: see ItemWriter."""
-        connection = transaction.connection
-        assert isinstance(connection, PostgresConnection)  # noqa: S101  (that of its database)
-        # All writes are checked before the first one is stored.
-        all_parts = [split_by_generation(write, written, live_generations) for write in writes]
-        batch = connection.deferred
-        if not isinstance(batch, ItemBatch):
-            batch = ItemBatch(transaction.now_us)
-            connection.defer(batch)
-        stored_items = []
-        for write, parts in zip(writes, all_parts, strict=True):
-            sequence = transaction.next_sequence()
-            batch.add(written.catalog_id, write.item, sequence, parts)
-            stored_items.append(make_stored_item(write, parts, sequence, transaction.now_us))
-        connection.written_rows += len(writes)
-        return stored_items
-
-
 class ItemBatch:
     """Items that a transaction writes together.
 
@@ -163,38 +121,35 @@ class ItemBatch:
 
     def __init__(self, now_us: int) -> None:
         self._now_us = now_us
-        # A statement cannot write a row twice: each run has an item once.
-        self._runs: list[_Run] = []
-        self._write_counts: dict[tuple[int, str], int] = {}
+        self._runs: Runs[_ItemRun] = Runs(_ItemRun)
 
     def add(
         self, catalog_id: int, item: Item, sequence: int, parts: Sequence[GenerationWrite]
     ) -> None:
         """Add an item, which is written after those with its id that were added before."""
         key = (catalog_id, item.item_id)
-        number = self._write_counts.get(key, 0)
-        self._write_counts[key] = number + 1
-        if number == len(self._runs):
-            self._runs.append(_Run())
-        self._runs[number].add(key, item, sequence, parts)
+        self._runs.choose(key).add(key, item, sequence, parts)
 
-    def write(self, connection: psycopg.Connection[Any]) -> None:
+    def write(self, connection: psycopg.Connection[Any], like_changes: ListChanges) -> None:
         """Write the items.
+
+        Args:
+            connection: the connection.
+            like_changes: those of the transaction that are not counted yet.
 
         Raises:
             psycopg.Error: the transaction has failed.
         """
-        with connection.pipeline():
-            for run in self._runs:
-                run.write(connection, self._now_us)
+        for run in self._runs:
+            run.write(connection, self._now_us, like_changes)
 
 
-class _Run:
+class _ItemRun:
     """Items with different ids, as lists of the columns that the statements unnest."""
 
     def __init__(self) -> None:
         self._items: list[tuple[Any, ...]] = []
-        self._vectors: dict[tuple[int, bytes], bytes] = {}
+        self._vectors = NewVectors()
         self._indexed: list[tuple[Any, ...]] = []
         self._references: list[tuple[Any, ...]] = []
         self._pending: list[tuple[Any, ...]] = []
@@ -214,24 +169,26 @@ class _Run:
                 self._pending.append((*key, generation_id, part.reason, part.message))
                 continue
             space_id = part.live.generation.space_id
+            self._vectors.add(part.live.generation, part.chunks)
             hashes = [chunk.text_hash for chunk in part.chunks]
             self._indexed.append((*key, generation_id, b"".join(hashes)))
-            for position, chunk in enumerate(part.chunks):
-                vector = chunk.vector.tobytes()
-                self._vectors.setdefault((space_id, chunk.text_hash), vector)
-                self._references.append((*key, generation_id, space_id, position, chunk.text_hash))
+            for position, text_hash in enumerate(hashes):
+                self._references.append((*key, generation_id, space_id, position, text_hash))
 
-    def write(self, connection: psycopg.Connection[Any], now_us: int) -> None:
+    def write(
+        self, connection: psycopg.Connection[Any], now_us: int, like_changes: ListChanges
+    ) -> None:
         catalog_ids, item_ids, texts, attributes, expire_times, sequences = zip(
             *self._items, strict=True
         )
         items = {
-            "catalog_ids": _to_array(catalog_ids),
+            "catalog_ids": to_array(catalog_ids),
             "item_ids": list(item_ids),
             "texts": list(texts),
             "attributes": list(attributes),
-            "expire_times": _to_array(expire_times),
-            "sequences": _to_array(sequences),
+            "expire_times": to_array(expire_times),
+            "sequences": to_array(sequences),
+            "likes_before": to_array(map(like_changes.count_before, catalog_ids, sequences)),
             "now_us": now_us,
         }
         connection.execute(_REMOVE_EXPIRED, items)
@@ -243,9 +200,9 @@ class _Run:
                 *self._pending, strict=True
             )
             pending = {
-                "catalog_ids": _to_array(catalog_ids),
+                "catalog_ids": to_array(catalog_ids),
                 "item_ids": list(item_ids),
-                "generation_ids": _to_array(generation_ids),
+                "generation_ids": to_array(generation_ids),
                 "reasons": list(reasons),
                 "messages": list(messages),
                 "now_us": now_us,
@@ -253,18 +210,12 @@ class _Run:
             connection.execute(_WRITE_PENDING, pending)
 
     def _write_vectors(self, connection: psycopg.Connection[Any], now_us: int) -> None:
-        space_ids, hashes = zip(*self._vectors, strict=True)
-        vectors = {
-            "space_ids": _to_array(space_ids),
-            "hashes": list(hashes),
-            "vectors": list(self._vectors.values()),
-        }
-        connection.execute(_WRITE_VECTORS, vectors)
+        self._vectors.write(connection)
         catalog_ids, item_ids, generation_ids, text_hashes = zip(*self._indexed, strict=True)
         indexed = {
-            "catalog_ids": _to_array(catalog_ids),
+            "catalog_ids": to_array(catalog_ids),
             "item_ids": list(item_ids),
-            "generation_ids": _to_array(generation_ids),
+            "generation_ids": to_array(generation_ids),
             "text_hashes": list(text_hashes),
             "now_us": now_us,
         }
@@ -274,16 +225,11 @@ class _Run:
             *self._references, strict=True
         )
         references = {
-            "catalog_ids": _to_array(catalog_ids),
+            "catalog_ids": to_array(catalog_ids),
             "item_ids": list(item_ids),
-            "generation_ids": _to_array(generation_ids),
-            "space_ids": _to_array(space_ids),
-            "positions": _to_array(positions),
+            "generation_ids": to_array(generation_ids),
+            "space_ids": to_array(space_ids),
+            "positions": to_array(positions),
             "hashes": list(hashes),
         }
         connection.execute(_WRITE_REFERENCES, references)
-
-
-def _to_array(values: Iterable[int | None]) -> str:
-    """Return integers as PostgreSQL writes an array of them, in a tenth of psycopg's time."""
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

@@ -26,7 +26,6 @@ from service.storage.database import (
 from service.storage.item_writer import ItemWriter
 from service.storage.postgres import commit_history
 from service.storage.postgres.dialect import translate_sql
-from service.storage.postgres.item_batch import BatchItemWriter
 from service.storage.postgres.listener import Listener
 from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
 from service.storage.postgres.postgres_connections import (
@@ -39,8 +38,10 @@ from service.storage.postgres.postgres_connections import (
 from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
+from service.storage.postgres.write_batch import BatchItemWriter, BatchUserWriter
 from service.storage.sql import Connection, Parameters
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
+from service.storage.user_writer import UserWriter
 from service.storage.writer import Transaction, read_last_sequence
 
 _T = TypeVar("_T")
@@ -179,6 +180,11 @@ class PostgresDatabase(Database):
     def item_writer(self) -> ItemWriter:
         """How items are written: all items of a transaction together."""
         return BatchItemWriter()
+
+    @property
+    def user_writer(self) -> UserWriter:
+        """How users are written: all users of a transaction together."""
+        return BatchUserWriter()
 
     @property
     def read_source(self) -> ReadSource:

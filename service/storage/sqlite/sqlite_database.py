@@ -18,11 +18,13 @@ from service.storage.data_folder import DATABASE, create_data_folder, make_unusa
 from service.storage.database import Database, ReadSource, read_store_id
 from service.storage.item_writer import ItemWriter
 from service.storage.row_item_writer import RowItemWriter
+from service.storage.row_user_writer import RowUserWriter
 from service.storage.sql import Connection
 from service.storage.sqlite.connections import connect
 from service.storage.sqlite.migrations import migrate
 from service.storage.sqlite.sqlite_errors import translate, translate_errors
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
+from service.storage.user_writer import UserWriter
 from service.storage.write_queue import Job
 from service.storage.writer import Transaction, read_last_sequence
 
@@ -129,6 +131,11 @@ class SqliteDatabase(Database):
     def item_writer(self) -> ItemWriter:
         """How items are written: row by row."""
         return RowItemWriter()
+
+    @property
+    def user_writer(self) -> UserWriter:
+        """How users are written: row by row."""
+        return RowUserWriter()
 
     @property
     def read_source(self) -> ReadSource:

@@ -1,0 +1,44 @@
+"""How items are read as rows: the columns, and the item of each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain.items import Item, ItemState, StoredItem
+
+ITEM_COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
+    items.update_time_us, pending.reason, pending.message"""
+ITEM_TABLES = """items LEFT JOIN pending
+    ON pending.item_key = items.item_key AND pending.generation_id = :generation_id"""
+
+
+def parse_page(
+    rows: Iterable[tuple[Any, ...]], limit: int, max_bytes: int
+) -> tuple[list[StoredItem], bool]:
+    """Return the first `limit` items of rows with ITEM_COLUMNS, and whether more follow.
+
+    The page ends early with the item whose text and attributes make it exceed `max_bytes`.
+    """
+    items: list[StoredItem] = []
+    size_bytes = 0
+    for row in rows:
+        if len(items) == limit or size_bytes > max_bytes:
+            return items, True
+        items.append(parse_item(row))
+        size_bytes += len(row[1].encode()) + len(row[2].encode())
+    return items, False
+
+
+def parse_item(row: tuple[Any, ...]) -> StoredItem:
+    """Return the item of a row with ITEM_COLUMNS."""
+    item_id, text, attributes, expire_time_us, sequence, update_time_us, reason, message = row
+    return StoredItem(
+        Item(item_id, text, json.loads(attributes), expire_time_us),
+        ItemState.INDEXED if reason is None else ItemState.PENDING,
+        sequence,
+        update_time_us,
+        reason or "",
+        message or "",
+    )
