@@ -124,23 +124,24 @@ def complete_address(address: str) -> str:
     except psycopg.ProgrammingError as exc:
         # The message of libpq quotes the address, which can have a password.
         raise errors.StoreUnavailable("the address of the store is not valid") from exc
-    _check_hosts(str(given.get("host") or ""), str(given.get("port") or ""))
+    _check_hosts(address, str(given.get("host") or ""), str(given.get("port") or ""))
     has_service = "service" in given or has_variable("PGSERVICE")
     defaults = {} if has_service else _find_defaults()
     parameters: dict[str, Any] = {**defaults, **given, "client_encoding": "UTF8"}
     return make_conninfo(**parameters)
 
 
-def _check_hosts(hosts: str, ports: str) -> None:
+def _check_hosts(address: str, hosts: str, ports: str) -> None:
     """Check that no part of a password was taken for a host or port, which messages would name.
 
     Raises:
         StoreUnavailable: a character of the password must be escaped.
     """
-    if "@" in hosts or not all(port.isdigit() for port in ports.split(",") if port):
+    has_parts = address.partition("?")[0].count("@") > 1 or "@" in hosts
+    if has_parts or not all(port.isdigit() for port in ports.split(",") if port):
         raise errors.StoreUnavailable(
-            "the address of the store is not valid: percent-encode the characters @ : / ? # % of "
-            "the password, such as @ as %40"
+            "the host or port in the address of the store is not valid: percent-encode the "
+            "characters @ : / ? # % of the password, as %40 for @"
         )
 
 
