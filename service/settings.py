@@ -51,7 +51,7 @@ def _expand_user(path: Path | None) -> Path | None:
 
 def _check_store(value: str) -> str:
     # The message must not quote the address, which can have a password.
-    if value and not re.match(r"postgres(ql)?://\S*$", value):
+    if value and not re.fullmatch(r"postgres(ql)?://\S*", value):
         raise ValueError("must have the form postgresql://user@host/database, without spaces")
     return value
 

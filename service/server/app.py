@@ -69,6 +69,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     if worker.leads:
         _warn_if_exposed(settings)
     if not await _wait_for_store(settings.store, stop):
+        structlog.get_logger().info("stopped")
         return
     telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
