@@ -63,7 +63,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     # More threads for one matrix product gain little, and lose much while cores are busy: a user's
     # p95 was 44 ms with two threads on two busy cores, and 9 ms with one.
     threadpool_limits(1, user_api="blas")
-    # stamina would log each retry with the message of the failure, which can name what callers sent.
+    # stamina would log each retry with the message of the failure, which can quote callers.
     stamina.instrumentation.set_on_retry_hooks([])
     stop = _Stop()
     if worker.leads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ ROLE = "shop"
 # The sessions of the role in the database of a test.
 SESSIONS = f"FROM pg_stat_activity WHERE usename = '{ROLE}' AND datname = current_database()"
 
-Events = list[Mapping[str, Any]]
+Events = Sequence[Mapping[str, Any]]
 
 
 class Seconds:
