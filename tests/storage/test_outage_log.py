@@ -16,7 +16,7 @@ from support.stores import indexed, opened
 from support.waiting import until
 
 from service import errors
-from service.storage.postgres.outage_log import REASONS_PER_OUTAGE, REPEAT_SECONDS, OutageLog
+from service.storage.postgres.outage_log import REASONS_PER_OUTAGE, REASON_REPEAT_SECONDS, OutageLog
 from service.storage.postgres.outage_log import StorePart as Part
 from service.storage.postgres.postgres_database import PostgresDatabase
 from service.storage.postgres.postgres_session import CHANNEL
@@ -81,7 +81,7 @@ def test_what_fails_and_works_by_turns_is_logged_once_in_a_while() -> None:
             outages.report_success(Part.WRITES)
         assert [BEGIN, END] == list_outages(log)
         outages.report_failure(Part.WRITES, REFUSED)
-        seconds.now += REPEAT_SECONDS
+        seconds.now += REASON_REPEAT_SECONDS
         outages.report_failure(Part.WRITES, REFUSED)
         assert [BEGIN, END, BEGIN] == list_outages(log)
 

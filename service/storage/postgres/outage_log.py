@@ -18,7 +18,7 @@ from service.storage.writer import WriteSession
 
 # The same reason is logged again only after this time, so that what fails and works by turns does
 # not fill the log.
-REPEAT_SECONDS = 60.0
+REASON_REPEAT_SECONDS = 60.0
 
 # An outage can change its reason, as from a refused connection to a wrong password. More than this
 # number of reasons are not logged.
@@ -62,13 +62,16 @@ class OutageLog:
         with self._lock:
             self._failing.add(part)
             is_known = reason in self._reasons or len(self._reasons) >= REASONS_PER_OUTAGE
-            if is_known or now - self._log_times.get(reason, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            if (
+                is_known
+                or now - self._log_times.get(reason, -REASON_REPEAT_SECONDS) < REASON_REPEAT_SECONDS
+            ):
                 return
             self._reasons.add(reason)
             self._log_times = {
                 former: logged
                 for former, logged in self._log_times.items()
-                if now - logged < REPEAT_SECONDS
+                if now - logged < REASON_REPEAT_SECONDS
             }
             self._log_times[reason] = now
         structlog.get_logger().warning("store_unavailable", reason=reason)
