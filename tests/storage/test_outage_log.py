@@ -16,7 +16,7 @@ from support.stores import indexed, opened
 from support.waiting import until
 
 from service import errors
-from service.storage.postgres.outage_log import REASONS_PER_OUTAGE, REASON_REPEAT_SECONDS, OutageLog
+from service.storage.postgres.outage_log import REASON_REPEAT_SECONDS, REASONS_PER_OUTAGE, OutageLog
 from service.storage.postgres.outage_log import StorePart as Part
 from service.storage.postgres.postgres_database import PostgresDatabase
 from service.storage.postgres.postgres_session import CHANNEL

@@ -61,18 +61,15 @@ class OutageLog:
         reason, now = describe_error(exc), self._clock()
         with self._lock:
             self._failing.add(part)
-            is_known = reason in self._reasons or len(self._reasons) >= REASONS_PER_OUTAGE
-            if (
-                is_known
-                or now - self._log_times.get(reason, -REASON_REPEAT_SECONDS) < REASON_REPEAT_SECONDS
-            ):
-                return
-            self._reasons.add(reason)
             self._log_times = {
                 former: logged
                 for former, logged in self._log_times.items()
                 if now - logged < REASON_REPEAT_SECONDS
             }
+            is_known = reason in self._reasons or len(self._reasons) >= REASONS_PER_OUTAGE
+            if is_known or reason in self._log_times:
+                return
+            self._reasons.add(reason)
             self._log_times[reason] = now
         structlog.get_logger().warning("store_unavailable", reason=reason)
 
