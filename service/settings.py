@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,6 +45,13 @@ def _expand_user(path: Path | None) -> Path | None:
         raise ValueError(str(exc)) from None
 
 
+def _check_store(value: str) -> str:
+    # The message must not quote the address, which can have a password.
+    if value and not re.fullmatch(r"postgres(ql)?://\S*", value):
+        raise ValueError("must have the form postgresql://user@host/database, without spaces")
+    return value
+
+
 OptionalFile = Annotated[Path | None, AfterValidator(_expand_user)]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
@@ -74,7 +82,7 @@ class Settings(BaseSettings):
         description="Folder of the database, or only of derived data with `AKIN_STORE`. "
         "The server creates the folder if it does not exist.",
     )
-    store: Annotated[str, Field(pattern=r"^(postgres(ql)?://\S*)?$")] = Field(
+    store: Annotated[str, AfterValidator(_check_store)] = Field(
         "",
         repr=False,
         description="Address of the PostgreSQL database that keeps the data, such as "
@@ -320,6 +328,11 @@ def parse_variables() -> tuple[Settings | None, list[str]]:
 def read_certificate_variables() -> tuple[str, str]:
     """Return the file and the folder that replace the certificate authorities; empty if unset."""
     return os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+
+
+def has_variable(name: str) -> bool:
+    """Return whether an environment variable is set, such as one of libpq; it may be empty."""
+    return name in os.environ
 
 
 def list_variables() -> dict[str, str]:

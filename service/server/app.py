@@ -15,6 +15,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+import stamina
 import structlog
 from threadpoolctl import threadpool_limits
 
@@ -31,7 +32,7 @@ from service.server.wiring import Wiring, Worker
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.duties import Duty
-from service.storage.opening import open_database, open_duties
+from service.storage.opening import open_database, open_duties, wait_for_store
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import ProcessState
@@ -62,9 +63,14 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     # More threads for one matrix product gain little, and lose much while cores are busy: a user's
     # p95 was 44 ms with two threads on two busy cores, and 9 ms with one.
     threadpool_limits(1, user_api="blas")
+    # stamina would log each retry with the message of the failure, which can quote callers.
+    stamina.instrumentation.set_on_retry_hooks([])
     stop = _Stop()
     if worker.leads:
         _warn_if_exposed(settings)
+    if not await _wait_for_store(settings.store, stop):
+        structlog.get_logger().info("stopped")
+        return
     telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
         database = open_database(settings.data_dir, time.time_ns, address=settings.store)
@@ -80,6 +86,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                 structlog.get_logger().info(
                     "serving",
                     address=address,
+                    store="postgresql" if settings.store else "sqlite",
                     process_id=os.getpid(),
                     items=wiring.catalogs.count_items(),
                     seconds=round(time.monotonic() - started, 3),
@@ -97,6 +104,25 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                 tasks.cancel()
                 telemetry.close()
     structlog.get_logger().info("stopped")
+
+
+async def _wait_for_store(address: str, stop: _Stop) -> bool:
+    """Wait until the store can be reached; return False if the server is to stop before.
+
+    Raises:
+        StoreUnavailable: it cannot be reached in time.
+    """
+    waiting = asyncio.create_task(wait_for_store(address))
+    stopping = asyncio.create_task(stop.requested.wait())
+    try:
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            waiting.result()  # raises why the store cannot be used
+        return not stop.requested.is_set()
+    finally:
+        waiting.cancel()
+        stopping.cancel()
+        await asyncio.wait({waiting, stopping})
 
 
 async def _start(

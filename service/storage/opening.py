@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
+
+import structlog
 
 from service import errors
 from service.domain.generations import Generation
@@ -16,6 +20,10 @@ from service.storage.sqlite.sqlite_database import SqliteDatabase, prepare_folde
 
 if TYPE_CHECKING:
     from service.storage.postgres.snapshot_shelf import PostgresShelf
+
+# Time for which a start waits for a database server that cannot be reached, such as one that starts
+# at the same time or is being replaced.
+START_WAIT_SECONDS = 60.0
 
 
 def open_database(
@@ -89,11 +97,57 @@ def open_shelf(database: Database, address: str, generation: Generation) -> Post
     return snapshot_shelf.PostgresShelf(database, address, generation.generation_id)
 
 
-def _open_postgres(address: str, clock_ns: Callable[[], int]) -> Database:
+async def wait_for_store(address: str, seconds: float = START_WAIT_SECONDS) -> None:
+    """Wait until the database can be reached, which can start at the same time as this process.
+
+    Args:
+        address: of a PostgreSQL server; empty for the database file of one machine.
+        seconds: how long to wait.
+
+    Raises:
+        StoreUnavailable: the address is not valid, the packages for PostgreSQL are not installed,
+            or the server cannot be reached in this time.
+    """
+    if not address:
+        return
+    _import_postgres()
+    from service.storage.postgres.postgres_connections import (  # noqa: PLC0415
+        complete_address,
+        wait_for_server,
+    )
+    from service.storage.postgres.postgres_errors import describe_error  # noqa: PLC0415
+
+    reasons: list[str] = []
+
+    def note(exc: Exception) -> None:
+        reasons.append(describe_error(exc))
+        if len(reasons) == 1:
+            structlog.get_logger().warning(
+                "store_unavailable_at_start", reason=reasons[0], wait_seconds=seconds
+            )
+
     try:
-        from service.storage.postgres.postgres_database import PostgresDatabase  # noqa: PLC0415
+        async with asyncio.timeout(seconds):
+            await wait_for_server(complete_address(address), note)
+    except TimeoutError:
+        reason = reasons[-1] if reasons else "the connection timed out"
+        raise errors.StoreUnavailable(f"the store cannot be used: {reason}") from None
+
+
+def _open_postgres(address: str, clock_ns: Callable[[], int]) -> Database:
+    return _import_postgres().PostgresDatabase(address, clock_ns)  # type: ignore[no-any-return]
+
+
+def _import_postgres() -> ModuleType:
+    """Return the module of the database.
+
+    Raises:
+        StoreUnavailable: the packages that it needs are not installed.
+    """
+    try:
+        from service.storage.postgres import postgres_database  # noqa: PLC0415
     except ImportError as exc:
         raise errors.StoreUnavailable(
             "the packages for PostgreSQL are not installed: pip install 'akin[postgres]'"
         ) from exc
-    return PostgresDatabase(address, clock_ns)
+    return postgres_database

@@ -31,9 +31,11 @@ async def test_the_output_says_what_to_do_next(tmp_path: Path) -> None:
     ("address", "status"),
     [
         (UNREACHABLE, 1),
-        (UNREACHABLE.replace("127.0.0.1:1", "[::1"), 1),
-        (f"postgresql://akin:{SECRET}@127.0.0.1:1/akin?no_option=1", 1),
-        (f"postgresql://akin:{SECRET}@127.0.0.1:port/akin", 1),
+        (UNREACHABLE.replace("127.0.0.1:1", "[::1"), 2),
+        (f"postgresql://akin:{SECRET}@127.0.0.1:1/akin?no_option=1", 2),
+        (f"postgresql://akin:{SECRET}@127.0.0.1:port/akin", 2),
+        (f"postgresql://akin:pass@{SECRET}@127.0.0.1:1/akin", 2),
+        (f"postgresql+psycopg://akin:{SECRET}@127.0.0.1:1/akin", 2),
         (f"mysql://akin:{SECRET}@localhost/akin", 2),
         (f"akin:{SECRET}@localhost/akin", 2),
     ],
@@ -48,7 +50,7 @@ async def test_no_message_has_a_password(
     done = run("migrate", side, address, other, folder, folder=tmp_path)
     assert status == done.status
     (line,) = done.error_lines
-    assert line.startswith("akin migrate: ")
+    assert line.startswith(f"akin migrate: {side}" if status == 2 else "akin migrate: PostgreSQL")
     assert SECRET not in line
     assert not (tmp_path / "new").exists()
 

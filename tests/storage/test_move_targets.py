@@ -180,14 +180,15 @@ async def test_a_source_without_data_is_named(tmp_path: Path, name: str) -> None
 def test_other_addresses_are_refused(address: str) -> None:
     """An address of another form is refused by a message that does not show it."""
     with pytest.raises(StoreAddressError) as caught:
-        parse_folder(address)
+        parse_folder(address, "--to")
+    assert str(caught.value).startswith("--to must have the form")
     assert "secret" not in str(caught.value)
 
 
 def test_addresses_of_folders_can_have_any_characters() -> None:
     """A path is absolute; escapes stand for characters that addresses give a meaning."""
-    assert Path("/my data/?#é") == parse_folder("sqlite:///my%20data/%3F%23é")
-    assert parse_folder("postgresql://u:[/@h,h2:5/d?target_session_attrs=any") is None
+    assert Path("/my data/?#é") == parse_folder("sqlite:///my%20data/%3F%23é", "--to")
+    assert parse_folder("postgresql://u:[/@h,h2:5/d?target_session_attrs=any", "--to") is None
 
 
 def test_a_store_does_not_move_into_itself(tmp_path: Path) -> None:

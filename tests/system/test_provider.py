@@ -355,3 +355,14 @@ def test_a_refused_text_is_named(tmp_path: Path, provider: ScriptedProvider) -> 
         with pytest.raises(akin.AkinError) as caught:
             client.recommend_similar(text="poison")
         assert ["text"] == [each.field for each in caught.value.violations]
+
+
+def test_a_repeated_request_leaves_no_line(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """The log has no line of a library about a retry, with the message of what failed."""
+    with RunningServer(tmp_path, **settings(provider)) as server:
+        with akin.Client(server.address) as client:
+            provider.script.append(failure(503, "secret"))
+            assert INDEXED == client.upsert_item("a", "sailing ships").item.state
+            assert 2 == provider.texts.count("sailing ships")
+        assert 0 == server.stop()
+    assert not any("stamina" in line or "secret" in line for line in server.log)

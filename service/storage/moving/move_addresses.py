@@ -13,6 +13,8 @@ from service import errors
 from service.storage.moving.moves import MoveSource, MoveTarget
 from service.storage.moving.sqlite_moves import SqliteMoveSource, SqliteMoveTarget
 
+_SOURCE, _TARGET = "--from", "--to"
+
 _FORMS = "sqlite:///folder or postgresql://user@host/database"
 
 
@@ -20,8 +22,12 @@ class StoreAddressError(Exception):
     """An address of a store is not valid. The message does not quote it: it can have a password."""
 
 
-def parse_folder(address: str) -> Path | None:
+def parse_folder(address: str, option: str) -> Path | None:
     """Return the data folder of an address, None for an address of a PostgreSQL server.
+
+    Args:
+        address: the address.
+        option: of the command line, which has the address; the message of an error begins with it.
 
     Raises:
         StoreAddressError: the address has neither form.
@@ -30,7 +36,7 @@ def parse_folder(address: str) -> Path | None:
     if scheme in {"postgres", "postgresql"}:
         return None  # libpq reads the rest
     if scheme != "sqlite" or not rest.startswith("/") or {"?", "#"} & {*rest}:
-        raise StoreAddressError(f"must have the form {_FORMS}")
+        raise StoreAddressError(f"{option} must have the form {_FORMS}")
     return Path(unquote(rest))
 
 
@@ -43,15 +49,17 @@ def open_move(source: str, target: str) -> Iterator[tuple[MoveSource, MoveTarget
         StoreUnavailable: a store cannot be used, then or later, or the packages for PostgreSQL are
             not installed.
     """
-    source_folder, target_folder = parse_folder(source), parse_folder(target)
+    source_folder, target_folder = parse_folder(source, _SOURCE), parse_folder(target, _TARGET)
     if source_folder and target_folder and source_folder.resolve() == target_folder.resolve():
-        raise StoreAddressError("--from and --to are the same folder")
+        raise StoreAddressError(f"{_SOURCE} and {_TARGET} are the same folder")
     with ExitStack() as stack:
         stack.enter_context(_explain_errors())
         if source_folder and target_folder:
             sides = SqliteMoveSource(source_folder), SqliteMoveTarget(target_folder)
         else:
             postgres = _import_postgres()
+            _check_address(postgres, source, source_folder, _SOURCE)
+            _check_address(postgres, target, target_folder, _TARGET)
             stack.enter_context(postgres.explain_errors())
             sides = (
                 SqliteMoveSource(source_folder)
@@ -63,6 +71,19 @@ def open_move(source: str, target: str) -> Iterator[tuple[MoveSource, MoveTarget
             )
         stack.enter_context(closing(sides[1]))
         yield sides
+
+
+def _check_address(postgres: ModuleType, address: str, folder: Path | None, option: str) -> None:
+    """Check the address of a PostgreSQL server.
+
+    Raises:
+        StoreAddressError: libpq does not accept it.
+    """
+    if folder is None:
+        try:
+            postgres.name_application(address)
+        except errors.StoreUnavailable as exc:
+            raise StoreAddressError(f"{option}: {exc}") from exc
 
 
 def _import_postgres() -> ModuleType:

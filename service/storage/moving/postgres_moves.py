@@ -39,6 +39,7 @@ from service.storage.postgres.postgres_connections import (
     SCHEMA,
     PostgresConnection,
 )
+from service.storage.postgres.postgres_errors import describe_error
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 
 # The number of the lock that a move to the database holds, in the class of Akin's locks.
@@ -176,8 +177,7 @@ def explain_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        # Messages of libpq name hosts and users, but no password.
-        raise errors.StoreUnavailable(f"PostgreSQL: {exc}") from exc
+        raise errors.StoreUnavailable(f"PostgreSQL: {describe_error(exc)}") from exc
 
 
 def _write_constraint_statements(

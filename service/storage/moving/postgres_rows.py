@@ -12,7 +12,7 @@ from service import errors
 from service.storage.database import read_store_id
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.target_state import quote
-from service.storage.postgres.migrations import LOCK_CLASS
+from service.storage.postgres.migrations import LOCK_CLASS, VERSION_LOCK_CLASS
 from service.storage.postgres.postgres_connections import (
     SCHEMA,
     PostgresConnection,
@@ -109,7 +109,8 @@ def refuse_servers(connection: psycopg.Connection[Any]) -> None:
         f"""SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND application_name <> '{APPLICATION}'
             AND (application_name = 'akin' OR pid IN (SELECT pid FROM pg_locks
-                WHERE locktype = 'advisory' AND classid = {LOCK_CLASS}))""",
+                WHERE locktype = 'advisory'
+                AND classid IN ({LOCK_CLASS}, {VERSION_LOCK_CLASS})))""",
     )
     if count:
         raise errors.FolderInUse(

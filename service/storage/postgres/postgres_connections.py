@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, Self
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextBinaryLoader
 
 from service import errors
+from service.settings import has_variable
 from service.storage.postgres.dialect import combine_rows, translate_sql
 from service.storage.sql import Parameters
 
 # All tables are in this schema, so that the database can have those of others.
 SCHEMA: Final = "akin"
 
-# libpq's defaults wait for a lost host for minutes. The address can set others.
+# libpq's defaults wait for a lost host for minutes, and take any of several servers. The address
+# can set others, or a variable of libpq.
 _DEFAULTS = {
     "application_name": "akin",
     "connect_timeout": "5",
+    "target_session_attrs": "read-write",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
 
-# A process that stands still in a transaction must not keep the others from writing. The planner's
-# compiler takes longer than these short statements do.
+# A process that stands still in a transaction must not keep the others from writing. The role and
+# the database can have limits for the statements of people. The planner's compiler takes longer
+# than these short statements do.
 _SESSION_SETTINGS = f"""
     SET search_path = {SCHEMA};
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET idle_session_timeout = 0;
     SET idle_in_transaction_session_timeout = '5s';
     SET default_transaction_isolation = 'read committed';
     SET tcp_keepalives_idle = 5;
@@ -40,6 +49,12 @@ _SESSION_SETTINGS = f"""
     SET tcp_keepalives_count = 3;
     SET jit = off;
 """
+
+# Pause between two attempts to reach a server that cannot be reached at the start.
+CONNECT_PAUSE_SECONDS = 1.0
+
+# The version from which on a transaction can have a limit, as libpq writes it.
+_TRANSACTION_TIMEOUT_VERSION = 170000
 
 # The pool would write a line of its own for each attempt to connect.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -95,6 +110,9 @@ ADAPTERS = _make_adapters()
 def complete_address(address: str) -> str:
     """Return an address with the defaults for what neither it nor the environment sets.
 
+    What a file of services (`PGSERVICE`, `service=`) sets is not known, so that its users get
+    libpq's defaults.
+
     Args:
         address: in the form of libpq: postgresql://user@host/database?option=value.
 
@@ -106,8 +124,39 @@ def complete_address(address: str) -> str:
     except psycopg.ProgrammingError as exc:
         # The message of libpq quotes the address, which can have a password.
         raise errors.StoreUnavailable("the address of the store is not valid") from exc
-    parameters: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+    _check_hosts(address, str(given.get("host") or ""), str(given.get("port") or ""))
+    has_service = "service" in given or has_variable("PGSERVICE")
+    defaults = {} if has_service else _find_defaults()
+    parameters: dict[str, Any] = {**defaults, **given, "client_encoding": "UTF8"}
     return make_conninfo(**parameters)
+
+
+def _check_hosts(address: str, hosts: str, ports: str) -> None:
+    """Check that no part of a password was taken for a host or port, which messages would name.
+
+    Raises:
+        StoreUnavailable: a character of the password must be escaped.
+    """
+    has_parts = address.partition("?")[0].count("@") > 1 or "@" in hosts
+    if has_parts or not all(port.isdigit() for port in ports.split(",") if port):
+        raise errors.StoreUnavailable(
+            "the host or port in the address of the store is not valid: percent-encode the "
+            "characters @ : / ? # % of the password, as %40 for @"
+        )
+
+
+def _find_defaults() -> dict[str, str]:
+    """Return the defaults of the parameters whose variables are unset."""
+    variables = {
+        option.keyword.decode(): option.envvar.decode()
+        for option in Conninfo.get_defaults()
+        if option.envvar
+    }
+    return {
+        name: value
+        for name, value in _DEFAULTS.items()
+        if name not in variables or not has_variable(variables[name])
+    }
 
 
 def open_connection(address: str) -> psycopg.Connection[Any]:
@@ -121,9 +170,48 @@ def open_connection(address: str) -> psycopg.Connection[Any]:
     return connection
 
 
+async def wait_for_server(address: str, on_failure: Callable[[psycopg.Error], None]) -> None:
+    """Wait until a server accepts connections.
+
+    Args:
+        address: of the server; complete.
+        on_failure: is called with the error of each attempt.
+    """
+    while True:
+        try:
+            connection = await psycopg.AsyncConnection.connect(address)
+        except psycopg.OperationalError as exc:
+            on_failure(exc)
+        else:
+            await connection.close()
+            return
+        await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
 def configure(connection: psycopg.Connection[Any]) -> None:
     """Set up a new connection of a store."""
     connection.execute(_SESSION_SETTINGS)
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT_VERSION:
+        connection.execute("SET transaction_timeout = 0")
+
+
+def watch_connections(note: Callable[[psycopg.Error], None]) -> type[psycopg.Connection[Any]]:
+    """Return a class for a pool, which does not tell anyone why it cannot connect.
+
+    Args:
+        note: is called with the error of each failed attempt, in a thread of the pool.
+    """
+
+    class _WatchedConnection(psycopg.Connection[Any]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:  # noqa: ANN401  (as psycopg)
+            try:
+                return super().connect(conninfo, **options)
+            except psycopg.Error as exc:
+                note(exc)
+                raise
+
+    return _WatchedConnection
 
 
 class DeferredWrites(Protocol):

@@ -28,14 +28,20 @@ from service.storage.postgres import commit_history
 from service.storage.postgres.dialect import translate_sql
 from service.storage.postgres.listener import Listener
 from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
+from service.storage.postgres.outage_log import OutageLog, StorePart, WatchedSession
 from service.storage.postgres.postgres_connections import (
     ADAPTERS,
     PostgresConnection,
     complete_address,
     configure,
     open_connection,
+    watch_connections,
 )
-from service.storage.postgres.postgres_errors import translate_postgres_errors
+from service.storage.postgres.postgres_errors import (
+    describe_error,
+    has_lost_session,
+    translate_postgres_errors,
+)
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
 from service.storage.postgres.write_batch import BatchItemWriter, BatchUserWriter
@@ -103,11 +109,14 @@ class PostgresDatabase(Database):
                 last_sequence = read_last_sequence(statements)
                 store_id = read_store_id(statements)
         except psycopg.Error as exc:
-            # Messages of libpq name hosts and users, but no password. They can have several lines.
-            reason = " ".join(str(exc).split())
-            raise errors.StoreUnavailable(f"the store cannot be used: {reason}") from exc
+            raise errors.StoreUnavailable(
+                f"the store cannot be used: {describe_error(exc)}"
+            ) from exc
+        self._outages = OutageLog()
+        self._connect_error: psycopg.Error | None = None
         self._pool = ConnectionPool(
             self._address,
+            connection_class=watch_connections(self._note_connect_error),
             kwargs={"autocommit": True, "context": ADAPTERS},
             min_size=1,
             max_size=sum(READER_THREADS.values()),
@@ -117,7 +126,8 @@ class PostgresDatabase(Database):
             open=True,
         )
         session = PostgresSession(self._address, clock_ns, lease_clock_ns)
-        super().__init__(session, last_sequence, store_id, clock_ns)
+        watched = WatchedSession(session, self._outages)
+        super().__init__(watched, last_sequence, store_id, clock_ns)
         self._is_away = False
         self._next_wait_time = 0.0
         self._has_news = asyncio.Event()
@@ -126,7 +136,7 @@ class PostgresDatabase(Database):
         def hear(sequence: int | None) -> None:
             loop.call_soon_threadsafe(self._hear, sequence)
 
-        self._listener = Listener(self._address, migrations[-1].number, hear)
+        self._listener = Listener(self._address, migrations[-1].number, hear, self._outages)
 
     async def follow_others(self) -> bool:
         """Wait for a notification, at most for the interval at which processes look."""
@@ -192,15 +202,35 @@ class PostgresDatabase(Database):
         return PostgresSource(self._address)
 
     def _run_query(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
-        with translate_postgres_errors():
-            try:
-                return self._run_once(query, at_one_moment=at_one_moment)
-            except PoolTimeout:
-                raise  # all connections were lost before, and the server is away
-            except psycopg.OperationalError:
-                # After a failover, every connection of the pool is lost. It replaces them now.
-                self._pool.check()
-                return self._run_once(query, at_one_moment=at_one_moment)
+        try:
+            with translate_postgres_errors():
+                result = self._run_twice(query, at_one_moment=at_one_moment)
+        except errors.AkinError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, PoolTimeout):
+                cause = self._connect_error or cause
+            self._outages.report_failure(StorePart.READS, cause)
+            raise
+        self._connect_error = None
+        self._outages.report_success(StorePart.READS)
+        return result
+
+    def _note_connect_error(self, exc: psycopg.Error) -> None:
+        """Remember why the pool cannot connect, which its own errors do not say."""
+        self._connect_error = exc
+
+    def _run_twice(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
+        """Run a query, once more if its connection was lost."""
+        try:
+            return self._run_once(query, at_one_moment=at_one_moment)
+        except PoolTimeout:
+            raise  # all connections were lost before, and the server is away
+        except psycopg.Error as exc:
+            if not has_lost_session(exc):
+                raise
+            # After a failover, every connection of the pool is lost. It replaces them now.
+            self._pool.check()
+            return self._run_once(query, at_one_moment=at_one_moment)
 
     def _run_once(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
         with self._wait_for_connection() as connection:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-import psycopg_pool
 from psycopg import errors as postgres_errors
 
 from service import errors
@@ -16,8 +15,12 @@ FAILOVER_RETRY_SECONDS = 1.0
 
 _CORRUPTED = (postgres_errors.DataCorrupted, postgres_errors.IndexCorrupted)
 
-# The server has become a standby, for instance because another one was promoted.
-_READ_ONLY = postgres_errors.ReadOnlySqlTransaction
+# Classes of errors that are due to a statement or its values: data, constraints, syntax and names.
+_DEFECT_CLASSES = ("22", "23", "42")
+
+# A server that recovers refuses some statements as unsupported. Its function is the same in all
+# languages of messages.
+_RECOVERY_FUNCTION = "get_relation_info"
 
 
 @contextmanager
@@ -29,7 +32,7 @@ def translate_postgres_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (psycopg.Error, psycopg_pool.PoolTimeout) as exc:
+    except psycopg.Error as exc:  # also those of the pool
         error = translate_error(exc)
         if error is exc:
             raise
@@ -37,19 +40,23 @@ def translate_postgres_errors() -> Iterator[None]:
 
 
 def translate_error(exc: Exception) -> Exception:
-    """Return PostgreSQL's error as an AkinError, or unchanged if the server is not the cause.
+    """Return PostgreSQL's error as an AkinError with its cause, or unchanged if it is a defect.
 
     Returns:
         StoreFull if the server's disk has no room, StoreCorrupted if the database is damaged,
-        StoreUnavailable if the server cannot be used now.
+        StoreUnavailable if the server cannot be used now, whatever the reason is.
     """
+    if not isinstance(exc, psycopg.Error) or _is_defect(exc):
+        return exc
+    error: errors.AkinError
     if isinstance(exc, postgres_errors.DiskFull):
-        return errors.StoreFull("the database server's disk is full")
-    if isinstance(exc, _CORRUPTED):
-        return errors.StoreCorrupted("the database is damaged")
-    if isinstance(exc, psycopg.OperationalError | _READ_ONLY):
-        return make_unavailable_error()
-    return exc
+        error = errors.StoreFull("the database server's disk is full")
+    elif isinstance(exc, _CORRUPTED):
+        error = errors.StoreCorrupted("the database is damaged")
+    else:
+        error = make_unavailable_error()
+    error.__cause__ = exc
+    return error
 
 
 def make_unavailable_error(
@@ -59,3 +66,34 @@ def make_unavailable_error(
     error = errors.StoreUnavailable(message)
     error.retry_after_seconds = FAILOVER_RETRY_SECONDS
     return error
+
+
+def has_lost_session(exc: psycopg.Error) -> bool:
+    """Return whether an error can be due to a lost connection, so that another one may work."""
+    if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
+        return True
+    return exc.diag.severity_nonlocalized in {"FATAL", "PANIC"}
+
+
+def describe_error(exc: BaseException) -> str:
+    """Return the message of an error in one line, without details, which can have callers' texts.
+
+    Messages of libpq name hosts and users, but no password.
+    """
+    message = exc.diag.message_primary if isinstance(exc, psycopg.Error) else None
+    return " ".join((message or str(exc) or type(exc).__name__).split())
+
+
+def _is_defect(exc: psycopg.Error) -> bool:
+    """Return whether an error is due to Akin's statements, values or use of the driver."""
+    state = exc.diag.sqlstate or exc.sqlstate
+    if state is None:
+        # The driver raises these itself. Errors of connections have no state either.
+        return isinstance(
+            exc, psycopg.ProgrammingError | psycopg.DataError | psycopg.NotSupportedError
+        )
+    if isinstance(exc, postgres_errors.InsufficientPrivilege):
+        return False
+    if isinstance(exc, postgres_errors.FeatureNotSupported):
+        return exc.diag.source_function != _RECOVERY_FUNCTION
+    return state.startswith(_DEFECT_CLASSES)

@@ -18,6 +18,11 @@ STATES_AFTER = 30
 
 FREEZE_SECONDS = (2.0, 12.0)
 
+# Just longer than the server waits for a process that stands still in a transaction, so that each
+# freeze ends the sessions of some transactions, and no process misses more than that.
+TRANSACTION_FREEZE_SECONDS = 5.7
+TRANSACTION_FREEZES = 3
+
 # Time until somebody promotes a standby.
 PROMOTION_SECONDS = (0.0, 3.0)
 
@@ -52,6 +57,19 @@ def freeze_replica(session: ClusterSession, cluster: PostgresCluster, rng: rando
     threading.Event().wait(rng.uniform(*FREEZE_SECONDS))
     replica.go_on()
     session.write_more(STATES_DURING + STATES_AFTER)
+
+
+def freeze_transactions(
+    session: ClusterSession, cluster: PostgresCluster, rng: random.Random
+) -> None:
+    """Let all replicas stand still until the server ends the transactions that they are in."""
+    for _ in range(TRANSACTION_FREEZES):
+        for replica in session.replicas:
+            replica.freeze()
+        threading.Event().wait(TRANSACTION_FREEZE_SECONDS)
+        for replica in session.replicas:
+            replica.go_on()
+        session.write_more(STATES_AFTER)
 
 
 def fail_over(session: ClusterSession, cluster: PostgresCluster, rng: random.Random) -> None:
@@ -102,5 +120,6 @@ EVENTS: Mapping[str, Event] = {
     "end of all sessions": terminate_sessions,
     "failover and kill of a replica": fail_over_and_kill,
     "frozen replica": freeze_replica,
+    "frozen transactions": freeze_transactions,
     "restart of the primary": restart_primary,
 }
