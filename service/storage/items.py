@@ -140,7 +140,7 @@ class ItemStore(ItemReads):
         def operation(transaction: Transaction) -> Deletion:
             rows = transaction.connection.execute(
                 "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
-                (transaction.now_us, limit),
+                (transaction.shared_time_us, limit),
             ).fetchall()
             return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
@@ -198,7 +198,7 @@ def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion
                sequence = :sequence, change_sequence = :sequence,
                update_time_us = :now_us, deleted = TRUE WHERE item_key = :item_key
                RETURNING catalog_id""",
-            {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
+            {"sequence": sequence, "now_us": transaction.shared_time_us, "item_key": item_key},
         ).fetchone()
         remove_item_vectors(transaction, catalog_id, item_key)
     return Deletion(len(item_keys), sequence)
