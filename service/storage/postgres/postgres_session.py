@@ -252,10 +252,12 @@ class PostgresSession:
                     )
                     connection.execute("COMMIT")
         except (psycopg.OperationalError, ReadOnlySqlTransaction) as exc:
-            raise make_unavailable_error(
+            error = make_unavailable_error(
                 "the database server failed during the commit and cannot be reached: the write may "
                 "have been stored"
-            ) from exc
+            )
+            error.may_be_stored = True
+            raise error from exc
         was_committed = row == (token,)
         log.info("commit_resolved", was_committed=was_committed)
         return was_committed

@@ -36,7 +36,7 @@ MIN_SERVER_VERSION = 140000
 LOCK_TIMEOUT = "1s"
 
 # Time in which the steps are tried again, and the longest pause before the next attempt.
-LOCK_RETRY_SECONDS = 600.0
+MIGRATION_RETRY_SECONDS = 600.0
 MAX_LOCK_PAUSE_SECONDS = 5.0
 
 # The steps that remove something, by number, with the oldest schema version whose programs can do
@@ -164,7 +164,7 @@ def _apply_patiently(connection: psycopg.Connection[Any], migration: Migration) 
     for attempt in stamina.retry_context(
         on=psycopg.errors.LockNotAvailable,
         attempts=None,
-        timeout=LOCK_RETRY_SECONDS,
+        timeout=MIGRATION_RETRY_SECONDS,
         wait_max=MAX_LOCK_PAUSE_SECONDS,
     ):
         with attempt:
