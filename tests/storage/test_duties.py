@@ -13,17 +13,23 @@ from support.server import free_address
 from support.sockets import Relay
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import left, started
+from support.waiting import until
 
 from service.storage.duties import Duty, FixedDuties
-from service.storage.postgres.advisory_duties import AdvisoryDuties
+from service.storage.postgres.advisory_duties import (
+    DUTY_ROUND_SECONDS,
+    HOLD_SECONDS,
+    AdvisoryDuties,
+)
 from service.storage.postgres.postgres_connections import complete_address
 
 pytestmark = pytest.mark.postgres
 
-DUTY_SESSIONS = """
-    FROM pg_stat_activity WHERE datname = current_database() AND pid IN
-        (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)
-"""
+SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
+
+DUTY_SESSIONS = (
+    SESSIONS + " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,17 @@ async def test_a_process_whose_session_ends_has_lost_its_duties(tmp_path: Path) 
         for event in lost:
             await event.wait()
         assert not any(event.is_set() for event in await take_all(duties))
+
+
+async def test_a_process_without_duties_keeps_its_session(tmp_path: Path) -> None:
+    """A process that finds no free duty goes on in one session, as long as the server answers."""
+    age = f"interval '{HOLD_SECONDS + DUTY_ROUND_SECONDS} s'"
+    query = f"SELECT count(*) {SESSIONS} AND state_change - backend_start > {age}"
+    async with process(tmp_path) as first:
+        lost = await take_all(first)
+        async with process(tmp_path):
+            await asyncio.to_thread(until, lambda: [(2,)] == query_database(tmp_path, query))
+            assert not any(event.is_set() for event in lost)
 
 
 async def test_a_duty_has_no_second_doer_behind_a_cut_connection(

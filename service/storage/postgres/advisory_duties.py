@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -75,32 +75,34 @@ class AdvisoryDuties:
     def _work(self) -> None:
         owned: frozenset[Duty] = frozenset()
         while True:
-            started = time.monotonic()
             try:
+                self._session.open()
+                started = time.monotonic()
                 owned |= self._session.lock_free_duties(owned)
-                self._report(owned, started)
+                self._loop.call_soon_threadsafe(self._update, owned, started)
                 self._has_failed = False
             except psycopg.Error as exc:
                 owned = frozenset()
-                self._report(owned, started)
+                self._loop.call_soon_threadsafe(self._leave_all)
                 self._log_failure(type(exc).__name__)
                 self._session.close()
             if self._ending.wait(DUTY_ROUND_SECONDS):
                 break
         self._session.close()
 
-    def _report(self, owned: frozenset[Duty], started: float) -> None:
-        self._loop.call_soon_threadsafe(self._update, owned, started)
-
     def _update(self, owned: frozenset[Duty], started: float) -> None:
-        """Take note of the duties of a round that started at a time of the monotonic clock."""
+        """Take note of the duties after a round that succeeded.
+
+        Args:
+            owned: all duties that the session holds.
+            started: the time at which the round started, by the monotonic clock.
+        """
         hold_seconds = started + HOLD_SECONDS - time.monotonic()
         if hold_seconds <= 0 or self._ending.is_set():
-            owned = frozenset()  # another process can have them since
-        self._leave(self._owned.keys() - owned)
-        if owned:
-            self._deadline.cancel()
-            self._deadline = self._loop.call_later(hold_seconds, self._give_up)
+            self._leave_all()  # another process can have taken them since
+            return
+        self._deadline.cancel()
+        self._deadline = self._loop.call_later(hold_seconds, self._give_up)
         taken = owned - self._owned.keys()
         if taken:
             log = structlog.get_logger()
@@ -113,15 +115,16 @@ class AdvisoryDuties:
         async with self._changed:
             self._changed.notify_all()
 
-    def _leave(self, duties: Iterable[Duty]) -> None:
-        for duty in tuple(duties):
-            self._owned.pop(duty).set()
+    def _leave_all(self) -> None:
+        while self._owned:
+            _, lost = self._owned.popitem()
+            lost.set()
 
     def _give_up(self) -> None:
         """Leave all duties, and end the round that takes too long."""
         if self._owned:
             self._log_failure("Timeout")
-        self._leave(self._owned)
+        self._leave_all()
         self._session.cut_off()
         self._deadline = self._loop.call_later(HOLD_SECONDS, self._give_up)
 
@@ -140,19 +143,34 @@ class _Session:
         self._connection: psycopg.Connection[Any] | None = None
         self._lock = threading.Lock()
 
+    def open(self) -> None:
+        """Connect, unless the session is open.
+
+        Raises:
+            psycopg.Error: the server cannot be reached, or the session was cut off.
+        """
+        if self._connection is not None:
+            return
+        connection = psycopg.connect(self._address, autocommit=True, context=ADAPTERS)
+        with self._lock:
+            self._connection = connection
+        configure(connection)
+        connection.execute(f"SET idle_session_timeout = '{IDLE_SESSION}'")
+
     def lock_free_duties(self, owned: frozenset[Duty]) -> frozenset[Duty]:
-        """Lock the duties that are free; return them.
+        """Lock the duties that are free; return them. The session must be open.
 
         Raises:
             psycopg.Error: the session is lost, or was cut off.
         """
-        connection = self._connection or self._open()
-        return _lock_free_duties(connection, owned)
+        assert self._connection is not None  # noqa: S101  (the caller has opened it)
+        return _lock_free_duties(self._connection, owned)
 
     def cut_off(self) -> None:
         """Let the statement fail that runs, without waiting for the server."""
-        with self._lock:
-            if self._connection is not None and not self._connection.closed:
+        # The connection may be lost already.
+        with self._lock, suppress(OSError, psycopg.Error):
+            if self._connection is not None:
                 with socket.socket(fileno=os.dup(self._connection.fileno())) as connected:
                     connected.shutdown(socket.SHUT_RDWR)
 
@@ -162,14 +180,6 @@ class _Session:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
-
-    def _open(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self._address, autocommit=True, context=ADAPTERS)
-        with self._lock:
-            self._connection = connection
-        configure(connection)
-        connection.execute(f"SET idle_session_timeout = '{IDLE_SESSION}'")
-        return connection
 
 
 def _lock_free_duties(
