@@ -27,9 +27,9 @@ pytestmark = pytest.mark.postgres
 
 SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
 
-DUTY_SESSIONS = (
-    SESSIONS + " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)"
-)
+HAS_DUTIES = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)"
+
+DUTY_SESSIONS = f"{SESSIONS} AND {HAS_DUTIES}"
 
 
 @pytest.fixture(scope="module")
