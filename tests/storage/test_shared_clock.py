@@ -72,6 +72,24 @@ async def test_a_clock_that_is_ahead_removes_nothing_early(tmp_path: Path) -> No
         assert ["a"] == [item.item.item_id for item in await all_items(stores, catalog)]
 
 
+async def test_a_clock_that_is_behind_shortens_no_retention(tmp_path: Path) -> None:
+    """What a replica noted whose clock is behind stays as long as what others noted."""
+    behind, server = FakeClock(), FakeClock()
+    server.advance(microseconds=2 * HOUR_US)
+    async with opened(tmp_path, behind, server) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [indexed("a", "tea"), indexed("b", "rum")])
+        await stores.items.upsert_many(catalog, [indexed("a", "gin")])
+        await delete_item(stores, catalog, "b")
+        rows, sequence = stores.unused_rows, stores.database.commits.last_sequence
+        behind.advance(microseconds=2 * HOUR_US)
+        assert (0, False) == await rows.remove_unused_vectors(behind.now_us, HOUR_US)
+        assert 0 == await rows.remove_tombstones(catalog.catalog_id, sequence, HOUR_US)
+        for clock in (behind, server):
+            clock.advance(microseconds=HOUR_US)
+        assert (2, True) == await rows.remove_unused_vectors(behind.now_us, HOUR_US)
+        assert 1 == await rows.remove_tombstones(catalog.catalog_id, sequence, HOUR_US)
+
+
 async def test_items_are_deleted_when_the_server_says_so(tmp_path: Path) -> None:
     """An expired item is deleted by the server's clock, although the replica's is behind."""
     behind, server = FakeClock(), FakeClock()

@@ -7,7 +7,7 @@ that share a transaction are gathered, and written at its end or before its next
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -28,7 +28,7 @@ _ITEM_KEYS: LiteralString = """
 
 _NOTE_UNUSED: LiteralString = """
     INSERT INTO unused_vectors (vector_id, space_id, since_us)
-    SELECT DISTINCT vector_id, space_id, %(now_us)s::bigint FROM removed
+    SELECT DISTINCT vector_id, space_id, %(shared_time_us)s::bigint FROM removed
     ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us"""
 
 # The vectors of an expired item must not serve a new one with its id.
@@ -143,7 +143,7 @@ class BatchItemWriter:
         all_parts = [split_by_generation(write, written, live_generations) for write in writes]
         batch = connection.deferred
         if not isinstance(batch, ItemBatch):
-            batch = ItemBatch(transaction.now_us)
+            batch = ItemBatch(transaction.now_us, transaction.shared_time_us)
             connection.defer(batch)
         stored_items = []
         for write, parts in zip(writes, all_parts, strict=True):
@@ -159,10 +159,11 @@ class ItemBatch:
 
     Args:
         now_us: the time of the transaction.
+        shared_time_us: that by the clock that all processes share.
     """
 
-    def __init__(self, now_us: int) -> None:
-        self._now_us = now_us
+    def __init__(self, now_us: int, shared_time_us: int) -> None:
+        self._times = {"now_us": now_us, "shared_time_us": shared_time_us}
         # A statement cannot write a row twice: each run has an item once.
         self._runs: list[_Run] = []
         self._write_counts: dict[tuple[int, str], int] = {}
@@ -186,7 +187,7 @@ class ItemBatch:
         """
         with connection.pipeline():
             for run in self._runs:
-                run.write(connection, self._now_us)
+                run.write(connection, self._times)
 
 
 class _Run:
@@ -221,7 +222,7 @@ class _Run:
                 self._vectors.setdefault((space_id, chunk.text_hash), vector)
                 self._references.append((*key, generation_id, space_id, position, chunk.text_hash))
 
-    def write(self, connection: psycopg.Connection[Any], now_us: int) -> None:
+    def write(self, connection: psycopg.Connection[Any], times: Mapping[str, int]) -> None:
         catalog_ids, item_ids, texts, attributes, expire_times, sequences = zip(
             *self._items, strict=True
         )
@@ -232,12 +233,12 @@ class _Run:
             "attributes": list(attributes),
             "expire_times": _to_array(expire_times),
             "sequences": _to_array(sequences),
-            "now_us": now_us,
+            **times,
         }
         connection.execute(_REMOVE_EXPIRED, items)
         connection.execute(_WRITE_ITEMS, items)
         if self._indexed:
-            self._write_vectors(connection, now_us)
+            self._write_vectors(connection, times)
         if self._pending:
             catalog_ids, item_ids, generation_ids, reasons, messages = zip(
                 *self._pending, strict=True
@@ -248,11 +249,11 @@ class _Run:
                 "generation_ids": _to_array(generation_ids),
                 "reasons": list(reasons),
                 "messages": list(messages),
-                "now_us": now_us,
+                **times,
             }
             connection.execute(_WRITE_PENDING, pending)
 
-    def _write_vectors(self, connection: psycopg.Connection[Any], now_us: int) -> None:
+    def _write_vectors(self, connection: psycopg.Connection[Any], times: Mapping[str, int]) -> None:
         space_ids, hashes = zip(*self._vectors, strict=True)
         vectors = {
             "space_ids": _to_array(space_ids),
@@ -266,7 +267,7 @@ class _Run:
             "item_ids": list(item_ids),
             "generation_ids": _to_array(generation_ids),
             "text_hashes": list(text_hashes),
-            "now_us": now_us,
+            **times,
         }
         connection.execute(_REMOVE_PENDING, indexed)
         connection.execute(_REMOVE_FORMER, indexed)
