@@ -201,10 +201,15 @@ class StoreFull(AkinError):
 
 
 class StoreUnavailable(AkinError):
-    """The disk cannot be read or written now."""
+    """The disk cannot be read or written now.
+
+    `may_be_stored` tells that the store failed while it committed a write, and that whether it has
+    stored the write is not known.
+    """
 
     reason = "STORE_UNAVAILABLE"
     retry_after_seconds = 5.0
+    may_be_stored = False
 
 
 class FolderInUse(StoreUnavailable):

@@ -39,18 +39,21 @@ class ResponseCounts:
         self._counts[kind] += 1
 
     async def flush(self) -> None:
-        """Add the numbers to those on disk. If that fails, they stay for the next time.
+        """Add the numbers to those on disk. If nothing was stored, they stay for the next time.
 
         Raises:
-            Overloaded, StoreFull, StoreUnavailable, StoreCorrupted: nothing was stored.
+            StoreUnavailable: nothing was stored, or that is not known. In the second case the
+                numbers are dropped: it is better to count responses never than twice.
+            Overloaded, StoreFull, StoreCorrupted: nothing was stored.
         """
         counts, self._counts = self._counts, Counter()
         if not counts:
             return
         try:
             await self._store.add_responses(counts)
-        except errors.AkinError:
-            self._counts.update(counts)
+        except errors.AkinError as exc:
+            if not (isinstance(exc, errors.StoreUnavailable) and exc.may_be_stored):
+                self._counts.update(counts)
             raise
 
 

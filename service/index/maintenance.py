@@ -126,6 +126,8 @@ class IndexBuilder:
             return False
         if self._shared and self._has_unsaved_builds and (is_settled or has_grown):
             return True
+        if self._snapshots.needs_renewal and is_settled:
+            return self._follower.sequence > 0  # otherwise the store does not confirm the index
         # Sequence numbers would count the writes of other catalogs, too.
         changes = self._follower.change_count - self._saved_changes
         item_share = MIN_SNAPSHOT_CHANGE_SHARE * self._follower.item_count

@@ -33,6 +33,16 @@ class SnapshotShelf(Protocol):
             StoreUnavailable: the shelf cannot be read.
         """
 
+    async def has_files(self, sizes: Mapping[str, int]) -> bool:
+        """Return whether files are published completely.
+
+        Args:
+            sizes: the size of each file in bytes, by name.
+
+        Raises:
+            StoreUnavailable: the shelf cannot be read.
+        """
+
     async def publish(self, manifest: str, sequence: int, files: Mapping[str, Path]) -> None:
         """Publish a snapshot in place of the former one.
 
@@ -42,7 +52,8 @@ class SnapshotShelf(Protocol):
             files: all its files, by name.
 
         Raises:
-            StoreUnavailable, StoreFull: the former snapshot stays.
+            StoreUnavailable, StoreFull: the former snapshot stays. Another process may be
+                publishing.
             OSError: a file cannot be read; the former snapshot stays.
         """
 
@@ -85,6 +96,8 @@ class SnapshotPublisher:
     async def publish(self) -> None:
         """Publish the snapshot, unless it is published, or one that is newer.
 
+        If the store does not confirm it, it must be saved again.
+
         Raises:
             StoreUnavailable, StoreFull, OSError: it is not published.
         """
@@ -92,22 +105,31 @@ class SnapshotPublisher:
         if own is None:
             return
         text, manifest = own
-        published = await self._shelf.read_manifest()
-        if published == text or (published and await self._is_newer(published, manifest)):
-            return
         if not await self._feed.confirms(manifest.anchor):
-            return  # the next one replaces it
+            self._snapshots.needs_renewal = True
+            return
+        if await self._is_published(text, manifest):
+            return
         files = {name: self._snapshots.folder / name for name in manifest.files}
         await self._shelf.publish(text, manifest.anchor_sequence, files)
         structlog.get_logger().info("snapshot_published", sequence=manifest.sequence)
 
-    async def _is_newer(self, published: str, own: Manifest) -> bool:
-        """Return whether the published snapshot can be used and is newer than the own one."""
+    async def _is_published(self, text: str, own: Manifest) -> bool:
+        """Return whether the own snapshot is published, or one that can be used and is newer."""
+        published = await self._shelf.read_manifest()
+        if published is None:
+            return False
         try:
             manifest = self._snapshots.parse(published)
         except ValueError:
             return False
-        return manifest.sequence > own.sequence and await self._feed.confirms(manifest.anchor)
+        if published != text:
+            is_newer = manifest.sequence > own.sequence
+            if not is_newer or not await self._feed.confirms(manifest.anchor):
+                return False
+        return await self._shelf.has_files(
+            {name: checksum.bytes for name, checksum in manifest.files.items()}
+        )
 
 
 class SnapshotDownloader:

@@ -54,7 +54,9 @@ class Snapshots:
         origin: where they must come from.
         owner: this process saves them, and removes those that cannot be used.
 
-    `saved_sequence` is the sequence number of the snapshot, 0 if there is none.
+    `saved_sequence` is the sequence number of the snapshot, 0 if there is none. `needs_renewal`
+    tells that the store does not confirm the snapshot, so that it must be saved again. The store
+    forgets the places of old commits in its history.
     """
 
     def __init__(self, folder: Path, origin: SnapshotOrigin, *, owner: bool = True) -> None:
@@ -64,6 +66,7 @@ class Snapshots:
         self._saved_files: dict[str, FileChecksum] = {}
         self._last_seen = 0
         self.saved_sequence = 0
+        self.needs_renewal = False
 
     def save(self, state: ItemIndexState, reserve_bytes: int = 0) -> None:
         """Write a snapshot and remove the files of the previous one.
@@ -95,6 +98,7 @@ class Snapshots:
             self._remove_unnamed_files()
             raise
         self._saved_files, self.saved_sequence = checksums, state.sequence
+        self.needs_renewal = False
         self._remove_files_except({*checksums, MANIFEST_FILE})
 
     def _write_files(

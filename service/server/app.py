@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from service.api.server import Server
 from service.background import housekeeping
 from service.background.duty_rounds import perform
+from service.background.replication_watch import ReplicationWatch
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.stats import CatalogStats
 from service.domain.usage import format_utc_day
@@ -30,7 +31,6 @@ from service.embedding.providers import make_default_model, open_default_embedde
 from service.server.heaps import limit_heaps, trim_heaps
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
-from service.storage.database import Database
 from service.storage.duties import Duty
 from service.storage.opening import open_database, open_duties, wait_for_store
 from service.storage.stores import Stores
@@ -143,7 +143,11 @@ async def _start(
     # that is newer than the known sequence would be discarded.
     await stores.database.refresh()
     if worker.leads:
-        await _warn_if_not_replicated(stores.database)
+        replication = ReplicationWatch(
+            stores.database, wiring.telemetry.metrics.replication_problem.set
+        )
+        await replication.check()
+        tasks.spawn(replication.run())
         # The settings or the provider may have changed since the texts were rejected.
         await stores.pending.retry_all()
         # Before catalogs open, so that no folder in use is removed.
@@ -288,13 +292,6 @@ def _warn_if_exposed(settings: Settings) -> None:
     missing = [name for name, value in protections.items() if value is None]
     if missing and not settings.is_loopback:
         structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
-
-
-async def _warn_if_not_replicated(database: Database) -> None:
-    """Log a warning if the loss of the database server can lose acknowledged writes."""
-    problem = await database.find_replication_problem()
-    if problem:
-        structlog.get_logger().warning("store_not_replicated", problem=problem)
 
 
 async def _listen(server: Server, address: str) -> str:

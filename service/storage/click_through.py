@@ -116,4 +116,4 @@ def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
 
 def _find_first_day(transaction: Transaction) -> int:
     """Return the first day that stays on disk."""
-    return transaction.now_us // US_PER_DAY - RETENTION_DAYS
+    return transaction.shared_time_us // US_PER_DAY - RETENTION_DAYS

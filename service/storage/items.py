@@ -144,7 +144,7 @@ class ItemStore(ItemReads):
         def operation(transaction: Transaction) -> Deletion:
             rows = transaction.connection.execute(
                 "SELECT catalog_id, item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
-                (transaction.now_us, limit),
+                (transaction.shared_time_us, limit),
             ).fetchall()
             item_keys: defaultdict[int, list[int]] = defaultdict(list)
             for catalog_id, item_key in rows:
@@ -207,7 +207,7 @@ class ItemStore(ItemReads):
                sequence = ?, change_sequence = ?, update_time_us = ?, deleted = TRUE
                WHERE item_key = ?""",
             (
-                (sequence, sequence, transaction.now_us, item_key)
+                (sequence, sequence, transaction.shared_time_us, item_key)
                 for sequence, item_key in zip(sequences, item_keys, strict=True)
             ),
         )

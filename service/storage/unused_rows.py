@@ -60,7 +60,7 @@ class UnusedRowStore:
                 """SELECT item_key, change_sequence FROM items
                    WHERE catalog_id = ? AND deleted AND change_sequence <= ?
                    AND update_time_us <= ? ORDER BY change_sequence LIMIT ?""",
-                (catalog_id, up_to, transaction.now_us - min_age_us, TOMBSTONES_PER_ROUND),
+                (catalog_id, up_to, transaction.shared_time_us - min_age_us, TOMBSTONES_PER_ROUND),
             ).fetchall()
             if rows:
                 connection.executemany(
@@ -79,7 +79,8 @@ class UnusedRowStore:
         """Remove a round of vectors that nothing refers to.
 
         Args:
-            now_us: the present time in microseconds; vectors noted later stay.
+            now_us: the present time in microseconds; vectors noted later stay. So do those that are
+                not old enough by the clock that all processes share.
             retention_us: the time in microseconds for which unused vectors of a provider are kept,
                 because they cost money. Those of the local model are not kept.
 
@@ -89,10 +90,11 @@ class UnusedRowStore:
 
         def operation(transaction: Transaction) -> tuple[int, bool]:
             connection = transaction.connection
+            present_us = min(now_us, transaction.shared_time_us)
             spaces = connection.execute("SELECT space_id, fingerprint FROM spaces").fetchall()
             for space_id, fingerprint in spaces:
                 is_local = json.loads(fingerprint)["provider"] == LOCAL_PROVIDER
-                before_us = now_us - (0 if is_local else retention_us)
+                before_us = present_us - (0 if is_local else retention_us)
                 rows = connection.execute(
                     """SELECT vector_id FROM unused_vectors WHERE space_id = ? AND since_us <= ?
                        ORDER BY since_us LIMIT ?""",

@@ -232,5 +232,5 @@ def _note_unused(transaction: Transaction, select: str, values: Mapping[str, int
         f"""INSERT INTO unused_vectors (vector_id, space_id, since_us)
             SELECT DISTINCT * FROM ({select}) AS chosen WHERE TRUE
             ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us""",
-        {**values, "now_us": transaction.now_us},
+        {**values, "now_us": transaction.shared_time_us},
     )

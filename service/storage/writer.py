@@ -86,6 +86,9 @@ class Transaction:
         lease_time_us: the time in microseconds of a clock that all processes over the same data
             share. Leases of processes that have ended expire by it.
         live_generations: those that are known already; operations add others.
+        shared_time_us: the time in microseconds since 1970 UTC by a clock that all processes over
+            the same data share. It decides what is old enough to be removed for good. None for
+            `now_us`.
     """
 
     def __init__(
@@ -95,10 +98,12 @@ class Transaction:
         now_us: int,
         lease_time_us: int,
         live_generations: dict[int, Sequence[LiveGeneration]] | None = None,
+        shared_time_us: int | None = None,
     ) -> None:
         self.connection = connection
         self.now_us = now_us
         self.lease_time_us = lease_time_us
+        self.shared_time_us = now_us if shared_time_us is None else shared_time_us
         self.live_generations = {} if live_generations is None else live_generations
         self.next_sequence = itertools.count(last_sequence + 1).__next__
 

@@ -71,6 +71,11 @@ class Metrics:
             ["source", "signals"],
             registry=self.registry,
         )
+        self.replication_problem = Gauge(
+            "akin_replication_problem",
+            "1 if the loss of the database server can lose acknowledged writes.",
+            registry=self.registry,
+        )
         self._names: set[str] = set()
         self._reasons: dict[str, set[str]] = {}
         self._gauges = {

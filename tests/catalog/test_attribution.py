@@ -26,16 +26,16 @@ KIND = ResponseKind(1, 20_000, *TEXT)
 
 
 class FailingStore(ClickThroughStore):
-    """Counts that cannot be stored as long as `is_failing`; `stored` has the others."""
+    """Counts that cannot be stored as long as there is an `error`; `stored` has the others."""
 
-    def __init__(self) -> None:
-        self.is_failing = True
+    def __init__(self, error: errors.AkinError) -> None:
+        self.error: errors.AkinError | None = error
         self.stored: list[Mapping[ResponseKind, int]] = []
 
     async def add_responses(self, counts: Mapping[ResponseKind, int]) -> None:
         """Store the counts, or fail."""
-        if self.is_failing:
-            raise errors.StoreFull("the disk is full")
+        if self.error is not None:
+            raise self.error
         self.stored.append(dict(counts))
 
 
@@ -105,14 +105,29 @@ async def test_weights_of_a_catalog_say_what_a_click_is(tmp_path: Path) -> None:
 
 async def test_responses_that_cannot_be_stored_stay() -> None:
     """While the disk is full, numbers add up, and are stored once later."""
-    store = FailingStore()
+    store = FailingStore(errors.StoreFull("the disk is full"))
     counts = ResponseCounts(store)
     for _ in range(2):
         counts.add(KIND)
         with pytest.raises(errors.StoreFull):
             await counts.flush()
-    store.is_failing = False
+    store.error = None
     counts.add(KIND._replace(day=20_001))
     for _ in range(2):
         await counts.flush()
     assert [{KIND: 2, KIND._replace(day=20_001): 1}] == store.stored
+
+
+async def test_responses_that_may_be_stored_are_not_counted_twice() -> None:
+    """Numbers whose outcome the store does not know are dropped, and later ones are stored."""
+    error = errors.StoreUnavailable("the write may have been stored")
+    error.may_be_stored = True
+    store = FailingStore(error)
+    counts = ResponseCounts(store)
+    counts.add(KIND)
+    with pytest.raises(errors.StoreUnavailable):
+        await counts.flush()
+    store.error = None
+    counts.add(KIND._replace(day=20_001))
+    await counts.flush()
+    assert [{KIND._replace(day=20_001): 1}] == store.stored

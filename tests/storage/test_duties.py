@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.postgres import database_of, query_database
+from support.postgres import FAST, HOST, PostgresServer, database_of, query_database
+from support.server import free_address
+from support.sockets import Relay
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import left, started
+from support.waiting import until
 
 from service.storage.duties import Duty, FixedDuties
-from service.storage.postgres.advisory_duties import AdvisoryDuties
+from service.storage.postgres.advisory_duties import (
+    DUTY_ROUND_SECONDS,
+    HOLD_SECONDS,
+    AdvisoryDuties,
+)
 from service.storage.postgres.postgres_connections import complete_address
 
 pytestmark = pytest.mark.postgres
 
-DUTY_SESSIONS = """
-    FROM pg_stat_activity WHERE datname = current_database() AND pid IN
-        (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)
-"""
+SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
+
+HAS_DUTIES = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)"
+
+DUTY_SESSIONS = f"{SESSIONS} AND {HAS_DUTIES}"
+
+
+@pytest.fixture(scope="module")
+def network_postgres() -> Iterator[PostgresServer]:
+    """A server that listens on a port."""
+    server = PostgresServer(FAST, port=int(free_address().rpartition(":")[2]))
+    yield server
+    server.stop()
 
 
 @asynccontextmanager
@@ -67,6 +83,52 @@ async def test_a_process_whose_session_ends_has_lost_its_duties(tmp_path: Path) 
         for event in lost:
             await event.wait()
         assert not any(event.is_set() for event in await take_all(duties))
+
+
+async def test_a_process_without_duties_keeps_its_session(tmp_path: Path) -> None:
+    """A process that finds no free duty goes on in one session, as long as the server answers."""
+    age = f"interval '{HOLD_SECONDS + DUTY_ROUND_SECONDS} s'"
+    query = f"SELECT count(*) {SESSIONS} AND state_change - backend_start > {age}"
+    async with process(tmp_path) as first:
+        lost = await take_all(first)
+        async with process(tmp_path):
+            await asyncio.to_thread(until, lambda: [(2,)] == query_database(tmp_path, query))
+            assert not any(event.is_set() for event in lost)
+
+
+async def test_a_duty_has_no_second_doer_behind_a_cut_connection(
+    network_postgres: PostgresServer,
+) -> None:
+    """A process that nothing comes through to has left its duties before another one has them."""
+    with Relay(f"{HOST}:{network_postgres.port}") as relay:
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            port = relay.address.rpartition(":")[2]
+            address = f"postgresql://akin@{HOST}:{port}/postgres"
+            first = AdvisoryDuties(complete_address(address))
+            lost = await take_all(first)
+            second = AdvisoryDuties(complete_address(network_postgres.address()))
+            relay.cut()
+            await take_all(second)
+            assert all(event.is_set() for event in lost)
+            await first.close()
+            await second.close()
+
+
+async def test_a_process_competes_again_after_a_cut_connection(
+    network_postgres: PostgresServer,
+) -> None:
+    """Once the network is back, a process takes the duties that are free by a new connection."""
+    with Relay(f"{HOST}:{network_postgres.port}") as relay:
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            port = relay.address.rpartition(":")[2]
+            duties = AdvisoryDuties(complete_address(f"postgresql://akin@{HOST}:{port}/postgres"))
+            lost = await take_all(duties)
+            relay.cut()
+            for event in lost:
+                await event.wait()
+            relay.mend()
+            assert not any(event.is_set() for event in await take_all(duties))
+            await duties.close()
 
 
 async def test_the_only_machine_has_all_duties_in_one_process() -> None:

@@ -238,9 +238,9 @@ async def test_vectors_of_version_0_2_0_that_are_in_use_stay(tmp_path: Path) -> 
         connection.execute(user, (1, "u", preferences))
         connection.execute(user, (2, "v", preferences))
         connection.execute("UPDATE counters SET value = 3 WHERE name = 'sequence'")
-    stores = open_stores(tmp_path, FakeClock())
+    far_future_us = 1 << 62
+    stores = open_stores(tmp_path, FakeClock(far_future_us))
     try:
-        far_future_us = 1 << 62
         assert (2, True) == await stores.unused_rows.remove_unused_vectors(far_future_us, 0)
         generation = (await stores.generations.list_catalogs())["default"].serving.generation
         assert 0 == (await stores.items.changes(generation, 0, 10)).purged_sequence

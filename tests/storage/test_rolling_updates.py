@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,11 +14,12 @@ from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import SPACE
 from support.postgres import database_of, query_database, shared_server
-from support.stores import all_items, default_generation, indexed
+from support.stores import GIVE_UP_SECONDS, all_items, default_generation, indexed
 from support.waiting import until
 
 from service import errors
-from service.storage.postgres.migrations import Migration, read_migrations
+from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
+from service.storage.postgres.postgres_connections import complete_address, open_connection
 from service.storage.postgres.postgres_database import PostgresDatabase
 from service.storage.stores import Stores
 
@@ -91,6 +94,59 @@ async def test_a_failed_step_leaves_the_schema_as_it_was(tmp_path: Path) -> None
         PostgresDatabase(database_of(tmp_path), FakeClock(), migrations=broken)
     assert (90, 0) == schema_version(tmp_path)
     assert [] == query_database(tmp_path, "SELECT note FROM former")
+
+
+async def test_a_step_that_waits_does_not_stop_running_programs(tmp_path: Path) -> None:
+    """While a backup locks a table that a step changes, programs read and write it."""
+    async with running(tmp_path, OLD) as old:
+        generation = await default_generation(old, SPACE)
+        with psycopg.connect(database_of(tmp_path)) as backup, capture_logs() as lines:
+            backup.execute("LOCK TABLE akin.items IN ACCESS SHARE MODE")
+            migrating = asyncio.create_task(asyncio.to_thread(migrate, tmp_path))
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                while "migration_waits" not in [line["event"] for line in lines]:
+                    await old.items.upsert_many(generation, [indexed("a", "tea")])
+                    assert 1 == len(await all_items(old, generation))
+            assert (90, 0) == schema_version(tmp_path)
+        await migrating
+        assert (91, 0) == schema_version(tmp_path)
+
+
+def migrate(folder: Path) -> None:
+    """Migrate a database to the new version."""
+    with closing(open_connection(complete_address(database_of(folder)))) as connection:
+        migrate_schema(connection, NEW)
+
+
+RIGHTS = {
+    "the database": "ALTER DATABASE {database} OWNER TO {role}",
+    "the schema": "CREATE SCHEMA akin AUTHORIZATION {role}",
+    "the tables": "GRANT USAGE ON SCHEMA akin TO {role}; "
+    "GRANT ALL ON ALL TABLES IN SCHEMA akin TO {role}",
+}
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+async def test_a_role_needs_only_the_rights_to_create_what_is_missing(
+    tmp_path: Path, right: str
+) -> None:
+    """The owner of an empty schema can start, and so can a role that may only use the tables."""
+    server, database = shared_server(), f"rights_{uuid4().hex}"
+    role = f"role_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {database}")
+    server.execute(f"CREATE ROLE {role} LOGIN")
+    if right == "the tables":
+        with closing(open_connection(complete_address(server.address(database)))) as connection:
+            migrate_schema(connection)
+    server.execute(RIGHTS[right].format(database=database, role=role), database)
+    address = server.address(database).replace("//akin@", f"//{role}@")
+    stores = Stores.over(PostgresDatabase(address, FakeClock()))
+    try:
+        generation = await default_generation(stores, SPACE)
+        await stores.items.upsert_many(generation, [indexed("a", "tea")])
+        assert 1 == len(await all_items(stores, generation))
+    finally:
+        await stores.database.close()
 
 
 async def test_another_encoding_is_refused(tmp_path: Path) -> None:

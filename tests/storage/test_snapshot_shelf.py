@@ -14,6 +14,7 @@ from support.postgres import database_of, query_database
 from support.stores import indexed, opened
 from support.tasks import left
 
+from service import errors
 from service.domain.generations import Generation
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.domain.spaces import Model, VectorStorage
@@ -26,7 +27,7 @@ from service.index.restoring import Restorer
 from service.index.snapshot_manifest import SnapshotOrigin
 from service.index.snapshots import Snapshots
 from service.storage.postgres.commit_history import KEPT_COMMITS
-from service.storage.postgres.snapshot_shelf import PostgresShelf
+from service.storage.postgres.snapshot_shelf import SNAPSHOT_PIECE_BYTES, PostgresShelf
 from service.storage.stores import Stores
 
 pytestmark = pytest.mark.postgres
@@ -247,3 +248,76 @@ async def test_the_commit_of_a_published_snapshot_is_kept(tmp_path: Path) -> Non
             pass
     async with joined(tmp_path, tmp_path / "second") as second:
         assert GRAPH_FROM == len(await second.restorer.open())
+
+
+async def test_two_publishers_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Of two that publish the same files at once, the second one is refused or finds them."""
+    files = {name: tmp_path / name for name in ("graph-1.faiss", "graph-2.faiss")}
+    for path in files.values():
+        path.write_bytes(bytes(5 * SNAPSHOT_PIECE_BYTES))
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        shelf = PostgresShelf(stores.database, database_of(tmp_path), catalog.generation_id)
+        outcomes = await asyncio.gather(
+            *(shelf.publish("manifest", 1, files) for _ in range(4)), return_exceptions=True
+        )
+        assert None in outcomes
+        assert {type(None), errors.StoreUnavailable} >= set(map(type, outcomes))
+        assert await shelf.has_files(dict.fromkeys(files, 5 * SNAPSHOT_PIECE_BYTES))
+        assert not await shelf.has_files({"graph-1.faiss": SNAPSHOT_PIECE_BYTES})
+        await shelf.publish("manifest", 1, files)  # nobody else has the lock any more
+
+
+@pytest.mark.parametrize("missing", ["", "WHERE file LIKE 'arrays-%'"])
+async def test_a_published_snapshot_without_its_files_is_repaired(
+    tmp_path: Path, missing: str
+) -> None:
+    """Files that are missing are published again, although the manifest is there."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        await first.publisher.publish()
+        published = published_files(tmp_path)
+        query_database(tmp_path, f"DELETE FROM snapshot_pieces {missing}")  # noqa: S608
+        await first.publisher.publish()
+        assert published == published_files(tmp_path)
+
+
+async def test_a_snapshot_without_a_place_in_the_history_is_saved_again(tmp_path: Path) -> None:
+    """If a crash lost the place of an idle catalog's snapshot, a new replica still has one."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        stores = first.stores
+        await stores.items.upsert_many(first.catalog, ITEMS[:GRAPH_FROM])
+        follower = Follower(
+            stores.items,
+            first.catalog,
+            await first.restorer.open(),
+            INDEX_THREADS,
+            first.restorer.open,
+        )
+        builder = IndexBuilder(follower, first.snapshots, INDEX_THREADS, shared=True)
+        tasks = [asyncio.create_task(work) for work in (follower.run(), builder.run())]
+        await until(lambda: builder.position.saved >= stores.database.commits.last_sequence)
+        await first.publisher.publish()
+        await lose_place(tmp_path, stores)
+        await first.publisher.publish()
+        assert set() == published_files(tmp_path)
+        await until(lambda: not first.snapshots.needs_renewal)
+        await first.publisher.publish()
+        await left(*tasks)
+    async with joined(tmp_path, tmp_path / "second") as second:
+        assert GRAPH_FROM == len(await second.restorer.open())
+
+
+async def lose_place(folder: Path, stores: Stores) -> None:
+    """Let the server lose the published snapshots, and prune the commits of idle catalogs."""
+    last_sequence = 1_000 + KEPT_COMMITS
+    numbers = f"generate_series(1001, {last_sequence}) AS number"
+    for statement in (
+        "TRUNCATE snapshots, snapshot_pieces",
+        f"INSERT INTO commits SELECT number, number FROM {numbers}",  # noqa: S608
+        f"UPDATE counters SET value = {last_sequence} WHERE name = 'sequence'",  # noqa: S608
+    ):
+        query_database(folder, statement)
+    other = await stores.generations.create_catalog("shop", Model(SPACE), VectorStorage.FLOAT32)
+    await stores.items.upsert_many(other.serving.generation, ITEMS[:1])
+    while await stores.database.prune():
+        pass

@@ -101,6 +101,10 @@ class Relay(Listener):
         """Drop all further bytes silently, like a network cable that is pulled out."""
         self._is_cut = True
 
+    def mend(self) -> None:
+        """Pass the bytes again that come from now on."""
+        self._is_cut = False
+
     def _serve(self, connection: socket.socket) -> None:
         server = socket.create_connection(self._target)
         self._sockets.append(server)

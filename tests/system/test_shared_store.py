@@ -374,12 +374,13 @@ async def test_settings_that_do_not_replicate_are_problems(postgres: PostgresSer
     try:
         problems = {
             level: await find_problem(f"{store.address}&options=-csynchronous_commit%3D{level}")
-            for level in ("on", "remote_apply", "local", "off")
+            for level in ("on", "remote_apply", "remote_write", "local", "off")
         }
     finally:
         set_standby_names(postgres, "")
     replicated = {"on": "", "remote_apply": ""}
     others = {level: f"synchronous_commit is {level}" for level in ("local", "off")}
+    assert "does not wait for the standby's disk" in problems.pop("remote_write")
     assert {**replicated, **others} == problems
 
 

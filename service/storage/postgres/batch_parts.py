@@ -7,7 +7,7 @@ row of an array, and rows are deleted by their places.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, LiteralString, TypeVar
 
 import psycopg
@@ -17,10 +17,13 @@ from service.domain.vectors import Chunk
 
 _Run = TypeVar("_Run")
 
+# The times of a transaction by the names of its attributes, as parameters of all statements.
+Times = Mapping[str, int]
+
 # Follows a list `removed` of vectors that have lost a reference.
 NOTE_UNUSED: LiteralString = """
     INSERT INTO unused_vectors (vector_id, space_id, since_us)
-    SELECT DISTINCT vector_id, space_id, %(now_us)s::bigint FROM removed
+    SELECT DISTINCT vector_id, space_id, %(shared_time_us)s::bigint FROM removed
     ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us"""
 
 _WRITE_VECTORS: LiteralString = """

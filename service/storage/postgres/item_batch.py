@@ -14,6 +14,7 @@ from service.storage.postgres.batch_parts import (
     NOTE_UNUSED,
     NewVectors,
     Runs,
+    Times,
     make_removal,
     to_array,
 )
@@ -116,11 +117,11 @@ class ItemBatch:
     """Items that a transaction writes together.
 
     Args:
-        now_us: the time of the transaction.
+        times: the times of the transaction.
     """
 
-    def __init__(self, now_us: int) -> None:
-        self._now_us = now_us
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._runs: Runs[_ItemRun] = Runs(_ItemRun)
 
     def add(
@@ -141,7 +142,7 @@ class ItemBatch:
             psycopg.Error: the transaction has failed.
         """
         for run in self._runs:
-            run.write(connection, self._now_us, like_changes)
+            run.write(connection, self._times, like_changes)
 
 
 class _ItemRun:
@@ -176,7 +177,7 @@ class _ItemRun:
                 self._references.append((*key, generation_id, space_id, position, text_hash))
 
     def write(
-        self, connection: psycopg.Connection[Any], now_us: int, like_changes: ListChanges
+        self, connection: psycopg.Connection[Any], times: Times, like_changes: ListChanges
     ) -> None:
         catalog_ids, item_ids, texts, attributes, expire_times, sequences = zip(
             *self._items, strict=True
@@ -189,12 +190,12 @@ class _ItemRun:
             "expire_times": to_array(expire_times),
             "sequences": to_array(sequences),
             "likes_before": to_array(map(like_changes.count_before, catalog_ids, sequences)),
-            "now_us": now_us,
+            **times,
         }
         connection.execute(_REMOVE_EXPIRED, items)
         connection.execute(_WRITE_ITEMS, items)
         if self._indexed:
-            self._write_vectors(connection, now_us)
+            self._write_vectors(connection, times)
         if self._pending:
             catalog_ids, item_ids, generation_ids, reasons, messages = zip(
                 *self._pending, strict=True
@@ -205,11 +206,11 @@ class _ItemRun:
                 "generation_ids": to_array(generation_ids),
                 "reasons": list(reasons),
                 "messages": list(messages),
-                "now_us": now_us,
+                **times,
             }
             connection.execute(_WRITE_PENDING, pending)
 
-    def _write_vectors(self, connection: psycopg.Connection[Any], now_us: int) -> None:
+    def _write_vectors(self, connection: psycopg.Connection[Any], times: Times) -> None:
         self._vectors.write(connection)
         catalog_ids, item_ids, generation_ids, text_hashes = zip(*self._indexed, strict=True)
         indexed = {
@@ -217,7 +218,7 @@ class _ItemRun:
             "item_ids": list(item_ids),
             "generation_ids": to_array(generation_ids),
             "text_hashes": list(text_hashes),
-            "now_us": now_us,
+            **times,
         }
         connection.execute(_REMOVE_PENDING, indexed)
         connection.execute(_REMOVE_FORMER, indexed)

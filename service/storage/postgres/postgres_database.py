@@ -276,6 +276,8 @@ def _find_replication_problem(connection: Connection) -> str:
     ).fetchone()
     if not names:
         return "synchronous_standby_names is empty"
+    if level == "remote_write":
+        return "synchronous_commit is remote_write: a commit does not wait for the standby's disk"
     return f"synchronous_commit is {level}" if level in _UNREPLICATED_LEVELS else ""
 
 

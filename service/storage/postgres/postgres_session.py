@@ -18,6 +18,7 @@ import structlog
 from psycopg.errors import ReadOnlySqlTransaction
 
 from service.domain.generations import LiveGeneration
+from service.storage.postgres.clock_comparison import ClockComparison
 from service.storage.postgres.postgres_connections import PostgresConnection, open_connection
 from service.storage.postgres.postgres_errors import (
     make_unavailable_error,
@@ -59,7 +60,8 @@ class PostgresSession:
     Args:
         address: of the server; complete.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
-        lease_clock_ns: the clock of leases; None for that of the server, which all replicas share.
+        lease_clock_ns: the clock of leases and retention; None for that of the server, which all
+            replicas share.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class PostgresSession:
         self._address = address
         self._clock_ns = clock_ns
         self._lease_clock_ns = lease_clock_ns
+        self._clocks = ClockComparison()
         self._writer = uuid4().hex
         self._last_sequence = 0
         self._connection: psycopg.Connection[Any] | None = None
@@ -165,6 +168,7 @@ class PostgresSession:
             return self._begin_on(self._connect())
 
     def _begin_on(self, connection: psycopg.Connection[Any]) -> Transaction:
+        before_us = self._clock_ns() // 1_000
         cursor = connection.execute(_BEGIN)
         cursor.nextset()
         last_sequence, server_time_us = cursor.fetchone() or (0, 0)
@@ -176,12 +180,15 @@ class PostgresSession:
         lease_time_us = int(server_time_us)
         if self._lease_clock_ns is not None:
             lease_time_us = self._lease_clock_ns() // 1_000
+        now_us = self._clock_ns() // 1_000
+        self._clocks.compare(before_us, lease_time_us, now_us)
         return Transaction(
             PostgresConnection(connection),
             self._last_sequence,
-            self._clock_ns() // 1_000,
+            now_us,
             lease_time_us,
             self._live_generations,
+            shared_time_us=lease_time_us,
         )
 
     def _end(
@@ -245,10 +252,12 @@ class PostgresSession:
                     )
                     connection.execute("COMMIT")
         except (psycopg.OperationalError, ReadOnlySqlTransaction) as exc:
-            raise make_unavailable_error(
+            error = make_unavailable_error(
                 "the database server failed during the commit and cannot be reached: the write may "
                 "have been stored"
-            ) from exc
+            )
+            error.may_be_stored = True
+            raise error from exc
         was_committed = row == (token,)
         log.info("commit_resolved", was_committed=was_committed)
         return was_committed

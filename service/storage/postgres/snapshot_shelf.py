@@ -23,8 +23,25 @@ from service.storage.sql import Connection
 # The size of a piece: one statement each, so that the memory is bounded and no statement is long.
 SNAPSHOT_PIECE_BYTES = 1024 * 1024
 
+# Identifies the locks that only one process at a time publishes a generation with, whose number is
+# the generation: the letters "akis".
+PUBLISHING_LOCK_CLASS = int.from_bytes(b"akis")
+
+# Advisory locks have numbers of 31 bits. Two generations with the same one wait for each other.
+MAX_LOCKS = 2**31
+
+# Time after which the server ends the session of a publisher that stands still, with its lock.
+IDLE_PUBLISHER = "30s"
+
 # Pieces that are removed in one transaction.
 REMOVED_PIECES = 64
+
+# The size of each published file in bytes, -1 if a piece is missing before another one.
+_SIZES = """
+    SELECT file, CASE WHEN max(number) = count(*) - 1
+        THEN CAST(sum(octet_length(data)) AS BIGINT) ELSE -1 END
+    FROM snapshot_pieces WHERE generation_id = {} GROUP BY file
+"""
 
 
 class PostgresShelf:
@@ -56,6 +73,22 @@ class PostgresShelf:
 
         return await self._database.read(query, ReadKind.SCAN)
 
+    async def has_files(self, sizes: Mapping[str, int]) -> bool:
+        """Return whether files are published completely.
+
+        Args:
+            sizes: the size of each file in bytes, by name.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+        """
+
+        def query(connection: Connection) -> bool:
+            rows = connection.execute(_SIZES.format("?"), (self._generation_id,)).fetchall()
+            return sizes.items() <= {(name, int(size)) for name, size in rows}
+
+        return await self._database.read(query, ReadKind.SCAN)
+
     async def publish(self, manifest: str, sequence: int, files: Mapping[str, Path]) -> None:
         """Publish a snapshot in place of the former one.
 
@@ -65,7 +98,8 @@ class PostgresShelf:
             files: all its files, by name. A published file of the same name and size is the same.
 
         Raises:
-            StoreUnavailable, StoreFull: the former snapshot stays.
+            StoreUnavailable, StoreFull: the former snapshot stays. Another process may be
+                publishing.
             OSError: a file cannot be read; the former snapshot stays.
         """
         stop = threading.Event()
@@ -92,6 +126,8 @@ class PostgresShelf:
         self, manifest: str, sequence: int, files: Mapping[str, Path], stop: threading.Event
     ) -> None:
         with self._connect() as connection:
+            lock = (PUBLISHING_LOCK_CLASS, self._generation_id % MAX_LOCKS)
+            _lock_publishing(connection, lock)
             published = self._read_sizes(connection)
             sizes = {name: path.stat().st_size for name, path in files.items()}
             for name, path in files.items():
@@ -109,6 +145,7 @@ class PostgresShelf:
                     (self._generation_id, sequence, manifest),
                 )
             self._remove_pieces(connection, "NOT file = ANY(%s)", list(files))
+            connection.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
 
     def _add_pieces(
         self,
@@ -123,7 +160,9 @@ class PostgresShelf:
                 _continue_unless(stop)
                 connection.execute(
                     """INSERT INTO snapshot_pieces (generation_id, file, number, data)
-                       VALUES (%s, %s, %s, %s)""",
+                       VALUES (%s, %s, %s, %s)
+                       ON CONFLICT (generation_id, file, number)
+                       DO UPDATE SET data = excluded.data""",
                     (self._generation_id, name, number, data),
                 )
                 number += 1
@@ -140,14 +179,8 @@ class PostgresShelf:
 
     def _read_sizes(self, connection: psycopg.Connection[Any]) -> dict[str, int]:
         """Return the size in bytes of each file by name; no piece of a file is missing."""
-        return dict(
-            connection.execute(
-                """SELECT file, CASE WHEN max(number) = count(*) - 1
-                       THEN sum(octet_length(data)) ELSE -1 END
-                   FROM snapshot_pieces WHERE generation_id = %s GROUP BY file""",
-                (self._generation_id,),
-            ).fetchall()
-        )
+        rows = connection.execute(_SIZES.format("%s").encode(), (self._generation_id,)).fetchall()
+        return {name: int(size) for name, size in rows}
 
     def _fetch(self, name: str, path: Path, stop: threading.Event) -> None:
         with self._connect() as connection, path.open("wb") as file:
@@ -176,6 +209,18 @@ class PostgresShelf:
             closing(open_connection(self._address)) as connection,
         ):
             yield connection
+
+
+def _lock_publishing(connection: psycopg.Connection[Any], lock: tuple[int, int]) -> None:
+    """Let nobody else publish a generation while the connection is open.
+
+    Raises:
+        StoreUnavailable: another process publishes it.
+    """
+    connection.execute(f"SET idle_session_timeout = '{IDLE_PUBLISHER}'")
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", lock).fetchone()
+    if row != (True,):
+        raise errors.StoreUnavailable("another process publishes a snapshot")
 
 
 def _continue_unless(stop: threading.Event) -> None:

@@ -11,7 +11,7 @@ import psycopg
 
 from service.domain.users import StoredUser
 from service.storage.like_changes import NO_LIKED_ITEMS, count_changes, note_like_changes
-from service.storage.postgres.batch_parts import NewVectors, Runs, make_removal, to_array
+from service.storage.postgres.batch_parts import NewVectors, Runs, Times, make_removal, to_array
 from service.storage.sql import Connection
 from service.storage.user_writer import PreferencesWrite, UserColumns, encode_user
 
@@ -94,11 +94,11 @@ class UserBatch:
     """Users that a transaction writes together.
 
     Args:
-        now_us: the time of the transaction.
+        times: the times of the transaction.
     """
 
-    def __init__(self, now_us: int) -> None:
-        self._now_us = now_us
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._runs: Runs[_UserRun] = Runs(_UserRun)
         self._users: dict[tuple[int, str], StoredUser] = {}
         self._lists: list[tuple[tuple[int, str], int, UserColumns]] = []
@@ -128,7 +128,7 @@ class UserBatch:
         cursor = connection.cursor(binary=True)
         cursor.execute(_READ_LISTS, keys)
         for run in self._runs:
-            run.write(connection, self._now_us)
+            run.write(connection, self._times)
         return self._count_changes({tuple(key): former for *key, former in cursor})
 
     def _count_changes(self, lists: dict[tuple[Any, ...], str]) -> ListChanges:
@@ -168,7 +168,7 @@ class _UserRun:
             self._vectors.add(generation, chunks)
             self._references += [(*owner, generation.space_id, chunk.text_hash) for chunk in chunks]
 
-    def write(self, connection: psycopg.Connection[Any], now_us: int) -> None:
+    def write(self, connection: psycopg.Connection[Any], times: Times) -> None:
         catalog_ids, user_ids, preferences, liked_items, sequences = zip(*self._users, strict=True)
         users = {
             "catalog_ids": to_array(catalog_ids),
@@ -176,14 +176,14 @@ class _UserRun:
             "preferences": list(preferences),
             "liked_items": list(liked_items),
             "sequences": to_array(sequences),
-            "now_us": now_us,
+            **times,
         }
         connection.execute(_WRITE_USERS, users)
         self._vectors.write(connection)
         if self._changed:
-            connection.execute(_REMOVE_FORMER, _to_owners(self._changed, now_us))
+            connection.execute(_REMOVE_FORMER, _to_owners(self._changed, times))
         if self._pending:
-            connection.execute(_WRITE_PENDING, _to_owners(self._pending, now_us))
+            connection.execute(_WRITE_PENDING, _to_owners(self._pending, times))
         if self._references:
             catalog_ids, user_ids, generation_ids, space_ids, hashes = zip(
                 *self._references, strict=True
@@ -198,12 +198,12 @@ class _UserRun:
             connection.execute(_WRITE_REFERENCES, references)
 
 
-def _to_owners(owners: Sequence[tuple[int, str, int]], now_us: int) -> dict[str, Any]:
+def _to_owners(owners: Sequence[tuple[int, str, int]], times: Times) -> dict[str, Any]:
     """Return the arrays of users in generations."""
     catalog_ids, user_ids, generation_ids = zip(*owners, strict=True)
     return {
         "catalog_ids": to_array(catalog_ids),
         "user_ids": list(user_ids),
         "generation_ids": to_array(generation_ids),
-        "now_us": now_us,
+        **times,
     }

@@ -15,7 +15,7 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.items import StoredItem
 from service.domain.users import StoredUser
 from service.storage.item_writer import make_stored_item, split_by_generation
-from service.storage.postgres.batch_parts import to_array
+from service.storage.postgres.batch_parts import Times, to_array
 from service.storage.postgres.item_batch import REMOVE_VECTORS, ItemBatch
 from service.storage.postgres.postgres_connections import PostgresConnection
 from service.storage.postgres.user_batch import UserBatch
@@ -55,7 +55,7 @@ class BatchItemWriter:
         items = {
             "catalog_id": catalog_id,
             "item_keys": to_array(item_keys),
-            "now_us": transaction.now_us,
+            **_read_times(transaction),
         }
         connection.connection.execute(REMOVE_VECTORS, items)
 
@@ -100,12 +100,12 @@ class WriteBatch:
     They share no rows except vectors, and the counts of likes that new items start with.
 
     Args:
-        now_us: the time of the transaction.
+        times: the times of the transaction.
     """
 
-    def __init__(self, now_us: int) -> None:
-        self.items = ItemBatch(now_us)
-        self.users = UserBatch(now_us)
+    def __init__(self, times: Times) -> None:
+        self.items = ItemBatch(times)
+        self.users = UserBatch(times)
 
     def write(self, connection: psycopg.Connection[Any]) -> None:
         """Write the items and users.
@@ -130,7 +130,11 @@ def _open_batch(transaction: Transaction, rows: int) -> WriteBatch:
     connection = _get_connection(transaction)
     batch = connection.deferred
     if not isinstance(batch, WriteBatch):
-        batch = WriteBatch(transaction.now_us)
+        batch = WriteBatch(_read_times(transaction))
         connection.defer(batch)
     connection.written_rows += rows
     return batch
+
+
+def _read_times(transaction: Transaction) -> Times:
+    return {"now_us": transaction.now_us, "shared_time_us": transaction.shared_time_us}

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 import psycopg
+import stamina
 import structlog
 from psycopg import sql
 
@@ -29,6 +30,14 @@ VERSION_LOCK_CLASS = int.from_bytes(b"akiv")
 
 # The version that can end sessions that stand still, as libpq writes it.
 MIN_SERVER_VERSION = 140000
+
+# Longest wait of a step for the lock of a table, which for instance a backup holds. Reads and
+# writes of running programs queue up behind it in this time.
+LOCK_TIMEOUT = "1s"
+
+# Time in which the steps are tried again, and the longest pause before the next attempt.
+MIGRATION_RETRY_SECONDS = 600.0
+MAX_LOCK_PAUSE_SECONDS = 5.0
 
 # The steps that remove something, by number, with the oldest schema version whose programs can do
 # without it.
@@ -59,6 +68,8 @@ def migrate_schema(
 ) -> None:
     """Create the schema, and apply the steps that it lacks, each in one transaction.
 
+    The role needs the right to create only if something is missing.
+
     Args:
         connection: commits each statement.
         migrations: the steps of this program; None for those of `read_migrations`.
@@ -85,7 +96,7 @@ def migrate_schema(
                 if not _is_safe(connection, migration):
                     structlog.get_logger().info("migration_postponed", number=migration.number)
                     return
-                _apply(connection, migration)
+                _apply_patiently(connection, migration)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_CLASS, MIGRATION_LOCK))
 
@@ -106,15 +117,21 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
 
 
 def _create_version_table(connection: psycopg.Connection[Any]) -> None:
+    """Create the schema and the table of its version, unless they exist."""
+    # PostgreSQL checks the rights even if IF NOT EXISTS leaves nothing to do.
+    schema, table = connection.execute(
+        "SELECT to_regnamespace(%s), to_regclass(%s)", (SCHEMA, f"{SCHEMA}.schema_version")
+    ).fetchone() or (None, None)
+    if table is not None:
+        return
     with connection.transaction():
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+        if schema is None:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
         connection.execute(
-            """CREATE TABLE IF NOT EXISTS schema_version
+            """CREATE TABLE schema_version
                (version INTEGER NOT NULL, oldest_version INTEGER NOT NULL)"""
         )
-        connection.execute(
-            "INSERT INTO schema_version SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version)"
-        )
+        connection.execute("INSERT INTO schema_version VALUES (0, 0)")
 
 
 def _read_versions(connection: psycopg.Connection[Any]) -> tuple[int, int]:
@@ -137,8 +154,32 @@ def _is_safe(connection: psycopg.Connection[Any], migration: Migration) -> bool:
     return row == (0,)
 
 
+def _apply_patiently(connection: psycopg.Connection[Any], migration: Migration) -> None:
+    """Apply a step, again and again while others lock what it changes.
+
+    Raises:
+        psycopg.Error: it cannot be applied.
+    """
+    has_waited = False
+    for attempt in stamina.retry_context(
+        on=psycopg.errors.LockNotAvailable,
+        attempts=None,
+        timeout=MIGRATION_RETRY_SECONDS,
+        wait_max=MAX_LOCK_PAUSE_SECONDS,
+    ):
+        with attempt:
+            try:
+                _apply(connection, migration)
+            except psycopg.errors.LockNotAvailable:
+                if not has_waited:
+                    structlog.get_logger().warning("migration_waits", number=migration.number)
+                has_waited = True
+                raise
+
+
 def _apply(connection: psycopg.Connection[Any], migration: Migration) -> None:
     with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         connection.execute(sql.SQL(migration.script))
         connection.execute(
             """UPDATE schema_version
