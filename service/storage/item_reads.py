@@ -15,7 +15,6 @@ from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
-from service.storage.writer import read_last_sequence
 
 _COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
     items.update_time_us, pending.reason, pending.message"""
@@ -248,9 +247,9 @@ class ItemReads:
                 }
                 for condition in ("", "AND deleted")
             )
-            return ids - deleted_ids, read_last_sequence(connection)
+            return ids - deleted_ids, self._database.read_last_anchor(connection).sequence
 
-        # The ids and the counter must be of the same moment.
+        # The ids and the number must be of the same moment.
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
 
     async def chunk_hashes(

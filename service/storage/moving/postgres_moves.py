@@ -15,6 +15,7 @@ from service.storage.embedding_requests import write_off_all
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.postgres_rows import (
+    SEQUENCE_COUNTER,
     PostgresMoment,
     arrange_columns,
     connect_move,
@@ -34,6 +35,7 @@ from service.storage.moving.target_state import (
     quote,
     read_constraints,
 )
+from service.storage.postgres.commit_history import LOCK_WRITES
 from service.storage.postgres.migrations import LOCK_CLASS, migrate_schema
 from service.storage.postgres.postgres_connections import (
     SCHEMA,
@@ -66,13 +68,13 @@ class PostgresMoveSource:
 
     @contextmanager
     def exclude_servers(self) -> Iterator[Callable[[], None]]:
-        """Lock the counter, which each write locks first."""
+        """Take the lock that each write takes first."""
         with closing(connect_move(self._address)) as connection:
             if "counters" not in list_tables(connection):
                 raise errors.StoreUnavailable(f"{name_database(connection)} has no data of Akin")
             refuse_servers(connection)
             connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM counters WHERE name = 'sequence' FOR UPDATE")
+            connection.execute(LOCK_WRITES)
 
             def confirm() -> None:
                 connection.execute("SELECT 1")
@@ -146,6 +148,7 @@ class PostgresMoveTarget:
                     _write_last_number(connection, name, number)
                 now_us = time.time_ns() // 1_000
                 write_off_all(Transaction(statements, moment.sequence, now_us, now_us))
+                connection.execute("DELETE FROM counters WHERE name = %s", (SEQUENCE_COUNTER,))
                 # A reader that followed another database must not take this one for it.
                 connection.execute("DELETE FROM commits")
                 connection.execute(

@@ -41,7 +41,7 @@ from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
 from service.storage.sql import Connection, Parameters
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import Transaction
 
 _T = TypeVar("_T")
 
@@ -99,7 +99,7 @@ class PostgresDatabase(Database):
                 state = statements.execute("SELECT to_regclass(?)", (STATE_TABLE,)).fetchone()
                 if state != (None,):
                     refuse_unfinished()
-                last_sequence = read_last_sequence(statements)
+                last_sequence = commit_history.read_last_anchor(statements).sequence
                 store_id = read_store_id(statements)
         except psycopg.Error as exc:
             # Messages of libpq name hosts and users, but no password. They can have several lines.
@@ -166,12 +166,12 @@ class PostgresDatabase(Database):
         return commit_history.confirm(connection, anchor, sequence)
 
     async def prune(self) -> int:
-        """Remove a round of old commits, of writers that have ended, and of unused snapshots."""
-        first_kept = await self.read(commit_history.find_prune_limit, ReadKind.SCAN)
+        """Remove a round of old commits, and of unused snapshots."""
+        old_rows = await self.read(commit_history.find_old_rows, ReadKind.SCAN)
 
         def operation(transaction: Transaction) -> int:
             rows = prune_snapshots(transaction.connection, REMOVED_STATES)
-            return rows + commit_history.prune(transaction, first_kept)
+            return rows + commit_history.prune(transaction, old_rows)
 
         return await self.write(operation, commit_history.PRUNED_ROWS)
 

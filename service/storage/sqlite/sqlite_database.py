@@ -24,7 +24,7 @@ from service.storage.sqlite.migrations import migrate
 from service.storage.sqlite.sqlite_errors import translate, translate_errors
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.write_queue import Job
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import Transaction
 
 _T = TypeVar("_T")
 
@@ -246,3 +246,9 @@ class SqliteSession:
             outcome = translate(exc) if isinstance(exc, sqlite3.Error) else exc
         self.connection.execute("RELEASE operation")
         return outcome
+
+
+def read_last_sequence(connection: Connection) -> int:
+    """Return the sequence number of the last write."""
+    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
+    return int(value)
