@@ -16,10 +16,13 @@ from support.sockets import Relay
 from support.waiting import until
 
 from service import errors
+from service.storage.database import ReadKind
 from service.storage.postgres.commit_history import LOCK_WRITES
 from service.storage.postgres.migrations import migrate_schema
 from service.storage.postgres.postgres_connections import complete_address, open_connection
+from service.storage.postgres.postgres_database import PostgresDatabase
 from service.storage.postgres.postgres_session import PostgresSession
+from service.storage.sql import Connection
 from service.storage.write_queue import Job
 from service.storage.writer import Transaction
 
@@ -32,6 +35,7 @@ PATIENCE_SECONDS = 0.2
 SHORT_SECONDS = 0.5
 
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory'"
 CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -152,23 +156,29 @@ async def test_a_canceled_wait_for_a_standby_is_no_success(
     assert 1 == count_rows(postgres, name)
 
 
-async def test_a_commit_that_no_standby_confirms_may_have_been_stored(
-    postgres: PostgresServer,
-) -> None:
-    """The wait for a standby ends after a canceled one, and the error leaves the outcome open."""
+@pytest.mark.parametrize("is_locked", [True, False])
+async def test_the_search_for_an_outcome_ends(postgres: PostgresServer, *, is_locked: bool) -> None:
+    """If another transaction or the standby takes too long, the error leaves the outcome open."""
     name = secrets.token_hex()
-    async with writing(postgres.address(), resolve_seconds=SHORT_SECONDS) as writer:
-        await writer.write(f"{name} first")
-        set_standby_names(postgres, "ANY 1 (missing)")
-        try:
-            write = asyncio.create_task(writer.write(name))
-            await until_waiting(postgres)
-            postgres.execute(CANCEL)
-            with pytest.raises(errors.StoreUnavailable, match="may have been stored"):
-                await write
-        finally:
-            set_standby_names(postgres, "")
-        await writer.write(f"{name} last")
+    with psycopg.connect(postgres.address()) as other:
+        async with writing(postgres.address(), resolve_seconds=SHORT_SECONDS) as writer:
+            await writer.write(f"{name} first")
+            set_standby_names(postgres, "ANY 1 (missing)")
+            try:
+                write = asyncio.create_task(writer.write(name))
+                await until_waiting(postgres)
+                if is_locked:
+                    locking = asyncio.create_task(asyncio.to_thread(other.execute, LOCK_WRITES))
+                    await asyncio.to_thread(until, lambda: bool(postgres.execute(BLOCKED)))
+                postgres.execute(CANCEL)
+                with pytest.raises(errors.StoreUnavailable, match="may have been stored"):
+                    await write
+                if is_locked:
+                    await locking
+            finally:
+                set_standby_names(postgres, "")
+            other.rollback()
+            await writer.write(f"{name} last")
     assert 1 == count_rows(postgres, name)
 
 
@@ -227,3 +237,25 @@ async def test_a_long_wait_for_others_goes_on(postgres: PostgresServer, relay: R
             other.commit()
             await write
     assert [] == lines
+
+
+async def test_reads_replace_stalled_connections(relay: Relay) -> None:
+    """Reads whose connections stall are repeated over others, though all in the pool stall."""
+
+    def query(connection: Connection) -> object:
+        return connection.execute("SELECT count(*) FROM counters").fetchone()
+
+    database = PostgresDatabase(address_of(relay), FakeClock(), patience_seconds=PATIENCE_SECONDS)
+    try:
+
+        async def read_all() -> list[object]:
+            reads = (database.read(query, kind, at_one_moment=True) for kind in ReadKind)
+            return await asyncio.gather(*reads)
+
+        before = await read_all()
+        relay.stall()
+        with capture_logs() as lines:
+            assert before == await read_all()
+        assert "connection_stalled" in list_events(lines)
+    finally:
+        await database.close()

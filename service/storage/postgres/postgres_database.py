@@ -39,6 +39,7 @@ from service.storage.postgres.postgres_connections import (
 from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
+from service.storage.postgres.watchdog import PATIENCE_SECONDS
 from service.storage.sql import Connection, Parameters
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.writer import Transaction
@@ -77,6 +78,7 @@ class PostgresDatabase(Database):
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         lease_clock_ns: as `PostgresSession` takes it.
         migrations: as `migrate_schema` takes them.
+        patience_seconds: as `PostgresSession` takes it, also for reads.
 
     Raises:
         StoreUnavailable, StoreCorrupted: the database cannot be used, is the target of an
@@ -89,6 +91,7 @@ class PostgresDatabase(Database):
         clock_ns: Callable[[], int],
         lease_clock_ns: Callable[[], int] | None = None,
         migrations: Sequence[Migration] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._address = complete_address(address)
         migrations = migrations or read_migrations()
@@ -115,7 +118,10 @@ class PostgresDatabase(Database):
             reconnect_timeout=RECONNECT_SECONDS,
             open=True,
         )
-        session = PostgresSession(self._address, clock_ns, lease_clock_ns)
+        session = PostgresSession(
+            self._address, clock_ns, lease_clock_ns, patience_seconds=patience_seconds
+        )
+        self._watchdog = session.watchdog
         super().__init__(session, last_sequence, store_id, clock_ns)
         self._is_away = False
         self._next_wait_time = 0.0
@@ -192,12 +198,16 @@ class PostgresDatabase(Database):
             except PoolTimeout:
                 raise  # all connections were lost before, and the server is away
             except psycopg.OperationalError:
-                # After a failover, every connection of the pool is lost. It replaces them now.
-                self._pool.check()
+                # After a failover, or if a proxy stalls, every connection of the pool is lost. A
+                # check of the others could wait forever, so the pool replaces them now.
+                self._pool.drain()
                 return self._run_once(query, at_one_moment=at_one_moment)
 
     def _run_once(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
-        with self._wait_for_connection() as connection:
+        with (
+            self._wait_for_connection() as connection,
+            closing(self._watchdog.watch(connection)),
+        ):
             if not at_one_moment:
                 return query(PostgresConnection(connection))
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -35,7 +35,7 @@ from service.storage.postgres.postgres_errors import (
 from service.storage.postgres.watchdog import (
     ANSWER_SECONDS,
     PATIENCE_SECONDS,
-    Backend,
+    Watch,
     Watchdog,
     limit_time,
 )
@@ -79,6 +79,8 @@ class _UnconfirmedCommitError(psycopg.OperationalError):
 class PostgresSession:
     """Runs groups of operations, each group in one transaction: see WriteSession.
 
+    Others can use its `watchdog` until it is closed.
+
     Args:
         address: of the server; complete.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
@@ -98,13 +100,13 @@ class PostgresSession:
     ) -> None:
         self._address = address
         self._resolve_seconds = resolve_seconds
-        self._watchdog = Watchdog(address, patience_seconds)
+        self.watchdog = Watchdog(address, patience_seconds)
         self._clock_ns = clock_ns
         self._lease_clock_ns = lease_clock_ns
         self._last_sequence = 0
         self._server_time_us = 0
         self._connection: psycopg.Connection[Any] | None = None
-        self._backend: Backend | None = None
+        self._watch: Watch | None = None
         # The warnings of the present commit.
         self._warnings: list[str] = []
         # The number of changes of generations so far, and those that were read since the last one.
@@ -127,15 +129,14 @@ class PostgresSession:
                 self._disconnect()
                 raise
             finally:
-                if self._backend is not None:
-                    self._watchdog.release(self._backend)
+                self._end_watch()
         assert outcomes is not None  # noqa: S101  (savepoints need no second attempt)
         return outcomes
 
     def close(self) -> None:
         """Close the connection."""
         self._disconnect()
-        self._watchdog.close()
+        self.watchdog.close()
 
     def _run(
         self, jobs: Sequence[Job], *, in_savepoints: bool
@@ -177,26 +178,27 @@ class PostgresSession:
         self._end(connection, sequence, is_numbered=sequence != self._last_sequence)
         return sequence, outcomes
 
-    def _connect(self, address: str) -> psycopg.Connection[Any]:
+    def _connect(self, address: str, seconds: float = ANSWER_SECONDS) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._disconnect()
             self._connection = psycopg.connect(address, autocommit=True, context=ADAPTERS)
             self._connection.add_notice_handler(self._note)
-            with limit_time(self._connection, ANSWER_SECONDS):
+            with limit_time(self._connection, seconds):
                 configure(self._connection)
                 self._connection.execute(_WRITER_SETTINGS)
-            self._backend = Backend(self._connection)
         return self._connection
 
     def _disconnect(self) -> None:
-        if self._backend is not None:
-            self._watchdog.release(self._backend)
-            self._backend.forget()
-            self._backend = None
+        self._end_watch()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
             self._catalogs_version = -1  # another server may have other generations
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def _note(self, notice: Diagnostic) -> None:
         """Take note of a warning, whose SQLSTATE is of class 01."""
@@ -216,8 +218,8 @@ class PostgresSession:
             return self._begin_on(self._connect(self._address))
 
     def _begin_on(self, connection: psycopg.Connection[Any]) -> Transaction:
-        if self._backend is not None:
-            self._watchdog.watch(self._backend)
+        self._end_watch()
+        self._watch = self.watchdog.watch(connection)
         cursor = connection.execute(_BEGIN)
         while cursor.nextset():
             pass
@@ -302,7 +304,8 @@ class PostgresSession:
             psycopg.OperationalError: it is not known by the deadline.
         """
         self._disconnect()
-        connection = self._connect(make_conninfo(self._address, connect_timeout=_CONNECT_SECONDS))
+        address = make_conninfo(self._address, connect_timeout=_CONNECT_SECONDS)
+        connection = self._connect(address, deadline - time.monotonic())
         self._warnings.clear()
         seconds = deadline - time.monotonic()
         with limit_time(connection, seconds):

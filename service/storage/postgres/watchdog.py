@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 import structlog
@@ -38,31 +39,30 @@ _FIND_WORKING = """
 """
 
 
-class Backend:
-    """The process of the server behind a connection.
+class _Backend(NamedTuple):
+    """The process of the server behind a connection."""
+
+    process_id: int
+    start_time: datetime
+
+
+class Watch:
+    """A connection in use. End it with `close`.
 
     Args:
-        connection: is not in a transaction.
-
-    Raises:
-        psycopg.Error: the server does not answer.
+        watchdog: looks after it.
+        backend: of the connection.
+        duplicate: the socket of the connection, which stays valid when the connection is closed.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        with limit_time(connection, ANSWER_SECONDS):
-            row = connection.execute(_IDENTIFY).fetchone()
-        assert row is not None  # noqa: S101  (a session is among the sessions)
-        self.process_id: int = row[0]
-        self.start_time: datetime = row[1]
-        self._socket = _duplicate_socket(connection)
+    def __init__(self, watchdog: Watchdog, backend: _Backend, duplicate: socket.socket) -> None:
+        self._watchdog = watchdog
+        self.backend = backend
+        self.duplicate = duplicate
 
-    def shut_down(self) -> None:
-        """Make every wait of the connection fail."""
-        _shut_down(self._socket)
-
-    def forget(self) -> None:
-        """Free what this object holds."""
-        self._socket.close()
+    def close(self) -> None:
+        """End the watch."""
+        self._watchdog.release(self)
 
 
 class Watchdog:
@@ -76,22 +76,33 @@ class Watchdog:
     def __init__(self, address: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._address = address
         self._patience_seconds = patience_seconds
+        self._backends: WeakKeyDictionary[psycopg.Connection[Any], _Backend] = WeakKeyDictionary()
         # The time of the next question about each connection that is in use.
-        self._question_times: dict[Backend, float] = {}
+        self._question_times: dict[Watch, float] = {}
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="akin-watchdog", daemon=True)
         self._thread.start()
 
-    def watch(self, backend: Backend) -> None:
-        """Begin to watch a connection, which now waits for the server."""
-        with self._lock:
-            self._question_times[backend] = time.monotonic() + self._patience_seconds
+    def watch(self, connection: psycopg.Connection[Any]) -> Watch:
+        """Begin to watch a connection, which is not in a transaction.
 
-    def release(self, backend: Backend) -> None:
-        """End watching a connection."""
+        Raises:
+            psycopg.Error: the server does not answer, at the first watch of the connection.
+        """
+        backend = self._backends.get(connection)
+        if backend is None:
+            backend = self._backends[connection] = _identify_backend(connection)
+        watch = Watch(self, backend, _duplicate_socket(connection))
         with self._lock:
-            self._question_times.pop(backend, None)
+            self._question_times[watch] = time.monotonic() + self._patience_seconds
+        return watch
+
+    def release(self, watch: Watch) -> None:
+        """End a watch."""
+        with self._lock:
+            self._question_times.pop(watch, None)
+            watch.duplicate.close()
 
     def close(self) -> None:
         """End the thread."""
@@ -102,25 +113,25 @@ class Watchdog:
         while not self._ending.wait(self._patience_seconds * _LOOK_PART):
             now = time.monotonic()
             with self._lock:
-                due = [backend for backend, at in self._question_times.items() if at <= now]
-            for backend in due:
-                self._check(backend)
+                due = [watch for watch, at in self._question_times.items() if at <= now]
+            for watch in due:
+                self._check(watch)
 
-    def _check(self, backend: Backend) -> None:
+    def _check(self, watch: Watch) -> None:
         """Ask about a connection, and shut it down if the server does nothing for it."""
-        is_working = self._is_working(backend)
+        is_working = self._is_working(watch.backend)
         with self._lock:
-            if backend not in self._question_times:
+            if watch not in self._question_times:
                 return  # it has had its answer
             if is_working:
                 wait_seconds = self._patience_seconds * _QUESTION_PART
-                self._question_times[backend] = time.monotonic() + wait_seconds
+                self._question_times[watch] = time.monotonic() + wait_seconds
                 return
-            del self._question_times[backend]
-            backend.shut_down()
-        structlog.get_logger().warning("connection_stalled", process_id=backend.process_id)
+            del self._question_times[watch]
+            _shut_down(watch.duplicate)
+        structlog.get_logger().warning("connection_stalled", process_id=watch.backend.process_id)
 
-    def _is_working(self, backend: Backend) -> bool:
+    def _is_working(self, backend: _Backend) -> bool:
         """Return whether the server is at work for a connection, or cannot be asked."""
         idle_seconds = self._patience_seconds * _QUESTION_PART
         try:
@@ -128,9 +139,7 @@ class Watchdog:
                 closing(psycopg.connect(self._address, autocommit=True)) as connection,
                 limit_time(connection, ANSWER_SECONDS),
             ):
-                row = connection.execute(
-                    _FIND_WORKING, (backend.process_id, backend.start_time, idle_seconds)
-                ).fetchone()
+                row = connection.execute(_FIND_WORKING, (*backend, idle_seconds)).fetchone()
         except psycopg.errors.ConnectionTimeout:
             return False  # nothing reaches the server
         except psycopg.Error:
@@ -152,9 +161,16 @@ def limit_time(connection: psycopg.Connection[Any], seconds: float) -> Iterator[
             timer.join()
 
 
+def _identify_backend(connection: psycopg.Connection[Any]) -> _Backend:
+    with limit_time(connection, ANSWER_SECONDS):
+        row = connection.execute(_IDENTIFY).fetchone()
+    assert row is not None  # noqa: S101  (a session is among the sessions)
+    return _Backend(*row)
+
+
 def _duplicate_socket(connection: psycopg.Connection[Any]) -> socket.socket:
-    """Return the socket of a connection, which stays valid when the connection is closed."""
-    return socket.socket(fileno=os.dup(connection.fileno()))
+    # A shutdown is the same for every family; without one, it would be looked up each time.
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, os.dup(connection.fileno()))
 
 
 def _shut_down(duplicate: socket.socket) -> None:
