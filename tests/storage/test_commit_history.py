@@ -140,8 +140,8 @@ class NumberingSession(PostgresSession):
         return Transaction(PostgresConnection(connection), number - 1, 1_000_000, 1_000_000)
 
 
-@pytest.mark.parametrize("locks_counter", [True, False])
-async def test_numbers_become_visible_in_order(tmp_path: Path, *, locks_counter: bool) -> None:
+@pytest.mark.parametrize("takes_lock", [True, False])
+async def test_numbers_become_visible_in_order(tmp_path: Path, *, takes_lock: bool) -> None:
     """A reader passes no number whose transaction still runs; it would with a sequence object."""
     clock, has_number, may_end = FakeClock(), threading.Event(), threading.Event()
     async with (
@@ -149,7 +149,7 @@ async def test_numbers_become_visible_in_order(tmp_path: Path, *, locks_counter:
         opened(tmp_path, clock) as (fast, _),
     ):
         (stored,) = await slow.items.upsert_many(catalog, [indexed("slow", "tea")])
-        if not locks_counter:
+        if not takes_lock:
             query_database(tmp_path, "CREATE SEQUENCE numbers START 100")
             for stores in (slow, fast):
                 database = stores.database
@@ -165,7 +165,7 @@ async def test_numbers_become_visible_in_order(tmp_path: Path, *, locks_counter:
         held = asyncio.create_task(slow.items.update(catalog, "slow", change))
         await asyncio.to_thread(has_number.wait, GIVE_UP_SECONDS)
         overtaking = asyncio.create_task(fast.items.upsert_many(catalog, [indexed("fast", "rum")]))
-        if locks_counter:
+        if takes_lock:
             await until_blocked(tmp_path)
         else:
             await overtaking
@@ -174,7 +174,7 @@ async def test_numbers_become_visible_in_order(tmp_path: Path, *, locks_counter:
         await asyncio.gather(held, overtaking)
         second = await fast.items.changes(catalog, first.reached, 10)
     seen = {change.item_id for batch in (first, second) for change in batch.changes}
-    assert ({"slow", "fast"} if locks_counter else {"fast"}) == seen
+    assert ({"slow", "fast"} if takes_lock else {"fast"}) == seen
 
 
 async def until_blocked(folder: Path) -> None:
