@@ -15,7 +15,6 @@ from service.storage.database import Database, ReadKind
 from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
-from service.storage.writer import read_last_sequence
 
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
 
@@ -244,9 +243,9 @@ class ItemReads:
                 }
                 for condition in ("", "AND deleted")
             )
-            return ids - deleted_ids, read_last_sequence(connection)
+            return ids - deleted_ids, self._database.read_last_anchor(connection).sequence
 
-        # The ids and the counter must be of the same moment.
+        # The ids and the number must be of the same moment.
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
 
     async def chunk_hashes(

@@ -15,7 +15,7 @@ from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purg
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
 from service.storage.row_item_writer import write_item_row
 from service.storage.sql import Connection
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import Transaction
 
 
 class ItemStore(ItemReads):
@@ -177,7 +177,11 @@ class ItemStore(ItemReads):
                    ORDER BY change_sequence LIMIT ?""",
                 (generation.catalog_id, after, limit),
             ).fetchall()
-            up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
+            up_to = (
+                rows[-1][4]
+                if len(rows) == limit
+                else self._database.read_last_anchor(connection).sequence
+            )
             next_anchor = self._database.confirm(connection, anchor, up_to)
             if next_anchor is None:
                 return ChangeBatch((), after, 0, anchor, is_confirmed=False)
@@ -189,7 +193,7 @@ class ItemStore(ItemReads):
             ]
             return ChangeBatch(changes, up_to, purged, next_anchor)
 
-        # The counter and the rows must be of the same moment.
+        # The number and the rows must be of the same moment.
         batch = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
         if batch.reached > self.last_sequence:
             self._database.commits.announce(batch.reached)

@@ -21,12 +21,6 @@ from service.storage.write_queue import Job, WriteQueue
 _T = TypeVar("_T")
 
 
-def read_last_sequence(connection: Connection) -> int:
-    """Return the sequence number of the last write."""
-    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
-    return int(value)
-
-
 class Commits:
     """The commits that this process knows of: the last one, and who listens for the next.
 

@@ -29,7 +29,13 @@ TYPES = {
 BOOLEANS = {"deleted", "own_model", "is_sent", "low_priority", "is_overdue"}
 
 # Tables of what several machines need and one does not.
-POSTGRES_TABLES = {"commits", "writers", "schema_version", "snapshots", "snapshot_pieces"}
+POSTGRES_TABLES = {
+    "commits",
+    "unnumbered_commits",
+    "schema_version",
+    "snapshots",
+    "snapshot_pieces",
+}
 
 
 @pytest.fixture(scope="module")

@@ -309,12 +309,10 @@ async def test_a_snapshot_without_a_place_in_the_history_is_saved_again(tmp_path
 
 async def lose_place(folder: Path, stores: Stores) -> None:
     """Let the server lose the published snapshots, and prune the commits of idle catalogs."""
-    last_sequence = 1_000 + KEPT_COMMITS
-    numbers = f"generate_series(1001, {last_sequence}) AS number"
+    numbers = f"generate_series(1001, {1_000 + KEPT_COMMITS}) AS number"
     for statement in (
         "TRUNCATE snapshots, snapshot_pieces",
         f"INSERT INTO commits SELECT number, number FROM {numbers}",  # noqa: S608
-        f"UPDATE counters SET value = {last_sequence} WHERE name = 'sequence'",  # noqa: S608
     ):
         query_database(folder, statement)
     other = await stores.generations.create_catalog("shop", Model(SPACE), VectorStorage.FLOAT32)

@@ -13,10 +13,9 @@ SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 def lose_commits(folder: Path, after: int) -> None:
-    """Take the items of a folder's database back to a sequence number, which they had before."""
+    """Take the items of a folder's database back to the sequence number of a commit."""
     for table, column in (("items", "change_sequence"), ("commits", "sequence")):
         query_database(folder, f"DELETE FROM {table} WHERE {column} > {after}")  # noqa: S608
-    query_database(folder, f"UPDATE counters SET value = {after} WHERE name = 'sequence'")  # noqa: S608
 
 
 class RestorableServer(PostgresServer):

@@ -129,6 +129,14 @@ class PostgresServer:
         ).returncode
 
 
+def set_standby_names(postgres: PostgresServer, names: str) -> None:
+    """Set which standbys must confirm a commit, and wait until sessions have read it."""
+    postgres.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    postgres.execute("SELECT pg_reload_conf()")
+    query = "SHOW synchronous_standby_names"
+    until(lambda: [(names,)] == postgres.execute(query))
+
+
 @cache
 def find_programs() -> Path:
     """The folder of the newest version's programs."""

@@ -28,7 +28,7 @@ TERMINATE_COMMITS = """
         LOOP
             PERFORM pg_stat_clear_snapshot();
             PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE state = 'active' AND query LIKE '%INSERT INTO writers%'
+                WHERE state = 'active' AND query LIKE '%INTO %commits (%'
                 AND pid != pg_backend_pid() AND random() < 0.3;
             PERFORM pg_sleep(0.0002);
         END LOOP;

@@ -85,7 +85,7 @@ class Proxy(Listener):
 
 
 class Relay(Listener):
-    """Passes bytes between its callers and a server, until the network between them is cut.
+    """Passes bytes between its callers and a server, until the network between them fails.
 
     Args:
         target: `host:port` of the server.
@@ -96,6 +96,8 @@ class Relay(Listener):
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._is_cut = False
+        self._stalled: set[socket.socket] = set()
+        self._server_sides: list[socket.socket] = []
 
     def cut(self) -> None:
         """Drop all further bytes silently, like a network cable that is pulled out."""
@@ -105,16 +107,25 @@ class Relay(Listener):
         """Pass the bytes again that come from now on."""
         self._is_cut = False
 
+    def stall(self) -> None:
+        """Drop all further bytes of the open connections. New ones work."""
+        self._stalled.update(self._sockets)
+
+    def lose_answers(self) -> None:
+        """Drop all further bytes from the server to the callers of the open connections."""
+        self._stalled.update(self._server_sides)
+
     def _serve(self, connection: socket.socket) -> None:
         server = socket.create_connection(self._target)
         self._sockets.append(server)
+        self._server_sides.append(server)
         for source, sink in ((connection, server), (server, connection)):
             threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65_536):
-                if not self._is_cut:
+                if not self._is_cut and source not in self._stalled:
                     sink.sendall(data)
         except OSError:
             return  # one of the sockets is closed

@@ -13,6 +13,7 @@ from service import errors
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.postgres_rows import (
+    SEQUENCE_COUNTER,
     PostgresMoment,
     arrange_columns,
     connect_move,
@@ -34,6 +35,7 @@ from service.storage.moving.target_state import (
     quote,
     read_constraints,
 )
+from service.storage.postgres.commit_history import LOCK_WRITES
 from service.storage.postgres.migrations import LOCK_CLASS, migrate_schema
 from service.storage.postgres.postgres_connections import (
     SCHEMA,
@@ -66,13 +68,13 @@ class PostgresMoveSource:
 
     @contextmanager
     def exclude_servers(self) -> Iterator[Callable[[], None]]:
-        """Lock the counter, which each write locks first."""
+        """Take the lock that each write takes first."""
         with closing(connect_move(self._address)) as connection:
             if "counters" not in list_tables(connection):
                 raise errors.StoreUnavailable(f"{name_database(connection)} has no data of Akin")
             refuse_servers(connection)
             connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM counters WHERE name = 'sequence' FOR UPDATE")
+            connection.execute(LOCK_WRITES)
 
             def confirm() -> None:
                 connection.execute("SELECT 1")
@@ -144,6 +146,7 @@ class PostgresMoveTarget:
                     connection.execute(statement.encode())
                 for name, number in moment.read_last_numbers().items():
                     _write_last_number(connection, name, number)
+                connection.execute("DELETE FROM counters WHERE name = %s", (SEQUENCE_COUNTER,))
                 # A reader that followed another database must not take this one for it.
                 connection.execute("DELETE FROM commits")
                 connection.execute(

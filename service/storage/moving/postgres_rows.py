@@ -12,6 +12,7 @@ from service import errors
 from service.storage.database import read_store_id
 from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.target_state import quote
+from service.storage.postgres.commit_history import read_last_anchor
 from service.storage.postgres.migrations import LOCK_CLASS, VERSION_LOCK_CLASS
 from service.storage.postgres.postgres_connections import (
     SCHEMA,
@@ -19,10 +20,12 @@ from service.storage.postgres.postgres_connections import (
     complete_address,
     open_connection,
 )
-from service.storage.writer import read_last_sequence
 
 # Moves have another name than servers, which they look for.
 APPLICATION = "akin-migrate"
+
+# The counter of a file whose value a PostgreSQL database has in its last commit.
+SEQUENCE_COUNTER = "sequence"
 
 # Rows that are read at once. Pieces of models have 1 MiB.
 ROWS_PER_READ = 2_000
@@ -42,11 +45,15 @@ class PostgresMoment:
         self.columns = arrange_columns(self._types)
         statements = PostgresConnection(connection)
         self.store_id = read_store_id(statements)
-        self.sequence = read_last_sequence(statements)
+        self.sequence = read_last_anchor(statements).sequence
 
     def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table in the order of their keys."""
-        return select_rows(self._connection, table, self._types)
+        rows = select_rows(self._connection, table, self._types)
+        if table.name == "counters":
+            # A file counts the sequence numbers in a row, which this database has no need of.
+            return iter(sorted([*rows, (SEQUENCE_COUNTER, self.sequence)]))
+        return rows
 
     def read_last_numbers(self) -> Mapping[str, int]:
         """Return the highest number that each numbered table has ever given to a row."""

@@ -28,9 +28,8 @@ from service.storage.moving.target_state import (
     quote,
 )
 from service.storage.sqlite.connections import connect
-from service.storage.sqlite.sqlite_database import create_database
+from service.storage.sqlite.sqlite_database import create_database, read_last_sequence
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
-from service.storage.writer import read_last_sequence
 
 
 class SqliteMoment:

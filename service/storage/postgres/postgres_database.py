@@ -44,11 +44,12 @@ from service.storage.postgres.postgres_errors import (
 )
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
+from service.storage.postgres.watchdog import PATIENCE_SECONDS
 from service.storage.postgres.write_batch import BatchItemWriter, BatchUserWriter
 from service.storage.sql import Connection, Parameters
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.user_writer import UserWriter
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import Transaction
 
 _T = TypeVar("_T")
 
@@ -84,6 +85,7 @@ class PostgresDatabase(Database):
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         lease_clock_ns: as `PostgresSession` takes it.
         migrations: as `migrate_schema` takes them.
+        patience_seconds: as `PostgresSession` takes it, also for reads.
 
     Raises:
         StoreUnavailable, StoreCorrupted: the database cannot be used, is the target of an
@@ -96,6 +98,7 @@ class PostgresDatabase(Database):
         clock_ns: Callable[[], int],
         lease_clock_ns: Callable[[], int] | None = None,
         migrations: Sequence[Migration] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._address = complete_address(address)
         migrations = migrations or read_migrations()
@@ -106,7 +109,7 @@ class PostgresDatabase(Database):
                 state = statements.execute("SELECT to_regclass(?)", (STATE_TABLE,)).fetchone()
                 if state != (None,):
                     refuse_unfinished()
-                last_sequence = read_last_sequence(statements)
+                last_sequence = commit_history.read_last_anchor(statements).sequence
                 store_id = read_store_id(statements)
         except psycopg.Error as exc:
             raise errors.StoreUnavailable(
@@ -125,7 +128,10 @@ class PostgresDatabase(Database):
             reconnect_timeout=RECONNECT_SECONDS,
             open=True,
         )
-        session = PostgresSession(self._address, clock_ns, lease_clock_ns)
+        session = PostgresSession(
+            self._address, clock_ns, lease_clock_ns, patience_seconds=patience_seconds
+        )
+        self._watchdog = session.watchdog
         watched = WatchedSession(session, self._outages)
         super().__init__(watched, last_sequence, store_id, clock_ns)
         self._is_away = False
@@ -177,12 +183,12 @@ class PostgresDatabase(Database):
         return commit_history.confirm(connection, anchor, sequence)
 
     async def prune(self) -> int:
-        """Remove a round of old commits, of writers that have ended, and of unused snapshots."""
-        first_kept = await self.read(commit_history.find_prune_limit, ReadKind.SCAN)
+        """Remove a round of old commits, and of unused snapshots."""
+        old_rows = await self.read(commit_history.find_old_rows, ReadKind.SCAN)
 
         def operation(transaction: Transaction) -> int:
             rows = prune_snapshots(transaction.connection, REMOVED_STATES)
-            return rows + commit_history.prune(transaction, first_kept)
+            return rows + commit_history.prune(transaction, old_rows)
 
         return await self.write(operation, commit_history.PRUNED_ROWS)
 
@@ -228,12 +234,16 @@ class PostgresDatabase(Database):
         except psycopg.Error as exc:
             if not has_lost_session(exc):
                 raise
-            # After a failover, every connection of the pool is lost. It replaces them now.
-            self._pool.check()
+            # After a failover, or if a proxy stalls, every connection of the pool is lost. To check
+            # the others could take forever, so the pool replaces them now.
+            self._pool.drain()
             return self._run_once(query, at_one_moment=at_one_moment)
 
     def _run_once(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
-        with self._wait_for_connection() as connection:
+        with (
+            self._wait_for_connection() as connection,
+            closing(self._watchdog.watch(connection)),
+        ):
             if not at_one_moment:
                 return query(PostgresConnection(connection))
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

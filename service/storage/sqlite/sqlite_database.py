@@ -26,7 +26,7 @@ from service.storage.sqlite.sqlite_errors import translate, translate_errors
 from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.user_writer import UserWriter
 from service.storage.write_queue import Job
-from service.storage.writer import Transaction, read_last_sequence
+from service.storage.writer import Transaction
 
 _T = TypeVar("_T")
 
@@ -253,3 +253,9 @@ class SqliteSession:
             outcome = translate(exc) if isinstance(exc, sqlite3.Error) else exc
         self.connection.execute("RELEASE operation")
         return outcome
+
+
+def read_last_sequence(connection: Connection) -> int:
+    """Return the sequence number of the last write."""
+    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
+    return int(value)

@@ -3,7 +3,8 @@ CREATE TABLE counters (
     name TEXT COLLATE "C" PRIMARY KEY,
     value BIGINT NOT NULL
 );
-INSERT INTO counters VALUES ('sequence', 0), ('catalogs', 0);
+-- The last sequence number is that of the last commit.
+INSERT INTO counters VALUES ('catalogs', 0);
 
 -- Identifies the data. Whatever is derived from it, such as a snapshot, names it.
 CREATE TABLE identity (
@@ -18,13 +19,13 @@ CREATE TABLE commits (
     token BIGINT NOT NULL
 );
 
--- The token of the last transaction of each writing process. If a connection fails during a commit,
--- it tells whether the transaction was committed.
-CREATE TABLE writers (
-    writer TEXT COLLATE "C" PRIMARY KEY,
+-- The same for groups that took no sequence number, with the time of the server. If a connection fails
+-- during a commit, the rows of both tables tell whether the transaction was committed.
+CREATE TABLE unnumbered_commits (
+    time_us BIGINT NOT NULL,
     token BIGINT NOT NULL,
-    commit_time TIMESTAMPTZ NOT NULL
-) WITH (fillfactor = 50);
+    PRIMARY KEY (time_us, token)
+);
 
 -- The published snapshot of each generation's index, with its place in `commits`, and its files in
 -- pieces. It is a cache: not in the write-ahead log, not on standbys, empty after a crash.
