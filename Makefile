@@ -26,10 +26,10 @@ test-one: .venv/ready
 	$(if $(T),,$(error Set T to a folder, file or test, as in: make test-one T=tests/index))
 	$(BIN)/python -m pytest -q -x $(T)
 
-# More processes than the two cores that there may be: tests wait for servers and deadlines a good deal.
+# Three times as many processes as the two cores that there may be: tests often wait for servers and deadlines.
 # tests/conftest.py puts long files first, which the plugin must not change.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py

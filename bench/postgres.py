@@ -18,7 +18,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -152,6 +152,13 @@ def import_users(address: str, items: Sequence[Result]) -> None:
         assert not sum(result.code != 0 for result in client.import_users(users))
 
 
+def settle(addresses: Iterable[str]) -> None:
+    """Waits until no server builds graphs any more, which would take the others' processors."""
+    for address in addresses:
+        with akin.Client(address) as client:
+            settled(client)
+
+
 def compare_replicas(
     generator: Generator, addresses: Sequence[str], seconds: float, rounds: int
 ) -> Result:
@@ -201,12 +208,12 @@ def measure(options: argparse.Namespace) -> Result:
             addresses = {"sqlite": sqlite.address, "postgres": replica}
             contest = Contest(addresses, folder, options.seconds, options.rounds)
             result["import"] = contest.import_items(items)
+            settle(addresses.values())
             for callers in CALLERS:
                 result[f"upsert, {callers} callers"] = contest.write(callers)
             for address in addresses.values():
                 import_users(address, items)
-                with akin.Client(address) as client:
-                    settled(client)
+            settle(addresses.values())
             reads = make_reads(folder, items)
             for name, generator in reads.items():
                 result[name] = contest.read(generator)
@@ -214,9 +221,7 @@ def measure(options: argparse.Namespace) -> Result:
             stack.enter_context(akin_server(None, **settings)).address
             for _ in range(options.replicas - 1)
         ]
-        for address in others:
-            with akin.Client(address) as client:
-                settled(client)
+        settle(others)
         result["replicas"] = compare_replicas(
             reads["read by item"], [replica, *others], options.seconds, options.rounds
         )

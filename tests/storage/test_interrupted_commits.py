@@ -36,6 +36,7 @@ SHORT_SECONDS = 0.5
 
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory'"
+LOCKED = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
 CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -236,6 +237,24 @@ async def test_a_long_wait_for_others_goes_on(postgres: PostgresServer, relay: R
             other.commit()
             await write
     assert [] == lines
+
+
+async def test_a_process_that_stands_still_does_not_stop_writes(postgres: PostgresServer) -> None:
+    """A session that keeps the lock of writes in the middle of its statements is ended."""
+    name = secrets.token_hex()
+    async with writing(postgres.address()) as writer:
+        await writer.write(f"{name} first")
+        with closing(psycopg.connect(postgres.address(), autocommit=True)) as frozen:
+            frozen.execute("BEGIN")
+            frozen.pgconn.enter_pipeline_mode()
+            frozen.pgconn.send_query_params(LOCK_WRITES.encode(), None)
+            frozen.pgconn.send_flush_request()  # a pipeline ends with more than this
+            frozen.pgconn.flush()
+            await asyncio.to_thread(until, lambda: bool(postgres.execute(LOCKED)))
+            with capture_logs() as lines:
+                await writer.write(name)
+    assert ["frozen_session_ended"] == list_events(lines)
+    assert 1 == count_rows(postgres, name)
 
 
 async def test_reads_replace_stalled_connections(relay: Relay) -> None:

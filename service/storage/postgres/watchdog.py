@@ -38,6 +38,14 @@ _FIND_WORKING = """
                      AND clock_timestamp() - state_change > %s * interval '1 s', FALSE)
 """
 
+# A process that stands still in the middle of its statements keeps its locks. The time limit of idle
+# transactions counts only between statements.
+_END_FROZEN = """
+    SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = ANY (pg_blocking_pids(%s)) AND state = 'active' AND wait_event_type = 'Client'
+    AND clock_timestamp() - state_change > %s * interval '1 s'
+"""
+
 
 class _Backend(NamedTuple):
     """The process of the server behind a connection."""
@@ -132,7 +140,10 @@ class Watchdog:
         structlog.get_logger().warning("connection_stalled", process_id=watch.backend.process_id)
 
     def _is_working(self, backend: _Backend) -> bool:
-        """Return whether the server is at work for a connection, or cannot be asked."""
+        """Return whether the server is at work for a connection, or cannot be asked.
+
+        If another session blocks it whose process stands still, that session is ended.
+        """
         idle_seconds = self._patience_seconds * _QUESTION_PART
         try:
             with (
@@ -140,6 +151,9 @@ class Watchdog:
                 limit_time(connection, ANSWER_SECONDS),
             ):
                 row = connection.execute(_FIND_WORKING, (*backend, idle_seconds)).fetchone()
+                frozen = connection.execute(_END_FROZEN, (backend.process_id, idle_seconds))
+                for process_id, _ in frozen:
+                    structlog.get_logger().warning("frozen_session_ended", process_id=process_id)
         except psycopg.errors.ConnectionTimeout:
             return False  # nothing reaches the server
         except psycopg.Error:
