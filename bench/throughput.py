@@ -39,7 +39,8 @@ METHOD = "/akin.v1.RecommenderService/RecommendSimilar"
 LIMIT = 10
 RECALL_QUERIES = 500
 SCORE_TOLERANCE = 1e-6
-CALM_POLLS = 6
+# The server builds more once nothing was written for 3 s.
+CALM_POLLS = 12
 POLL_SECONDS = 0.5
 
 Result = dict[str, Any]
