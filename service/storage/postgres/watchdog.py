@@ -38,8 +38,8 @@ _FIND_WORKING = """
                      AND clock_timestamp() - state_change > %s * interval '1 s', FALSE)
 """
 
-# A process that stands still in the middle of its statements keeps its locks. The time limit of idle
-# transactions counts only between statements.
+# A process that stands still in the middle of its statements keeps its locks: the time limit of
+# idle transactions counts only between statements.
 _END_FROZEN = """
     SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid = ANY (pg_blocking_pids(%s)) AND state = 'active' AND wait_event_type = 'Client'
