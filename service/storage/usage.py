@@ -55,4 +55,4 @@ def add_usage(transaction: Transaction, usage: TokenUsage) -> None:
 
 
 def _find_day(transaction: Transaction) -> str:
-    return format_utc_day(transaction.now_us * 1_000)
+    return format_utc_day(transaction.shared_time_us * 1_000)

@@ -18,10 +18,12 @@ from support.waiting import until
 from service import errors
 from service.storage.database import ReadKind
 from service.storage.postgres.commit_history import LOCK_WRITES
-from service.storage.postgres.migrations import migrate_schema
+from service.storage.postgres.listener import Listener
+from service.storage.postgres.migrations import migrate_schema, read_migrations
+from service.storage.postgres.outage_log import OutageLog
 from service.storage.postgres.postgres_connections import complete_address, open_connection
 from service.storage.postgres.postgres_database import PostgresDatabase
-from service.storage.postgres.postgres_session import PostgresSession
+from service.storage.postgres.postgres_session import CHANNEL, PostgresSession
 from service.storage.sql import Connection
 from service.storage.write_queue import Job
 from service.storage.writer import Transaction
@@ -255,6 +257,27 @@ async def test_a_process_that_stands_still_does_not_stop_writes(postgres: Postgr
                 await writer.write(name)
     assert ["frozen_session_ended"] == list_events(lines)
     assert 1 == count_rows(postgres, name)
+
+
+def test_a_listener_replaces_a_stalled_connection(postgres: PostgresServer, relay: Relay) -> None:
+    """Notifications come again after a proxy has stalled, though nothing closes the connection."""
+    heard: list[int | None] = []
+    address = complete_address(address_of(relay))
+    version = read_migrations()[-1].number
+    listener = Listener(address, version, heard.append, OutageLog(), PATIENCE_SECONDS)
+    try:
+
+        def is_heard() -> bool:
+            postgres.execute(f"NOTIFY {CHANNEL}, '{len(heard) + 1}'")
+            return bool(heard)
+
+        until(is_heard)
+        relay.stall()
+        until(lambda: None in heard)
+        del heard[:]
+        until(is_heard)
+    finally:
+        listener.close()
 
 
 async def test_reads_replace_stalled_connections(relay: Relay) -> None:

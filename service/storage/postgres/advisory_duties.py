@@ -52,6 +52,8 @@ class AdvisoryDuties:
         self._notifying: asyncio.Task[None] | None = None
         self._ending = threading.Event()
         self._has_failed = False
+        # A round that began before this time has lost its locks.
+        self._cut_off_time = 0.0
         self._deadline = self._loop.call_later(HOLD_SECONDS, self._give_up)
         self._thread = threading.Thread(target=self._work, name="akin-duties", daemon=True)
         self._thread.start()
@@ -98,7 +100,7 @@ class AdvisoryDuties:
             started: the time at which the round started, by the monotonic clock.
         """
         hold_seconds = started + HOLD_SECONDS - time.monotonic()
-        if hold_seconds <= 0 or self._ending.is_set():
+        if hold_seconds <= 0 or started <= self._cut_off_time or self._ending.is_set():
             self._leave_all()  # another process can have taken them since
             return
         self._deadline.cancel()
@@ -125,6 +127,7 @@ class AdvisoryDuties:
         if self._owned:
             self._log_failure("Timeout")
         self._leave_all()
+        self._cut_off_time = time.monotonic()
         self._session.cut_off()
         self._deadline = self._loop.call_later(HOLD_SECONDS, self._give_up)
 

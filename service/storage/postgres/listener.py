@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from service.storage.postgres.outage_log import OutageLog, StorePart
 from service.storage.postgres.postgres_connections import open_connection
 from service.storage.postgres.postgres_errors import describe_error
 from service.storage.postgres.postgres_session import CHANNEL
+from service.storage.postgres.watchdog import ANSWER_SECONDS, PATIENCE_SECONDS, limit_time
 
 # How long the thread waits for notifications before it looks whether it is to end.
 WAIT_SECONDS = 0.5
@@ -34,6 +36,7 @@ class Listener:
         hear: is called in the thread of the listener; with None if commits may have been missed,
             because the connection was lost, or because numbers do not grow.
         outages: takes note of failed connections.
+        patience_seconds: the time between two questions whether the connection still works.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Listener:
         version: int,
         hear: Callable[[int | None], None],
         outages: OutageLog,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._address = address
         self._version = version
         self._hear = hear
         self._outages = outages
+        self._patience_seconds = patience_seconds
         self._last_heard = 0
         self._was_connected = False
         self._is_interrupted = False
@@ -96,11 +101,17 @@ class Listener:
         if self._was_connected:
             self._hear(None)
         self._was_connected = True
+        question_time = time.monotonic() + self._patience_seconds
         while not self._ending.is_set():
             for notification in connection.notifies(timeout=WAIT_SECONDS):
                 self._take(notification.payload)
                 if self._ending.is_set():
                     return
+            if time.monotonic() >= question_time:
+                # A proxy that stalls would look like a time without commits.
+                with limit_time(connection, min(ANSWER_SECONDS, self._patience_seconds)):
+                    connection.execute("SELECT 1")
+                question_time = time.monotonic() + self._patience_seconds
 
     def _take(self, payload: str) -> None:
         """Take note of a notification, unless its payload is no sequence number."""

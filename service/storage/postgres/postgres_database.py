@@ -261,7 +261,7 @@ class PostgresDatabase(Database):
             PoolTimeout: the server is away. Reads that follow fail soon, or they would queue up.
         """
         if time.monotonic() < self._next_wait_time:
-            raise PoolTimeout
+            raise PoolTimeout("no connection since the last attempt")
         wait_seconds = SHORT_READ_WAIT_SECONDS if self._is_away else READ_WAIT_SECONDS
         try:
             connection = self._pool.getconn(wait_seconds)

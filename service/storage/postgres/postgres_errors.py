@@ -15,8 +15,9 @@ FAILOVER_RETRY_SECONDS = 1.0
 
 _CORRUPTED = (postgres_errors.DataCorrupted, postgres_errors.IndexCorrupted)
 
-# Classes of errors that are due to a statement or its values: data, constraints, syntax and names.
-_DEFECT_CLASSES = ("22", "23", "42")
+# Classes of errors that are due to a statement or its values: data, constraints, syntax and names,
+# unknown statements and cursors, and limits of PostgreSQL.
+_DEFECT_CLASSES = ("22", "23", "26", "34", "42", "54")
 
 # A server that recovers refuses some statements as unsupported. Its function is the same in all
 # languages of messages.

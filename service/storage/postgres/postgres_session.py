@@ -324,7 +324,7 @@ class PostgresSession:
             row = connection.execute(mark.query.encode()).fetchone()
             # This commit waits for a standby, and so for one that has the other commit.
             connection.execute(f"{self._make_mark(None).insertion}; COMMIT")
-            connection.execute("RESET lock_timeout")
+            connection.execute("SET lock_timeout = 0")
         if self._warnings:
-            raise _UnconfirmedCommitError
+            raise _UnconfirmedCommitError("no standby has confirmed the commit")
         return row is not None
