@@ -1,7 +1,7 @@
 """Two checkouts of Akin next to each other: imports, reads and writes in turns.
 
-    python bench/versions.py BEFORE [--after FOLDER] [--items N] [--rounds R] [--seconds S]
-                             [--json FILE]
+    PYTHONPATH=tests python bench/versions.py BEFORE [--after FOLDER] [--items N] [--rounds R]
+                             [--seconds S] [--json FILE]
 
 BEFORE is a checkout of another commit (`git worktree add FOLDER COMMIT`). A server of each checkout
 runs with the embedded model and an empty folder. They take turns under the same load, and the order
