@@ -83,6 +83,10 @@ MAX_SILENCE_SECONDS = 0.5
 # It stops gRPC at the latest after this time.
 MAX_ACCEPT_SECONDS = 3.0
 
+# gRPC crashes if its grace period ends at the moment at which a second stop ends the calls. So its
+# own period is longer than any, and the second stop always ends the calls.
+_STOP_SECONDS = 1e9
+
 # Clients may ping every 10 s, with and without calls. The minimum is lower, because pings that gRPC
 # sends for other reasons count as well, and a ping can arrive early after a late one.
 PING_OPTIONS = (
@@ -210,8 +214,10 @@ class Server:
         state = health_pb2.HealthCheckResponse
         await self._health.set(EMBEDDING_HEALTH, state.SERVING if healthy else state.NOT_SERVING)
 
-    async def drain(self, grace_seconds: float) -> None:
+    async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
         """Accept no more calls, and let those in progress finish within the grace period.
+
+        `hurry` ends the grace period at once when it is set.
 
         Streams of health and reflection end at once, because callers keep them open without end.
         Other streams end as soon as they are idle. For calls that wait inside gRPC when it stops,
@@ -223,12 +229,15 @@ class Server:
         self._admission.hold()
         await self._accept_queued_calls()
         await self._queue_probe.close()
-        stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        stopping = asyncio.create_task(self._server.stop(_STOP_SECONDS))
         await asyncio.sleep(0)  # it begins to stop
         self._admission.close()
         idle = asyncio.create_task(self._admission.wait_until_idle())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        hurrying = asyncio.create_task(hurry.wait())
+        ends = {stopping, idle, hurrying}
+        await asyncio.wait(ends, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
+        hurrying.cancel()
         await self._server.stop(None)
         await stopping
         if self._probes is not None:

@@ -99,7 +99,10 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                 try:
                     await _admit_until(stop, settings.listen, worker, server, start, announce)
                 finally:
-                    await _drain(server, stop, settings.shutdown_grace_seconds)
+                    grace_seconds = settings.shutdown_grace_seconds
+                    structlog.get_logger().info("draining", grace_seconds=grace_seconds)
+                    # An orphaned worker keeps the next server from starting.
+                    await server.drain(grace_seconds, stop.orphaned)
             finally:
                 tasks.cancel()
                 telemetry.close()
@@ -266,21 +269,6 @@ class _Stop:
         structlog.get_logger().error("supervisor_ended")
         self.orphaned.set()
         self.requested.set()
-
-
-async def _drain(server: Server, stop: _Stop, grace_seconds: float) -> None:
-    """Let the calls in progress finish within the grace period, or end them if orphaned.
-
-    An orphaned worker keeps the next server from starting.
-    """
-    structlog.get_logger().info("draining", grace_seconds=grace_seconds)
-    draining = asyncio.create_task(server.drain(grace_seconds))
-    orphaned = asyncio.create_task(stop.orphaned.wait())
-    await asyncio.wait({draining, orphaned}, return_when=asyncio.FIRST_COMPLETED)
-    orphaned.cancel()
-    if not draining.done():
-        await server.drain(0)
-    await draining
 
 
 def _warn_if_exposed(settings: Settings) -> None:

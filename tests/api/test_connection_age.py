@@ -43,7 +43,7 @@ async def test_a_connection_ends_at_its_age_and_its_stream_goes_on(tmp_path: Pat
         second = await stream.read()
         answer = await health.Check(request, timeout=WAIT_SECONDS)
         stream.cancel()
-    await server.drain(0)
+    await server.drain(0, asyncio.Event())
     states = health_pb2.HealthCheckResponse
     assert [states.SERVICE_UNKNOWN, states.SERVING] == [first.status, second.status]
     assert states.SERVING == answer.status

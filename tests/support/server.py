@@ -119,6 +119,10 @@ class RunningServer:
         """Makes it do nothing more, though its connections stay (SIGSTOP); `kill` still works."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Makes it go on after `freeze`."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends it at once (SIGKILL), if it still runs."""
         self._process.kill()

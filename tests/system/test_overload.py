@@ -70,6 +70,14 @@ def send_burst(channels: list[grpc.Channel], calls: int) -> list[Any]:
     ]
 
 
+def send_burst_while_frozen(server: RunningServer, channels: list[grpc.Channel]) -> list[Any]:
+    """Send calls that all wait once the server goes on, however fast it is."""
+    server.freeze()
+    calls = send_burst(channels, CALLS)
+    server.thaw()
+    return calls
+
+
 def count_codes(calls: list[Any]) -> Counter[grpc.StatusCode]:
     """Wait for all calls, and count their codes."""
     for call in calls:
@@ -93,7 +101,7 @@ def test_a_burst_gets_answers_or_overloaded(server: RunningServer, metrics_addre
     None is CANCELLED. The metrics count all refusals.
     """
     with Connections(server.address, CONNECTIONS) as channels:
-        calls = send_burst(channels, CALLS)
+        calls = send_burst_while_frozen(server, channels)
         codes = count_codes(calls)
         refused = [call for call in calls if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED]
         details = {details_of(call) for call in refused}
@@ -130,7 +138,7 @@ def test_a_burst_on_one_connection_is_not_interrupted(server: RunningServer) -> 
 def test_health_is_answered_during_overload(server: RunningServer) -> None:
     """A health check gets SERVING while thousands of calls wait."""
     with Connections(server.address, CONNECTIONS) as channels:
-        calls = send_burst(channels, CALLS)
+        calls = send_burst_while_frozen(server, channels)
         with Connections(server.address, 1) as (channel,):
             health: Any = health_pb2_grpc.HealthStub(channel)
             answer = health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_SECONDS)
@@ -141,7 +149,7 @@ def test_health_is_answered_during_overload(server: RunningServer) -> None:
 def test_the_server_serves_again_after_overload(server: RunningServer) -> None:
     """Once a burst is over, calls that come one after the other are all served."""
     with Connections(server.address, CONNECTIONS) as channels:
-        count_codes(send_burst(channels, CALLS))
+        count_codes(send_burst_while_frozen(server, channels))
         call: Any = channels[0].unary_unary(RECOMMEND)
         server.wait_for("overload_ended")
         for _ in range(100):
