@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -72,6 +72,17 @@ lint: .venv/ready
 	$(BIN)/mypy
 	cd protos && ../$(BIN)/buf lint
 	cd protos && for released in released/*.binpb; do ../$(BIN)/buf breaking --against $$released || exit 1; done
+	$(MAKE) --no-print-directory site
+
+# The documentation site, in site/. A broken link, or a page that the navigation lacks, is an error.
+site: .venv/site
+	NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --strict --clean
+
+.venv/site: requirements-site.lock | .venv/ready
+	rm -rf $@
+	$(PYTHON) -m venv --without-pip $@
+	$(PYTHON) -m pip --python $@/bin/python install -q --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 format: .venv/ready
 	$(BIN)/ruff check --fix
@@ -93,6 +104,8 @@ locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra deploy -c requirements-dev.lock pyproject.toml \
 		-o requirements-deploy.lock
+	echo mkdocs-material | $(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --python-version 3.11 - -o requirements-site.lock
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
 
