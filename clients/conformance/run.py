@@ -29,6 +29,9 @@ KINDS = ("passed", "failed", "skipped")
 # Time for one command of one client, including downloads of dependencies.
 TIMEOUT_SECONDS = 1_200
 
+# Runs the code in the README of a client.
+README = (sys.executable, str(ROOT / "clients/conformance/readme.py"))
+
 
 class Client(NamedTuple):
     """The tests of a client.
@@ -61,7 +64,7 @@ CLIENTS = (
         "Go",
         "clients/go",
         "go",
-        (("go", "vet", "./..."), ("go", "test", "-count=1", "./...")),
+        (("go", "vet", "./..."), ("go", "test", "-count=1", "./..."), (*README, "go")),
         "akinv1",
         ("sh", "generate.sh"),
     ),
@@ -69,11 +72,11 @@ CLIENTS = (
         "TypeScript",
         "clients/typescript",
         "npm",
-        (("npm", "ci", "--no-audit", "--no-fund"), ("npm", "test")),
+        (("npm", "ci", "--no-audit", "--no-fund"), ("npm", "test"), (*README, "typescript")),
         "src/generated",
         ("npm", "run", "generate"),
     ),
-    Client("Java", "clients/java", "mvn", (("mvn", "-B", "-ntp", "test"),)),
+    Client("Java", "clients/java", "mvn", (("mvn", "-B", "-ntp", "test"), (*README, "java"))),
 )
 
 
