@@ -1,9 +1,10 @@
 """Run the code in a client's README as one program against the server at AKIN_ADDRESS.
 
-    python clients/conformance/readme.py go|typescript|java
+    python clients/conformance/readme.py go|typescript|java|rust
 
-The first snippet is a program, and the others continue it. Each has to print something. The client
-must be built. The exit status is 1 if the program fails or a snippet prints nothing.
+The first snippet is a program, and the others continue it. Each has to print something. Rust has no
+client: its program stands in docs/other-languages.md, a snippet for each file. The client must be
+built. The exit status is 1 if the program fails or a snippet prints nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from support.snippets import ADDRESS, read_snippets  # noqa: E402  (needs the pa
 
 MARK = "-- end of snippet --"
 
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 900
+
+RUST_PAGE = ROOT / "docs/other-languages.md"
 
 # Imports of the snippets after the first one, by the name that they use.
 GO_IMPORTS = {
@@ -87,10 +90,23 @@ def run_java(snippets: Sequence[str], folder: Path) -> str:
     return run(["java", "-cp", classpath, folder / "Main.java"], folder)
 
 
+def run_rust(snippets: Sequence[str], folder: Path) -> str:
+    """Build and run the example in Rust."""
+    (folder / "src").mkdir()
+    (folder / "protos").symlink_to(ROOT / "protos")
+    for name, code in zip(("build.rs", "src/main.rs"), snippets, strict=True):
+        (folder / name).write_text(code)
+    (manifest,) = [each for each in read_snippets(RUST_PAGE) if each.language == "toml"]
+    (folder / "Cargo.toml").write_text(manifest.code)
+    output = run(["cargo", "run", "--quiet"], folder)
+    return f"the build prints nothing{MARK}{output}{MARK}"
+
+
 RUN: dict[str, Callable[[Sequence[str], Path], str]] = {
     "go": run_go,
     "typescript": run_typescript,
     "java": run_java,
+    "rust": run_rust,
 }
 
 
@@ -116,7 +132,7 @@ def main(name: str) -> None:
         SystemExit: the program fails, or a snippet prints nothing.
     """
     language = {"typescript": "ts"}.get(name, name)
-    page = ROOT / f"clients/{name}/README.md"
+    page = RUST_PAGE if name == "rust" else ROOT / f"clients/{name}/README.md"
     snippets = [
         each for each in read_snippets(page) if each.language == language and not each.reason
     ]
@@ -129,7 +145,7 @@ def main(name: str) -> None:
     ]
     if silent:
         raise SystemExit(f"these snippets print nothing: {', '.join(silent)}")
-    print(f"{len(snippets)} snippets of the README ran")
+    print(f"{len(snippets)} snippets of {page.relative_to(ROOT)} ran")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ CLIENTS = (
         "src/generated",
         ("npm", "run", "generate"),
     ),
+    Client("Rust", ".", "cargo", ((*README, "rust"),)),
     Client("Java", "clients/java", "mvn", (("mvn", "-B", "-ntp", "test"), (*README, "java"))),
 )
 

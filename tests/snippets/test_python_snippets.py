@@ -44,7 +44,7 @@ def test_python_snippets_run_and_print(page: Path, server: RunningServer, tmp_pa
 
 def test_every_snippet_has_a_language() -> None:
     """Code blocks are in a language that a test runs, or say that they are not code."""
-    known = {*LANGUAGES, "text", "json", "jsonl", "csv", "xml", "yaml", "mermaid", "sql"}
+    known = {*LANGUAGES, "text", "json", "jsonl", "csv", "xml", "yaml", "toml", "mermaid", "sql"}
     unknown = [
         f"{snippet.name} {snippet.language}"
         for page in list_pages()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
 """The server of all snippets, in place of which tests use their own."""
 
-LANGUAGES = ("python", "sh", "go", "ts", "java")
+LANGUAGES = ("python", "sh", "go", "ts", "java", "rust")
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: ([^\n]+) -->\n+ *$")
