@@ -85,7 +85,7 @@ def test_shell_snippets_succeed_and_print(
     """The commands of a page succeed one after the other, and each snippet prints something."""
     for snippet in PAGES[page]:
         process = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", snippet.code],
+            ["/bin/bash", "-euo", "pipefail", "-c", snippet.code],
             cwd=folder,
             env=variables,
             stdout=subprocess.PIPE,
