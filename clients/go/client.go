@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 
 	"akin.dev/go/akinv1"
 )
@@ -58,8 +59,8 @@ var serviceConfig string
 
 // Client is a connection to an Akin server. Any number of goroutines can share it.
 //
-// Calls return errors of type *Error. A request with an empty catalog name uses the catalog
-// `default`.
+// Calls return errors of type *Error. A request with an empty catalog name uses the catalog of the
+// client, which is `default` unless Catalog or WithCatalog chose another one.
 type Client struct {
 	// Recommender has the calls for items, users and recommendations.
 	Recommender akinv1.RecommenderServiceClient
@@ -94,17 +95,11 @@ func Dial(address string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("akin: %w", err)
 	}
-	return &Client{
-		Recommender:  akinv1.NewRecommenderServiceClient(conn),
-		Catalogs:     akinv1.NewCatalogServiceClient(conn),
-		Interactions: akinv1.NewInteractionServiceClient(conn),
-		Analysis:     akinv1.NewAnalysisServiceClient(conn),
-		conn:         conn,
-	}, nil
+	return newClient(conn, config.catalog), nil
 }
 
 // Conn returns the underlying connection, for services that have no field here, such as the health
-// check of gRPC.
+// check of gRPC. Its calls do not use the catalog of the client.
 func (c *Client) Conn() *grpc.ClientConn {
 	return c.conn
 }
@@ -155,6 +150,11 @@ func (s *settings) interceptUnary(
 	defer cancel()
 	// gRPC does not retry a request that is larger than this buffer. A unary request is in memory
 	// anyway. Streams keep gRPC's own, small limit.
-	opts = append([]grpc.CallOption{grpc.MaxRetryRPCBufferSize(maxMessageBytes)}, opts...)
-	return decode(invoke(ctx, method, request, reply, conn, opts...))
+	var trailer metadata.MD
+	opts = append(
+		[]grpc.CallOption{grpc.MaxRetryRPCBufferSize(maxMessageBytes), grpc.Trailer(&trailer)}, opts...,
+	)
+	info, ctx := sendRequestID(ctx)
+	err := invoke(ctx, method, request, reply, conn, opts...)
+	return endCall(info, trailer, err)
 }

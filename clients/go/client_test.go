@@ -62,14 +62,20 @@ func serveRecommender(
 	t *testing.T, behavior recommenderServer, register ...func(*grpc.Server),
 ) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20))
 	akinv1.RegisterRecommenderServiceServer(server, behavior)
 	for _, add := range register {
 		add(server)
+	}
+	return listen(t, server)
+}
+
+// listen starts a server and returns its address.
+func listen(t *testing.T, server *grpc.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)

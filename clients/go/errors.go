@@ -1,13 +1,11 @@
 package akin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -30,6 +28,10 @@ type Error struct {
 
 	// RetryAfter is the time to wait before retrying. It is 0 if retrying cannot help.
 	RetryAfter time.Duration
+
+	// RequestID is the id of the call, which the log of the server has. It is empty if no Akin server
+	// responded.
+	RequestID string
 
 	status *status.Status
 }
@@ -99,28 +101,4 @@ func fromStatus(from *status.Status) *Error {
 		}
 	}
 	return decoded
-}
-
-// decodeStream decodes the errors of a stream.
-func decodeStream(
-	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
-	open grpc.Streamer, opts ...grpc.CallOption,
-) (grpc.ClientStream, error) {
-	stream, err := open(ctx, desc, conn, method, opts...)
-	if err != nil {
-		return nil, decode(err)
-	}
-	return decodingStream{stream}, nil
-}
-
-type decodingStream struct{ grpc.ClientStream }
-
-// SendMsg implements grpc.ClientStream.
-func (s decodingStream) SendMsg(message any) error {
-	return decode(s.ClientStream.SendMsg(message))
-}
-
-// RecvMsg implements grpc.ClientStream.
-func (s decodingStream) RecvMsg(message any) error {
-	return decode(s.ClientStream.RecvMsg(message))
 }

@@ -73,7 +73,8 @@ func (w *idleWatch) run(ctx context.Context) {
 
 // isHealthy reports whether the server answers a health check. Each answer counts, even an error.
 func (w *idleWatch) isHealthy(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, w.timeout/2)
+	// The check is a call of its own, which the CallInfo of the stream is not about.
+	ctx, cancel := context.WithTimeout(WithCallInfo(ctx, nil), w.timeout/2)
 	defer cancel()
 	_, err := healthpb.NewHealthClient(w.conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	return status.Code(err) != codes.DeadlineExceeded

@@ -19,6 +19,7 @@ type Option func(*settings) error
 
 type settings struct {
 	key         string
+	catalog     string
 	tls         *tls.Config
 	timeout     time.Duration
 	idleTimeout time.Duration
@@ -30,6 +31,14 @@ type settings struct {
 func WithAPIKey(key string) Option {
 	return func(s *settings) error {
 		s.key = key
+		return nil
+	}
+}
+
+// WithCatalog sets the catalog of requests that name none. The default is the catalog `default`.
+func WithCatalog(name string) Option {
+	return func(s *settings) error {
+		s.catalog = name
 		return nil
 	}
 }

@@ -112,8 +112,8 @@ class DuplicateSearch:
         if key is not None:
             return
         if item_id in await self._store.excerpts(self._generation, [item_id], 0):
-            raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
-        raise errors.ItemNotFound("there is no such item")
+            raise errors.EmbeddingUnavailable(f"item {item_id!r} is not embedded yet")
+        raise errors.ItemNotFound(f"item {item_id!r} does not exist")
 
     async def _order(self, groups: Sequence[Sequence[str]]) -> list[list[str]]:
         """Return the groups with the items that still exist, those that were stored first first."""

@@ -18,6 +18,7 @@ from service.api.admission import AdmissionControl, CallKind
 from service.api.auth import Access, Scope
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import Context, MessageStream, OpenStreams
+from service.api.request_ids import REQUEST_ID, read_request_id
 from service.api.request_memory import RequestMemory
 from service.api.status import overload_status, status
 from service.domain import limits
@@ -97,6 +98,7 @@ class Call:
         self._authorization: str | None = None
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
+        self._request_id = read_request_id(self._metadata)
         self._started = time.perf_counter()
         remaining = context.time_remaining()
         deadline.set(None if remaining is None else time.monotonic() + remaining)
@@ -248,7 +250,9 @@ class Call:
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
-            self._context.set_trailing_metadata(((SERVER_TIMING, self._format_timing()),))
+            self._context.set_trailing_metadata(
+                ((REQUEST_ID, self._request_id), (SERVER_TIMING, self._format_timing()))
+            )
             self._record(self._departure_code() or code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):
             self._record(self._departure_code() or code_pb2.CANCELLED)
@@ -257,12 +261,16 @@ class Call:
         elif isinstance(exc, CallerLeft):
             self._record(code_pb2.DEADLINE_EXCEEDED)
             await self._context.abort(
-                grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call started"
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "the deadline passed before the call started",
+                ((REQUEST_ID, self._request_id),),
             )
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
-            _LOG.error("call_failed", method=self._method.name, exc_info=exc)
+            name = self._method.name
+            _LOG.error("call_failed", method=name, request_id=self._request_id, exc_info=exc)
             self._record(code_pb2.INTERNAL)
-            await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            metadata = ((REQUEST_ID, self._request_id),)
+            await self._context.abort(grpc.StatusCode.INTERNAL, "internal error", metadata)
 
     def _departure_code(self) -> int:
         """Return the status that the caller saw if it left early, otherwise 0."""
@@ -281,7 +289,8 @@ class Call:
             method = self._method
             method.telemetry.metrics.refused_calls.labels(method.name, error.reason).inc()
         metadata: list[tuple[str, str | bytes]] = [
-            ("grpc-status-details-bin", rpc_status.SerializeToString())
+            (REQUEST_ID, self._request_id),
+            ("grpc-status-details-bin", rpc_status.SerializeToString()),
         ]
         if error.retry_after_seconds is not None and rpc_status.code == code_pb2.UNAVAILABLE:
             metadata.append((PUSHBACK, _format_pushback(error.retry_after_seconds)))
@@ -316,6 +325,7 @@ class Call:
         _LOG.info(
             "call",
             method=name,
+            request_id=self._request_id,
             key=self._key,
             code=code_name,
             reason=reason,

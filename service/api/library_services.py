@@ -16,6 +16,8 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from service.api.descriptors import REFLECTION_V1, REFLECTION_V1ALPHA, DescribedSymbols
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Request = TypeVar("_Request", bound=Message)
 
@@ -42,8 +44,13 @@ def add_health(servicer: health.HealthServicer, server: grpc.aio.Server) -> None
 
 
 def add_reflection(service_names: Iterable[str], server: grpc.aio.Server) -> None:
-    """Serve reflection of services."""
-    servicer: Any = reflection.aio.ReflectionServicer(service_names)
+    """Serve reflection of services, and of itself, in the versions v1 and v1alpha.
+
+    Both have the same messages on the wire, so that one handler serves them.
+    """
+    names = (*service_names, REFLECTION_V1, REFLECTION_V1ALPHA)
+    symbols: Any = DescribedSymbols()
+    servicer: Any = reflection.aio.ReflectionServicer(names, pool=symbols)
 
     async def explain(messages: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         requests = (
@@ -56,9 +63,8 @@ def add_reflection(service_names: Iterable[str], server: grpc.aio.Server) -> Non
     handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         explain, response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString
     )
-    server.add_registered_method_handlers(
-        reflection.SERVICE_NAME, {"ServerReflectionInfo": handler}
-    )
+    for name in (REFLECTION_V1, REFLECTION_V1ALPHA):
+        server.add_registered_method_handlers(name, {"ServerReflectionInfo": handler})
 
 
 async def _receive(context: _Context) -> health_pb2.HealthCheckRequest:

@@ -18,7 +18,6 @@ from akin.v1 import (
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.api.admission import AdmissionControl
@@ -172,8 +171,7 @@ class Server:
             )
         add_health(self._health, handlers)
         if options.reflective:
-            names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
-            add_reflection(names, handlers)
+            add_reflection((*SERVICE_NAMES, HEALTH), handlers)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.

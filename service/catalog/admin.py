@@ -51,7 +51,7 @@ class CatalogAdmin:
             InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
         """
         if name in await self._store.list_catalogs():
-            raise errors.CatalogExists("there is a catalog of that name")
+            raise errors.CatalogExists(f"catalog {name!r} exists already")
         model = await self._find_model(choice)
         await self._store.create_catalog(name, model.model, storage, text_format, settings)
         await self._update(name)
@@ -74,5 +74,5 @@ class CatalogAdmin:
             CatalogNotFound: the catalog does not exist, and `allow_missing` is false.
         """
         if not await self._store.delete_catalog(name) and not allow_missing:
-            raise errors.CatalogNotFound("there is no such catalog")
+            raise errors.CatalogNotFound(f"catalog {name!r} does not exist")
         await self._update(name)

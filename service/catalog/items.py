@@ -84,7 +84,9 @@ class CatalogItems:
         item = upsert.item
         if upsert.expected_sequence is not None:  # do not pay for an item that cannot be stored
             items = await self._store.get_many(self._generation, [item.item_id])
-            require_sequence("item", items.get(item.item_id), upsert.expected_sequence)
+            require_sequence(
+                "item", item.item_id, items.get(item.item_id), upsert.expected_sequence
+            )
         embedded = await self._generations.embed_documents([item.text])
         vectors = choose_vectors(item.text, embedded, require_indexed=upsert.require_indexed)
         if isinstance(vectors, errors.AkinError):
@@ -113,7 +115,7 @@ class CatalogItems:
         if update.text is not None:
             # Do not pay for an item that cannot be stored.
             item = await self.get(update.item.item_id)
-            require_sequence("item", item, update.expected_sequence)
+            require_sequence("item", item.item.item_id, item, update.expected_sequence)
             _change(item.item, update)
             texts = await self._generations.embed_documents([update.text])
             vectors = choose_vectors(update.text, texts, require_indexed=update.require_indexed)
@@ -201,7 +203,7 @@ class CatalogItems:
         """
         items = await self._store.get_many(self._generation, [item_id])
         if item_id not in items:
-            raise errors.ItemNotFound("there is no such item")
+            raise errors.ItemNotFound(f"item {item_id!r} does not exist")
         return items[item_id]
 
     async def get_many(self, item_ids: Sequence[str]) -> Mapping[str, StoredItem]:
@@ -252,7 +254,7 @@ class CatalogItems:
         """
         deletion = await self._store.delete_many(self._generation, [item_id])
         if not deletion.deleted_count and not allow_missing:
-            raise errors.ItemNotFound("there is no such item")
+            raise errors.ItemNotFound(f"item {item_id!r} does not exist")
         await self._generations.wait_for(deletion.sequence)
         return deletion.sequence
 

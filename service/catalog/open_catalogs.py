@@ -81,9 +81,9 @@ class OpenCatalogs:
                     await self.update(name)  # another process may have just created it
             catalog = self._open.get(name)
         if catalog is None:
-            raise errors.CatalogNotFound("there is no such catalog")
+            raise errors.CatalogNotFound(f"catalog {name!r} does not exist")
         if catalog.current is None:
-            raise errors.NotReady("the catalog cannot be opened now")
+            raise errors.NotReady(f"catalog {name!r} cannot be opened now")
         catalog.current.users += 1
         return catalog.current
 

@@ -125,12 +125,14 @@ class Reembeddings:
         """
         record = await self._read_record(catalog)
         if record.previous is not None:
-            raise errors.ReembeddingNotCommitted("commit or roll back the last re-embedding first")
+            raise errors.ReembeddingNotCommitted(
+                f"commit or roll back the last re-embedding of catalog {catalog.name!r} first"
+            )
         if record.next is not None:
-            raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
+            raise errors.ReembeddingUnderWay(f"catalog {catalog.name!r} is being re-embedded")
         probed_model = await self._find_model(choice)
         if probed_model.model.space == record.serving.model.space:
-            raise errors.AlreadyEmbedded("the catalog already uses this model")
+            raise errors.AlreadyEmbedded(f"catalog {catalog.name!r} already uses this model")
         await self._generations.start_next(record, probed_model.model)
         await self._update(catalog.name)
         with reply_after_change():
@@ -148,7 +150,7 @@ class Reembeddings:
         if record.previous is not None:
             source, target = record.previous, record.serving
         if target is None:
-            raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
+            raise errors.ReembeddingNotFound(f"catalog {catalog.name!r} is not being re-embedded")
         progress = await self._progress.get_progress(target.generation)
         return Reembedding(
             state,
@@ -202,5 +204,5 @@ class Reembeddings:
         """
         record = (await self._generations.list_catalogs()).get(catalog.name)
         if record is None or record.catalog_id != catalog.catalog_id:
-            raise errors.CatalogNotFound("there is no such catalog")
+            raise errors.CatalogNotFound(f"catalog {catalog.name!r} does not exist")
         return record

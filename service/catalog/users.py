@@ -62,8 +62,9 @@ class CatalogUsers:
             EmbeddingUnavailable, EmbeddingRejected: a preference cannot be embedded now.
         """
         if upsert.expected_sequence is not None:  # do not pay for a user that cannot be stored
-            stored_user = await self._store.get(self._generation, upsert.user.user_id)
-            require_sequence("user", stored_user, upsert.expected_sequence)
+            user_id = upsert.user.user_id
+            stored_user = await self._store.get(self._generation, user_id)
+            require_sequence("user", user_id, stored_user, upsert.expected_sequence)
         embedded = await self._generations.embed_queries(_texts(upsert.user))
         write = _write(upsert.user, embedded)
         if isinstance(write, errors.AkinError):
@@ -86,7 +87,8 @@ class CatalogUsers:
         usage = EmbeddingUsage()
         if UserField.PREFERENCES in update.fields:
             # Do not pay for a user that cannot be stored.
-            require_sequence("user", await self.get(update.user.user_id), update.expected_sequence)
+            user_id = update.user.user_id
+            require_sequence("user", user_id, await self.get(user_id), update.expected_sequence)
             embedded = await self._generations.embed_queries(_texts(update.user))
             write = _write(update.user, embedded)
             if isinstance(write, errors.AkinError):
@@ -142,7 +144,7 @@ class CatalogUsers:
         """
         stored = await self._store.get(self._generation, user_id)
         if stored is None:
-            raise errors.UserNotFound("there is no such user")
+            raise errors.UserNotFound(f"user {user_id!r} does not exist")
         return stored
 
     async def list_page(self, after: str, page_size: int) -> ListedUsers:
@@ -159,7 +161,7 @@ class CatalogUsers:
         """
         sequence = await self._store.delete(self._generation, user_id)
         if not sequence and not allow_missing:
-            raise errors.UserNotFound("there is no such user")
+            raise errors.UserNotFound(f"user {user_id!r} does not exist")
         return sequence
 
 

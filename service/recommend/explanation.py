@@ -25,15 +25,25 @@ from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatisti
 # A source that contributes less than this share of the strongest one is no explanation.
 MIN_CONTRIBUTION_SHARE = 0.1
 
+# A source with a lower cosine is no explanation. Centered cosines of random pairs of films or of
+# artists have a mean of 0 and a standard deviation of 0.13 to 0.15. Of the explanations of films,
+# this leaves out 3%, and of artists none.
+MIN_EXPLAINING_SIMILARITY = 0.1
+
 
 def explain_candidates(
     item_index: ItemIndex, prepared: PreparedQuery, candidates: Candidates
 ) -> Mapping[str, Sequence[Explanation]]:
-    """Return the explanations by item id; none for an item that was just deleted."""
+    """Return the explanations by item id; none for an item that was just deleted.
+
+    An item that resembles no part of the source has none either.
+    """
     source, query_vectors = prepared.query.source, candidates.query_vectors
     if isinstance(source, TextSource) or (isinstance(source, ItemSource) and not query_vectors):
         return {
-            item_id: (explain_by_source(source, score),) for item_id, score, _ in candidates.ranked
+            item_id: (explain_by_source(source, score),)
+            for item_id, score, _ in candidates.ranked
+            if score >= MIN_EXPLAINING_SIMILARITY
         }
     ranked = [
         (item_id, score)
@@ -123,5 +133,5 @@ def _explain_item(
     return tuple(
         explain_by_source(origins[position], float(cosines[position]))
         for position in strongest
-        if contributions[position] >= threshold
+        if contributions[position] >= threshold and cosines[position] >= MIN_EXPLAINING_SIMILARITY
     )

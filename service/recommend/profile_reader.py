@@ -98,7 +98,7 @@ class ProfileReader:
             self._generation, user_id, MAX_INTERACTIONS
         )
         if stored is None and not interactions:
-            raise errors.UserNotFound("there is no such user")
+            raise errors.UserNotFound(f"user {user_id!r} does not exist")
         user = User(user_id) if stored is None else stored.user
         texts, usage = await self._embed(
             [

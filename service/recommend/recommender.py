@@ -139,8 +139,8 @@ class Recommender:
         """Return the error for an item that is not in the index."""
         items = await self._item_store.get_many(self._generation, [item_id])
         if item_id in items and items[item_id].state is ItemState.PENDING:
-            return errors.EmbeddingUnavailable("the item's text is not embedded yet")
-        return errors.ItemNotFound("there is no such item")
+            return errors.EmbeddingUnavailable(f"item {item_id!r} is not embedded yet")
+        return errors.ItemNotFound(f"item {item_id!r} does not exist")
 
     async def _select_with_items(
         self, prepared: PreparedQuery, candidates: Candidates

@@ -79,7 +79,7 @@ class BehaviorModelStore:
                 (catalog_id,),
             ).fetchone()
             if row is None:
-                raise errors.CatalogNotFound("there is no such catalog")
+                raise errors.CatalogNotFound("the catalog was deleted")
             return LikeChanges(*row)
 
         return await self._database.read(query)
@@ -215,7 +215,7 @@ def _require_catalog(connection: Connection, catalog_id: int) -> None:
         "SELECT 1 FROM catalogs WHERE catalog_id = ? AND name IS NOT NULL", (catalog_id,)
     ).fetchone()
     if row is None:
-        raise errors.CatalogNotFound("there is no such catalog")
+        raise errors.CatalogNotFound("the catalog was deleted")
 
 
 def _read_summary(connection: Connection, catalog_id: int) -> TrainingSummary | None:

@@ -41,7 +41,7 @@ class CatalogSettingsStore:
             ).fetchone()
         )
         if row is None:
-            raise errors.CatalogNotFound("there is no such catalog")
+            raise errors.CatalogNotFound(f"catalog {generation.name!r} does not exist")
         return read_settings_columns(*row)
 
     async def update(
@@ -61,7 +61,7 @@ class CatalogSettingsStore:
                 (*(values[column] for column in fields), name),
             ).rowcount
             if not changed_count:
-                raise errors.CatalogNotFound("there is no such catalog")
+                raise errors.CatalogNotFound(f"catalog {name!r} does not exist")
             note_change(transaction)
 
         await self._database.write(operation)

@@ -277,7 +277,7 @@ def _read_live_generations(connection: Connection, catalog_id: int) -> list[Live
         (catalog_id,),
     ).fetchall()
     if not rows:
-        raise errors.CatalogNotFound("there is no such catalog")
+        raise errors.CatalogNotFound("the catalog was deleted")
     return [
         LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
         for generation_id, space_id, state in rows

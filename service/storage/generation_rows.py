@@ -83,7 +83,7 @@ def read_catalog_again(connection: Connection, catalog: CatalogRecord) -> Catalo
     """
     record = read_catalogs(connection).get(catalog.name)
     if record is None or record.catalog_id != catalog.catalog_id:
-        raise errors.CatalogNotFound("there is no such catalog")
+        raise errors.CatalogNotFound(f"catalog {catalog.name!r} does not exist")
     return record
 
 

@@ -117,7 +117,7 @@ class GenerationStore:
         def operation(transaction: Transaction) -> CatalogRecord:
             catalogs = read_catalogs(transaction.connection)
             if name in catalogs:
-                raise errors.CatalogExists("there is a catalog of that name")
+                raise errors.CatalogExists(f"catalog {name!r} exists already")
             if len(catalogs) >= limits.CATALOGS:
                 raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
             note_change(transaction)
@@ -175,9 +175,9 @@ class GenerationStore:
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
             if record.next is not None:
-                raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
+                raise errors.ReembeddingUnderWay(f"catalog {record.name!r} is being re-embedded")
             if record.previous is not None:
-                raise _not_committed()
+                raise _not_committed(record)
             insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
             note_change(transaction)
 
@@ -255,9 +255,9 @@ class GenerationStore:
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
             if record.previous is not None:
-                raise _not_committed()
+                raise _not_committed(record)
             if record.next is None:
-                raise _not_reembedded()
+                raise _not_reembedded(record)
             set_state(transaction, record.next.generation, GenerationState.CANCELLED)
 
         await self._database.write(operation)
@@ -298,15 +298,19 @@ class GenerationStore:
 
 def _require_previous(record: CatalogRecord) -> GenerationRecord:
     if record.next is not None:
-        raise errors.ReembeddingUnderWay("the new generation does not serve yet")
+        raise errors.ReembeddingUnderWay(
+            f"the new generation of catalog {record.name!r} does not serve yet"
+        )
     if record.previous is None:
-        raise _not_reembedded()
+        raise _not_reembedded(record)
     return record.previous
 
 
-def _not_reembedded() -> errors.ReembeddingNotFound:
-    return errors.ReembeddingNotFound("the catalog is not being re-embedded")
+def _not_reembedded(record: CatalogRecord) -> errors.ReembeddingNotFound:
+    return errors.ReembeddingNotFound(f"catalog {record.name!r} is not being re-embedded")
 
 
-def _not_committed() -> errors.ReembeddingNotCommitted:
-    return errors.ReembeddingNotCommitted("commit or roll back the previous re-embedding first")
+def _not_committed(record: CatalogRecord) -> errors.ReembeddingNotCommitted:
+    return errors.ReembeddingNotCommitted(
+        f"commit or roll back the previous re-embedding of catalog {record.name!r} first"
+    )

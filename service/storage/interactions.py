@@ -197,7 +197,7 @@ def _count(connection: Connection, generation: Generation, user_id: str) -> int:
         (generation.catalog_id,),
     ).fetchone()
     if row is None:
-        raise errors.CatalogNotFound("there is no such catalog")
+        raise errors.CatalogNotFound(f"catalog {generation.name!r} does not exist")
     if user_id:
         row = connection.execute(
             "SELECT count(*) FROM interactions WHERE catalog_id = ? AND user_id = ?",

@@ -57,7 +57,7 @@ class ItemStore(ItemReads):
             for write in writes:
                 item_id = write.item.item_id
                 stored = read_items(connection, generation, [item_id], now_us).get(item_id)
-                require_sequence("item", stored, expected_sequence)
+                require_sequence("item", item_id, stored, expected_sequence)
                 stored_items += upsert(transaction, generation, live_generations, [write])
             return stored_items
 
@@ -94,7 +94,7 @@ class ItemStore(ItemReads):
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredItem:
             stored = _require_item(transaction, live_generations, item_id)
-            require_sequence("item", stored, expected_sequence)
+            require_sequence("item", item_id, stored, expected_sequence)
             item = change(stored.item)
             if vectors is not None:
                 (stored,) = self._database.item_writer.upsert(
@@ -232,7 +232,7 @@ def _require_item(
     )
     items = read_items(transaction.connection, serving, [item_id], transaction.now_us)
     if item_id not in items:
-        raise errors.ItemNotFound("there is no such item")
+        raise errors.ItemNotFound(f"item {item_id!r} does not exist")
     return items[item_id]
 
 

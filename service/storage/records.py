@@ -126,9 +126,15 @@ class FillProgress(NamedTuple):
 
 
 def require_sequence(
-    noun: str, stored: StoredItem | StoredUser | None, expected_sequence: int | None
+    noun: str, id_: str, stored: StoredItem | StoredUser | None, expected_sequence: int | None
 ) -> None:
     """Check the sequence number of an item or user; 0 expects none, None expects nothing.
+
+    Args:
+        noun: item or user.
+        id_: its id.
+        stored: the item or user; None if it does not exist.
+        expected_sequence: the sequence number that the caller expects.
 
     Raises:
         SequenceMismatch: it has another sequence number.
@@ -136,5 +142,5 @@ def require_sequence(
     sequence = 0 if stored is None else stored.sequence
     if expected_sequence not in {None, sequence}:
         raise errors.SequenceMismatch(
-            f"the {noun}'s sequence is {sequence}, not {expected_sequence}"
+            f"the sequence of {noun} {id_!r} is {sequence}, not {expected_sequence}"
         )

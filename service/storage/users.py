@@ -58,7 +58,7 @@ class UserStore:
             stored_users = []
             for write in writes:
                 stored = writer.find(transaction, generation, write.user.user_id)
-                require_sequence("user", stored, expected_sequence)
+                require_sequence("user", write.user.user_id, stored, expected_sequence)
                 stored_users += writer.upsert(transaction, generation, live_generations, [write])
             return stored_users
 
@@ -96,8 +96,8 @@ class UserStore:
             writer = self._database.user_writer
             stored = writer.find(transaction, generation, user_id)
             if stored is None:
-                raise errors.UserNotFound("there is no such user")
-            require_sequence("user", stored, expected_sequence)
+                raise errors.UserNotFound(f"user {user_id!r} does not exist")
+            require_sequence("user", user_id, stored, expected_sequence)
             write = UserWrite(change(stored.user), chunks)
             (stored,) = writer.upsert(transaction, generation, live_generations, [write])
             return stored

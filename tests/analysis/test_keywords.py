@@ -84,3 +84,22 @@ def test_keywords_of_mixed_texts() -> None:
     )
     assert {"nike", "跑鞋"} == set(shoes)
     assert {"lodge", "煎锅"} == set(pans)
+
+
+def test_words_that_a_few_texts_have_by_chance_are_no_keywords() -> None:
+    """A word of many groups is no keyword of one that has it more often by chance."""
+    kinds = ("toys", "shoes", "teapots", "lamps", "chairs", "novels")
+    groups = [[f"{kind} {number}" for number in range(4)] for kind in kinds]
+    groups[0] = ["toys for the garden", "the toys", "toys for the beach", "wooden toys"]
+    for group in groups[1:]:
+        group[0] += " for"
+        group[1] += " the"
+    assert [[kind] for kind in kinds] == extract_keywords(groups)
+
+
+def test_rare_words_come_before_words_of_many_texts() -> None:
+    """Of two words that a group has equally often, the one of fewer texts comes first."""
+    shared = [["zebra common"] * 4]
+    others = [["other common", "x", "y", "z"] for _ in range(3)]
+    first, *_ = extract_keywords(shared + others)
+    assert ["zebra", "common"] == first

@@ -76,6 +76,7 @@ def test_every_rpc_has_a_method() -> None:
     }
     assert {name[1:] for name in names} == public_methods(akin.Client).keys() - {
         "__init__",
+        "catalog",
         "close",
         "import_item_batches",
         "import_user_batches",

@@ -144,10 +144,10 @@ async def test_an_item_is_filtered_by_its_latest_attributes(tmp_path: Path) -> N
 
 @every_source
 async def test_explanations_are_returned_on_request(tmp_path: Path, source: Source) -> None:
-    """With `explain`, each item has explanations, strongest first; otherwise it has none."""
+    """With `explain`, the best items have explanations, strongest first; otherwise none has."""
     async with films(tmp_path) as catalog:
         answer = await recommend(catalog, Query(source, 4, explain=True))
-        assert all(1 <= len(item.explanations) <= 5 for item in answer.recommendations)
+        assert 1 <= len(answer.recommendations[0].explanations) <= 5
         plain = await recommend(catalog, Query(source, 4))
         assert ids(plain) == ids(answer)
         assert [()] * 4 == [item.explanations for item in plain.recommendations]
@@ -162,6 +162,20 @@ async def test_a_single_source_is_the_explanation(tmp_path: Path) -> None:
                 assert [Explanation(source, item.score)] == list(item.explanations)
         answer = await recommend(catalog, Query(TextSource("jazz " * 100), 1, explain=True))
         assert TextSource(("jazz " * 100)[:200]) == answer.recommendations[0].explanations[0].source
+
+
+@every_source
+async def test_what_does_not_resemble_an_item_is_no_explanation(
+    tmp_path: Path, source: Source
+) -> None:
+    """No explanation has a similarity near or below 0, so that some items have none at all."""
+    async with films(tmp_path) as catalog:
+        answer = await recommend(catalog, Query(source, len(FILMS), explain=True))
+        by_item = explanations(answer)
+        similarities = [part.similarity for parts in by_item.values() for part in parts]
+        assert similarities
+        assert 0.1 <= min(similarities)
+        assert [] in by_item.values()
 
 
 async def test_the_first_explanation_is_the_most_similar_source(tmp_path: Path) -> None:
@@ -261,7 +275,9 @@ async def test_all_options_can_be_combined(tmp_path: Path) -> None:
         assert {"wolves", "bears"} == set(ids(answer))
         for item in answer.recommendations:
             assert item.item is not None
-            assert item.explanations
+        assert {("wolves", True), ("bears", False)} == {
+            (item.item_id, bool(item.explanations)) for item in answer.recommendations
+        }
 
 
 async def test_copies_of_each_other_tie_for_several_sources(tmp_path: Path) -> None:

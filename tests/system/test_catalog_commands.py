@@ -49,7 +49,7 @@ def test_catalogs_from_the_command_line(server: RunningServer) -> None:
     names = [catalog["name"] for catalog in run_json(server, "catalogs", "list")]
     assert ["default"] == names
     missing = run(server, "--catalog", "shoes", "status")
-    assert (1, "akin: NOT_FOUND: there is no such catalog\n") == (
+    assert (1, "akin: NOT_FOUND: catalog 'shoes' does not exist\n") == (
         missing.exit_code,
         missing.stderr,
     )
@@ -112,7 +112,7 @@ def test_reembedding_from_the_command_line(server: RunningServer, tmp_path: Path
     assert refused.stderr.startswith("akin: FAILED_PRECONDITION: ")
     assert "the previous model serves again" in run(server, "reembed", "--rollback").stdout
     ended = run(server, "reembed", "--status")
-    assert (1, "akin: NOT_FOUND: the catalog is not being re-embedded\n") == (
+    assert (1, "akin: NOT_FOUND: catalog 'default' is not being re-embedded\n") == (
         ended.exit_code,
         ended.stderr,
     )

@@ -96,7 +96,7 @@ def test_an_error_ends_an_import_whose_pipe_stays_open(server: RunningServer) ->
             process.stdin.write("\n".join(lines))
             process.stdin.flush()
             assert 1 == process.wait(WAIT_SECONDS)
-            assert ["akin: NOT_FOUND: there is no such catalog"] == (
+            assert ["akin: NOT_FOUND: catalog 'none' does not exist"] == (
                 process.stderr.read().splitlines()
             )
         finally:

@@ -14,6 +14,7 @@ and errors. Methods return the messages of `akin.v1`, and this package exports t
 
 from akin import filters, options
 from akin._async.client import AsyncClient
+from akin._call_info import CallInfo, call_info
 from akin._errors import AkinError, Violation
 from akin._policy import Tls
 from akin._requests import examples, interaction, item, user
@@ -113,6 +114,7 @@ __all__ = [
     "BatchDeleteItemsResponse",
     "BatchGetItemsResponse",
     "BehaviorModel",
+    "CallInfo",
     "Catalog",
     "CatalogSettings",
     "ClassifyTextResponse",
@@ -183,6 +185,7 @@ __all__ = [
     "UserResult",
     "VectorStorage",
     "Violation",
+    "call_info",
     "examples",
     "filters",
     "interaction",

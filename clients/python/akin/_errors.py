@@ -9,6 +9,8 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from akin import _call_info
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -34,6 +36,7 @@ class AkinError(Exception):
             come from an Akin server.
         violations: every invalid field, for INVALID_ARGUMENT.
         retry_after_seconds: how long to wait before a retry; None if a retry does not help.
+        request_id: the id of the call, which the server's log has; empty if no server responded.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -43,6 +46,7 @@ class AkinError(Exception):
         self.reason = ""
         self.violations: tuple[Violation, ...] = ()
         self.retry_after_seconds: float | None = None
+        self.request_id = ""
 
 
 def decode(error: grpc.RpcError, address: str = "") -> AkinError:
@@ -55,6 +59,7 @@ def decode(error: grpc.RpcError, address: str = "") -> AkinError:
     # Both kinds of call errors have these methods; their common base class does not.
     call: grpc.Call = error  # type: ignore[assignment]
     akin_error = AkinError(call.code(), call.details() or "")
+    akin_error.request_id = _call_info.find(call.trailing_metadata(), _call_info.REQUEST_ID_KEY)
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             with suppress(DecodeError):  # a proxy may have changed the bytes
@@ -62,7 +67,8 @@ def decode(error: grpc.RpcError, address: str = "") -> AkinError:
     if is_connection_error(akin_error) and address not in akin_error.message:
         message = f"the server at {address} is unavailable: {akin_error.message}"
         named = AkinError(akin_error.code, message)
-        named.retry_after_seconds = akin_error.retry_after_seconds  # a proxy may set it
+        named.retry_after_seconds = akin_error.retry_after_seconds  # a proxy may set both
+        named.request_id = akin_error.request_id
         return named
     return akin_error
 

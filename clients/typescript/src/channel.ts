@@ -21,7 +21,8 @@ export interface ClientOptions {
   /** Enables TLS. `true` trusts the certificate authorities that Node.js trusts. Default: false. */
   tls?: Tls | boolean;
   /**
-   * The catalog of requests that name none. `createCatalog` and `deleteCatalog` do not use it.
+   * The catalog of requests that name none. `createCatalog` and `deleteCatalog` do not use it. `client.catalog(name)`
+   * returns a client of another one.
    * Default: the catalog `default`.
    */
   catalog?: string;

@@ -1,5 +1,6 @@
 import { Metadata, type CallOptions as GrpcOptions } from "@grpc/grpc-js";
 
+import { setAtEnd, withRequestId } from "./call_info.js";
 import type { ClientOptions } from "./channel.js";
 import { Connection } from "./connection.js";
 import { toAkinError } from "./errors.js";
@@ -79,6 +80,7 @@ export interface Client extends AllCalls {}
 
 export class Client {
   readonly #connection: Connection;
+  readonly #options: ClientOptions;
   readonly #metadata = new Metadata();
   readonly #catalog: string;
   readonly #timeoutMs: number;
@@ -88,8 +90,9 @@ export class Client {
    * Throws if the client would send an API key without TLS. If the host of the address (`host:port`) has several
    * addresses, each is a replica, and calls are spread over them.
    */
-  constructor(address: string, options: ClientOptions = {}) {
-    this.#connection = new Connection(address, options);
+  constructor(address: string | Connection, options: ClientOptions = {}) {
+    this.#connection = typeof address === "string" ? new Connection(address, options) : address;
+    this.#options = options;
     if (options.apiKey) {
       this.#metadata.set("authorization", `Bearer ${options.apiKey}`);
     }
@@ -111,6 +114,14 @@ export class Client {
         }
       }
     }
+  }
+
+  /**
+   * Returns a client of a catalog, which shares the connection: requests that name no catalog use this one.
+   * `createCatalog` and `deleteCatalog` always need a name. Closing one of the clients closes the connection of both.
+   */
+  catalog(name: string): Client {
+    return new Client(this.#connection, { ...this.#options, catalog: name });
   }
 
   /** Closes the connection when all running calls have ended. */
@@ -195,7 +206,7 @@ export class Client {
     service: Service,
     name: string,
     requests: AnyIterable<object>,
-    { signal, timeoutMs = Infinity }: CallOptions = {},
+    { signal, timeoutMs = Infinity, callInfo }: CallOptions = {},
   ): AsyncGenerator<Response> {
     signal?.throwIfAborted();
     const method: Method<any, any, Response> = service.methods[name]!;
@@ -204,9 +215,10 @@ export class Client {
       path(service, method),
       identity,
       (bytes: Buffer) => method.responseType.decode(bytes),
-      this.#metadata,
+      withRequestId(this.#metadata, callInfo),
       deadline(timeoutMs),
     );
+    setAtEnd(stream, callInfo);
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
     const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
@@ -246,7 +258,7 @@ export class Client {
     service: Service,
     method: Method,
     request: object,
-    { signal, timeoutMs }: CallOptions = {},
+    { signal, timeoutMs, callInfo }: CallOptions = {},
   ): AsyncGenerator<unknown> {
     signal?.throwIfAborted();
     const grpc = this.#connection.open();
@@ -255,9 +267,10 @@ export class Client {
       identity,
       (response: Buffer): unknown => method.responseType.decode(response),
       this.#encode(method, request),
-      this.#metadata,
+      withRequestId(this.#metadata, callInfo),
       this.#deadline(method, timeoutMs),
     );
+    setAtEnd(stream, callInfo);
     // The iteration throws the error. A second error, after its end, would end the process.
     stream.on("error", () => undefined);
     const cancel = (): void => stream.cancel();
@@ -282,7 +295,7 @@ export class Client {
     service: Service,
     method: Method,
     request: object,
-    { signal, timeoutMs }: CallOptions = {},
+    { signal, timeoutMs, callInfo }: CallOptions = {},
   ): Promise<unknown> {
     signal?.throwIfAborted();
     const bytes = this.#encode(method, request);
@@ -294,10 +307,11 @@ export class Client {
           identity,
           (response: Buffer): unknown => method.responseType.decode(response),
           bytes,
-          this.#metadata,
+          withRequestId(this.#metadata, callInfo),
           this.#deadline(method, timeoutMs),
           (error, response) => (error ? reject(error) : resolve(response)),
         );
+        setAtEnd(call, callInfo);
         cancel = () => call.cancel();
         signal?.addEventListener("abort", cancel);
       });

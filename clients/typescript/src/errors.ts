@@ -1,5 +1,6 @@
 import { status, type Metadata, type ServiceError } from "@grpc/grpc-js";
 
+import { requestId } from "./call_info.js";
 import { BadRequest, ErrorInfo, RetryInfo } from "./generated/google/rpc/error_details.js";
 import { Status } from "./generated/google/rpc/status.js";
 
@@ -41,6 +42,9 @@ export class AkinError extends Error {
   /** The time to wait before retrying, in milliseconds. Unset if retrying cannot help. */
   readonly retryAfterMs?: number;
 
+  /** The id of the call, which the log of the server has. Empty if no Akin server responded. */
+  readonly requestId: string = "";
+
   /** Creates an error. `toAkinError` decodes one of gRPC. */
   constructor(code: status, details: string, decoded: Details = {}, cause?: unknown) {
     const codeName = status[code] as CodeName;
@@ -53,14 +57,15 @@ export class AkinError extends Error {
 }
 
 /** The decoded details of an error. */
-type Details = Partial<Pick<AkinError, "reason" | "domain" | "violations" | "retryAfterMs">>;
+type Details = Partial<Pick<AkinError, "reason" | "domain" | "violations" | "retryAfterMs" | "requestId">>;
 
 /** Decodes the error of a failed call. Returns other errors unchanged. */
 export function toAkinError(error: unknown): unknown {
   if (!isServiceError(error)) {
     return error;
   }
-  return new AkinError(error.code, error.details, decodeDetails(error.metadata), error);
+  const { code, details, metadata } = error;
+  return new AkinError(code, details, { requestId: requestId(metadata), ...decodeDetails(metadata) }, error);
 }
 
 function isServiceError(error: unknown): error is ServiceError {

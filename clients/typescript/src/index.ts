@@ -1,6 +1,7 @@
 /** The Node.js client of Akin, a recommendation service. */
 
 export { Client } from "./client.js";
+export type { CallInfo } from "./call_info.js";
 export type { ClientOptions, Tls } from "./channel.js";
 export { AkinError, type CodeName, type Violation } from "./errors.js";
 export * as filters from "./filters.js";

@@ -1,5 +1,6 @@
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 
+import type { CallInfo } from "./call_info.js";
 import type { Interaction } from "./generated/akin/v1/interaction.js";
 import type { ImportInteractionsRequest } from "./generated/akin/v1/interaction_service.js";
 import type { Item } from "./generated/akin/v1/item.js";
@@ -13,6 +14,8 @@ export interface CallOptions {
   timeoutMs?: number;
   /** Cancels the call, which then rejects with the reason of the signal. */
   signal?: AbortSignal;
+  /** Sends the request id of this object, and sets the object when the call ends. */
+  callInfo?: CallInfo;
 }
 
 /** Options of an import of users. An import has no deadline by default. */

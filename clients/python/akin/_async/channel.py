@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2_grpc
 
-from akin import _policy
+from akin import _call_info, _policy
 from akin._async.idle import IdleTimeout
 from akin._errors import decode, make_early_end_error
 from akin._imports import RequestStream, Resource
@@ -71,10 +71,16 @@ class Channel:
     ) -> Response:
         """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        info = _call_info.current()
         try:
-            return await method(request, timeout=timeout)
+            if info is None:
+                return await method(request, timeout=timeout)
+            call = method(request, timeout=timeout, metadata=info.sent_metadata)
+            response = await call
         except grpc.RpcError as exc:
             raise decode(exc, self._address) from exc
+        info.read(await call.trailing_metadata())
+        return response
 
     async def stream(
         self,
@@ -83,13 +89,17 @@ class Channel:
         timeout_seconds: float,
     ) -> AsyncIterator[Response]:
         """Send one request, and yield its responses."""
-        call = method(request, timeout=timeout_seconds)
+        info = _call_info.current()
+        metadata = None if info is None else info.sent_metadata
+        call = method(request, timeout=timeout_seconds, metadata=metadata)
         idle = self._watch(call)
         try:
             async with idle:
                 async for response in call:
                     idle.restart()
                     yield response
+            if info is not None:
+                info.read(await call.trailing_metadata())
         except asyncio.CancelledError:
             if idle.error is not None:
                 raise idle.error from None
@@ -112,7 +122,8 @@ class Channel:
         """
         stream = RequestStream(resources, make_request)
         del resources  # so that the stream can release them
-        call = method(stream)
+        info = _call_info.current()
+        call = method(stream, metadata=None if info is None else info.sent_metadata)
         final_status = _FinalStatus(call)
         idle = self._watch(call)
         response_count = 0
@@ -137,6 +148,8 @@ class Channel:
             call.cancel()
             stream.close()
         stream.check_end(response_count)
+        if info is not None:
+            info.read(await call.trailing_metadata())
 
     def _watch(self, call: grpc.aio.Call) -> IdleTimeout:
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints

@@ -28,7 +28,8 @@ class AsyncClient(
     Args:
         address: `host:port` of the server. If the host has several addresses, each is a replica,
             and calls are spread over them.
-        catalog: catalog of all calls; empty means `default`.
+        catalog: catalog of all calls; empty means `default`. `client.catalog(name)` returns a
+            client of another one.
         timeout_seconds: deadline of each call, retries included.
         idle_timeout_seconds: a stream fails with UNAVAILABLE if the server sends no message for
             this time, and does not answer a health check in the second half of it.

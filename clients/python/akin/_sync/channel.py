@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2_grpc
 
-from akin import _policy
+from akin import _call_info, _policy
 from akin._errors import decode
 from akin._imports import RequestStream, Resource
 from akin._policy import Tls
@@ -63,10 +63,15 @@ class Channel:
     ) -> Response:
         """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        info = _call_info.current()
         try:
-            return method(request, timeout=timeout)
+            if info is None:
+                return method(request, timeout=timeout)
+            response, call = method.with_call(request, timeout=timeout, metadata=info.sent_metadata)
         except grpc.RpcError as exc:
             raise decode(exc, self._address) from exc
+        info.read(call.trailing_metadata())
+        return response
 
     def stream(
         self,
@@ -75,13 +80,17 @@ class Channel:
         timeout_seconds: float,
     ) -> Iterator[Response]:
         """Send one request, and yield its responses."""
-        call = method(request, timeout=timeout_seconds)
+        info = _call_info.current()
+        metadata = None if info is None else info.sent_metadata
+        call = method(request, timeout=timeout_seconds, metadata=metadata)
         idle = self._watch(call)
         try:
             with idle:
                 for response in call:
                     idle.restart()
                     yield response
+            if info is not None:
+                info.read(call.trailing_metadata())
         except grpc.RpcError as exc:
             raise idle.explain(decode(exc, self._address)) from exc
         finally:
@@ -100,7 +109,8 @@ class Channel:
         """
         stream = RequestStream(resources, make_request)
         del resources  # so that the stream can release them
-        call = method(stream)
+        info = _call_info.current()
+        call = method(stream, metadata=None if info is None else info.sent_metadata)
         idle = self._watch(call)
         response_count = 0
         try:
@@ -115,6 +125,8 @@ class Channel:
             call.cancel()
             stream.close()
         stream.check_end(response_count)
+        if info is not None:
+            info.read(call.trailing_metadata())
 
     def _watch(self, call: grpc.RpcContext) -> IdleTimeout:
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints

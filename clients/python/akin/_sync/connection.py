@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 from typing import Self
 
@@ -58,6 +59,21 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def catalog(self, name: str) -> Self:
+        """Return a client of another catalog, which shares the connection of this one.
+
+            books = client.catalog("books")
+            books.upsert_item("isbn-1", "A novel about a lighthouse")
+
+        Closing one of them closes the connection of both.
+
+        Args:
+            name: name of the catalog; empty means `default`.
+        """
+        client = copy.copy(self)
+        client._catalog = name  # noqa: SLF001  (of the same class)
+        return client
 
     def close(self) -> None:
         """Close the connection, and cancel the calls in progress."""

@@ -25,6 +25,7 @@ import io.akin.v1.User;
 import io.akin.v1.UserResult;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptor;
 import io.grpc.ClientInterceptors;
 import io.grpc.ConnectivityState;
 import io.grpc.InsecureChannelCredentials;
@@ -74,23 +75,43 @@ public final class AkinClient implements AutoCloseable {
    */
   private static final long SUPERVISION_SECONDS = 5;
 
-  private final ScheduledExecutorService timer =
-      Executors.newSingleThreadScheduledExecutor(AkinClient::newTimerThread);
+  private final ScheduledExecutorService timer;
   private final ManagedChannel connection;
+  private final String catalog;
+  // The channel without the catalog, and the channel of the calls.
+  private final Channel plainChannel;
   private final Channel channel;
   private ConnectivityState lastState = ConnectivityState.IDLE;
 
-  private AkinClient(Builder builder) {
-    connection = connect(builder);
-    timer.scheduleWithFixedDelay(
-        this::supervise, SUPERVISION_SECONDS, SUPERVISION_SECONDS, TimeUnit.SECONDS);
-    IdleTimeout idleTimeout = new IdleTimeout(builder.address, builder.idleTimeout, timer);
+  private AkinClient(
+      ManagedChannel connection,
+      ScheduledExecutorService timer,
+      Channel plainChannel,
+      String catalog) {
+    this.connection = connection;
+    this.timer = timer;
+    this.plainChannel = plainChannel;
+    this.catalog = catalog;
     channel =
+        catalog.isEmpty()
+            ? plainChannel
+            : ClientInterceptors.intercept(plainChannel, new CatalogName(catalog));
+  }
+
+  private static AkinClient create(Builder builder) {
+    ScheduledExecutorService timer =
+        Executors.newSingleThreadScheduledExecutor(AkinClient::newTimerThread);
+    ManagedChannel connection = connect(builder);
+    Channel channel =
         ClientInterceptors.intercept(
             connection,
-            idleTimeout,
+            new IdleTimeout(builder.address, builder.idleTimeout, timer),
             new CallDefaults(builder.timeout, builder.apiKey),
             new InteractionTimes());
+    AkinClient client = new AkinClient(connection, timer, channel, builder.catalog);
+    timer.scheduleWithFixedDelay(
+        client::supervise, SUPERVISION_SECONDS, SUPERVISION_SECONDS, TimeUnit.SECONDS);
+    return client;
   }
 
   private static ManagedChannel connect(Builder builder) {
@@ -135,6 +156,26 @@ public final class AkinClient implements AutoCloseable {
    */
   public static Builder builder(String address) {
     return new Builder(address);
+  }
+
+  /**
+   * Returns a client of a catalog, which shares the connection: requests that name no catalog use
+   * this one. {@code createCatalog} and {@code deleteCatalog} always need a name. Closing one of the
+   * clients closes the connection of both.
+   *
+   * @param name the name of the catalog; empty for the catalog {@code default}
+   */
+  public AkinClient catalog(String name) {
+    return new AkinClient(connection, timer, plainChannel, Objects.requireNonNull(name));
+  }
+
+  /**
+   * Returns a client whose calls and imports pass through interceptors, such as {@link CallInfo}. It
+   * shares the connection. Closing one of the clients closes the connection of both.
+   */
+  public AkinClient withInterceptors(ClientInterceptor... interceptors) {
+    Channel intercepted = ClientInterceptors.intercept(plainChannel, interceptors);
+    return new AkinClient(connection, timer, intercepted, catalog);
   }
 
   /** Returns a blocking stub for items, users and recommendations. */
@@ -192,7 +233,7 @@ public final class AkinClient implements AutoCloseable {
   }
 
   /**
-   * Stores many items in the catalog {@code default} and returns when all have their results.
+   * Stores many items in the catalog of the client and returns when all have their results.
    *
    * <p>An invalid item does not affect the others: its result has a code other than 0.
    *
@@ -233,7 +274,7 @@ public final class AkinClient implements AutoCloseable {
   }
 
   /**
-   * Stores many users in the catalog {@code default}. It works like {@link #importItems(Iterator,
+   * Stores many users in the catalog of the client. It works like {@link #importItems(Iterator,
    * Consumer)}.
    *
    * @param users the users, which are read in a thread of their own, as fast as the server stores
@@ -273,7 +314,7 @@ public final class AkinClient implements AutoCloseable {
   }
 
   /**
-   * Records many interactions in the catalog {@code default}. It works like {@link
+   * Records many interactions in the catalog of the client. It works like {@link
    * #importInteractions(ImportInteractionsRequest, Iterator, Consumer)}.
    *
    * @param interactions the interactions, which are read in a thread of their own, as fast as the
@@ -335,6 +376,7 @@ public final class AkinClient implements AutoCloseable {
     private ChannelCredentials credentials = InsecureChannelCredentials.create();
     private boolean secure;
     private String apiKey = "";
+    private String catalog = "";
     private Duration timeout = Duration.ofSeconds(10);
     private Duration idleTimeout = Duration.ofSeconds(20);
 
@@ -345,6 +387,12 @@ public final class AkinClient implements AutoCloseable {
     /** Sends an API key with every call. An empty key, the default, is not sent. */
     public Builder apiKey(String key) {
       apiKey = Objects.requireNonNull(key);
+      return this;
+    }
+
+    /** Sets the catalog of requests that name none. The default is the catalog {@code default}. */
+    public Builder catalog(String name) {
+      catalog = Objects.requireNonNull(name);
       return this;
     }
 
@@ -422,7 +470,7 @@ public final class AkinClient implements AutoCloseable {
         throw new IllegalStateException(
             "an API key requires TLS, unless the address is a loopback address");
       }
-      return new AkinClient(this);
+      return create(this);
     }
   }
 }

@@ -79,6 +79,11 @@ public final class AkinException extends StatusRuntimeException {
     return Optional.ofNullable(retryAfter);
   }
 
+  /** Returns the id of the call, which the server's log has. Empty if no Akin server responded. */
+  public String requestId() {
+    return CallInfo.findRequestId(getTrailers());
+  }
+
   private void add(Any detail) {
     try {
       if (detail.is(ErrorInfo.class)) {

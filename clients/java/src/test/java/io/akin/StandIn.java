@@ -27,6 +27,7 @@ import io.akin.v1.User;
 import io.akin.v1.UserResult;
 import io.grpc.Context;
 import io.grpc.Deadline;
+import io.grpc.ForwardingServerCall.SimpleForwardingServerCall;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Metadata;
@@ -57,6 +58,12 @@ final class StandIn extends RecommenderServiceImplBase
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
+  private static final Metadata.Key<String> REQUEST_ID =
+      Metadata.Key.of("x-request-id", Metadata.ASCII_STRING_MARSHALLER);
+
+  private static final Metadata.Key<String> SERVER_TIMING =
+      Metadata.Key.of("server-timing", Metadata.ASCII_STRING_MARSHALLER);
+
   /** The number of calls that fail with UNAVAILABLE before one succeeds. */
   final AtomicInteger failures = new AtomicInteger();
 
@@ -68,6 +75,9 @@ final class StandIn extends RecommenderServiceImplBase
 
   /** The update masks of all calls. */
   final List<List<String>> masks = new CopyOnWriteArrayList<>();
+
+  /** The catalogs of the requests for items and of the imports of items. */
+  final List<String> catalogs = new CopyOnWriteArrayList<>();
 
   volatile String authorization;
   volatile Deadline deadline;
@@ -103,11 +113,29 @@ final class StandIn extends RecommenderServiceImplBase
       ServerCall<Q, R> call, Metadata headers, ServerCallHandler<Q, R> next) {
     authorization = headers.get(AUTHORIZATION);
     deadline = Context.current().getDeadline();
-    return next.startCall(call, headers);
+    return next.startCall(new WithCallInfo<>(call, headers.get(REQUEST_ID)), headers);
+  }
+
+  /** Returns the request id, and a timing to which a proxy has added entries. */
+  private static final class WithCallInfo<Q, R> extends SimpleForwardingServerCall<Q, R> {
+    private final String requestId;
+
+    WithCallInfo(ServerCall<Q, R> call, String requestId) {
+      super(call);
+      this.requestId = requestId == null ? "made by the server" : requestId;
+    }
+
+    @Override
+    public void close(Status status, Metadata trailers) {
+      trailers.put(REQUEST_ID, requestId);
+      trailers.put(SERVER_TIMING, "cache, embed;dur=1.500, proxy;desc=hit,total;dur=2");
+      super.close(status, trailers);
+    }
   }
 
   @Override
   public void getItem(GetItemRequest request, StreamObserver<GetItemResponse> responses) {
+    catalogs.add(request.getCatalog());
     Item item = Item.newBuilder().setItemId(request.getItemId()).build();
     respond(GetItemResponse.newBuilder().setItem(item).build(), responses);
   }
@@ -134,6 +162,7 @@ final class StandIn extends RecommenderServiceImplBase
         ImportItemsRequest::getCatalog,
         ImportItemsRequest::getItemsCount,
         request -> {
+          catalogs.add(request.getCatalog());
           ImportItemsResponse.Builder response = ImportItemsResponse.newBuilder();
           for (Item item : request.getItemsList()) {
             response.addResults(ItemResult.newBuilder().setItemId(item.getItemId()));
