@@ -39,6 +39,7 @@ from akin.v1.analysis_service_pb2 import (
     SearchPassagesResponse,
 )
 from akin.v1.catalog_service_pb2 import (
+    AttributePrior,
     BehaviorModel,
     Catalog,
     CatalogSettings,
@@ -48,6 +49,7 @@ from akin.v1.catalog_service_pb2 import (
     EstimateReembeddingResponse,
     IndexStats,
     PendingItems,
+    Ranking,
     Reembedding,
     ReembeddingState,
     SignalMode,
@@ -116,6 +118,7 @@ from akin.v1.user_pb2 import (
 __all__ = [
     "AkinError",
     "AsyncClient",
+    "AttributePrior",
     "BatchDeleteItemsResponse",
     "BatchGetItemsResponse",
     "BehaviorModel",
@@ -175,6 +178,7 @@ __all__ = [
     "Popular",
     "Preference",
     "Range",
+    "Ranking",
     "RecommendSimilarResponse",
     "Recommendation",
     "RecordInteractionsResponse",
