@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         "pooled",
         description="How the similarities to several sources become one score: a soft maximum "
         "(`pooled`), the similarity to the nearest source (`nearest`), or the similarity to their "
-        "mean vector (`mean`). `akin evaluate` compares the three.",
+        "mean vector (`mean`). `akin evaluate` compares the three. Catalogs can have their own.",
     )
     index_vectors: Literal["float32", "float16"] = Field(
         "float32",
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         "",
         description="Numeric attribute, such as a rating, that raises the scores of items "
         "with high values in recommendations for users and examples. Unset: "
-        "attributes do not change scores.",
+        "attributes do not change scores. Catalogs can have their own.",
     )
     prior_weight: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.2,

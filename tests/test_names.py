@@ -11,6 +11,7 @@ ROOT = Path(service.__file__).parent
 # case or as messages.
 AGGREGATES = {
     "analyses",
+    "boosts",
     "catalog_settings",
     "catalogs",
     "clusters",

@@ -1,4 +1,4 @@
-"""The settings of a catalog: how it learns from interactions."""
+"""The settings of a catalog: how it recommends, and how it learns from interactions."""
 
 from __future__ import annotations
 
@@ -40,20 +40,48 @@ class SignalMode(StrEnum):
     BEHAVIOR = "behavior"
 
 
+class RankingMode(StrEnum):
+    """How the similarities to several sources become one score."""
+
+    SERVER = "server"
+    POOLED = "pooled"
+    NEAREST = "nearest"
+    MEAN = "mean"
+
+
+# The score difference between the highest and the lowest item by the attribute of a prior.
+DEFAULT_PRIOR_WEIGHT = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A numeric attribute that changes scores; an empty one changes none.
+
+    `weight` is the score difference between the highest and the lowest item.
+    """
+
+    attribute: str
+    weight: float = DEFAULT_PRIOR_WEIGHT
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
-    """How a catalog learns from interactions.
+    """How a catalog recommends, and how it learns from interactions.
 
     Attributes:
         signals: SERVER for the mode of the server's settings.
         interaction_weights: by type, only those that the catalog sets: above 0 for a like, below 0
             for a dislike.
         new_item_boost: how early new items come: 0 for no place of their own, 2 for that by text.
+        ranking: SERVER for the ranking of the server's settings.
+        prior: None for that of the server's settings.
     """
 
     signals: SignalMode = SignalMode.SERVER
     interaction_weights: Mapping[str, float] = field(default_factory=dict)
     new_item_boost: float = 0.0
+    ranking: RankingMode = RankingMode.SERVER
+    prior: Prior | None = None
 
     @property
     def all_weights(self) -> Mapping[str, float]:
@@ -75,11 +103,18 @@ class SettingsField(StrEnum):
     SIGNALS = "signals"
     INTERACTION_WEIGHTS = "interaction_weights"
     NEW_ITEM_BOOST = "new_item_boost"
+    RANKING = "ranking"
+    PRIOR = "prior"
 
 
 def resolve_signals(server: SignalMode, catalog: SignalMode) -> SignalMode:
     """Return the mode of a catalog: its own one, or by default that of the server."""
     return server if catalog is SignalMode.SERVER else catalog
+
+
+def resolve_ranking(server: RankingMode, catalog: RankingMode) -> RankingMode:
+    """Return the ranking of a catalog: its own one, or by default that of the server."""
+    return server if catalog is RankingMode.SERVER else catalog
 
 
 def settings_violations(
@@ -93,6 +128,17 @@ def settings_violations(
     ):
         rule = f"must be between 0 and {limits.NEW_ITEM_BOOST:g}"
         yield Violation("settings.new_item_boost", rule)
+    if SettingsField.PRIOR in fields and settings.prior is not None:
+        yield from _prior_violations(settings.prior)
+
+
+def _prior_violations(prior: Prior) -> Iterator[Violation]:
+    if len(prior.attribute.encode()) > limits.FILTER_ATTRIBUTE_BYTES:
+        rule = f"must be at most {limits.FILTER_ATTRIBUTE_BYTES} bytes of UTF-8"
+        yield Violation("settings.prior.attribute", rule)
+    if not abs(prior.weight) <= limits.PRIOR_WEIGHT:  # also true of NaN
+        rule = f"must be between {-limits.PRIOR_WEIGHT:g} and {limits.PRIOR_WEIGHT:g}"
+        yield Violation("settings.prior.weight", rule)
 
 
 def _weights_violations(weights: Mapping[str, float]) -> Iterator[Violation]:

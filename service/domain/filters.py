@@ -90,6 +90,13 @@ def filter_violations(filter_: Filter, path: str = "filter") -> Iterator[Violati
         yield from _filter_violations(filter_, path)
 
 
+def attribute_violations(attribute: str, path: str) -> Iterator[Violation]:
+    """Validate the path of an attribute, in the message at `path`."""
+    if not 1 <= len(attribute.encode()) <= limits.FILTER_ATTRIBUTE_BYTES:
+        rule = f"must be 1 to {limits.FILTER_ATTRIBUTE_BYTES} bytes of UTF-8"
+        yield Violation(f"{path}.attribute", rule)
+
+
 def _filter_violations(filter_: Filter, path: str) -> Iterator[Violation]:
     for name in ("all", "any", "none"):
         for number, condition in enumerate(getattr(filter_, name)):
@@ -106,10 +113,7 @@ def _condition_violations(condition: Condition, path: str) -> Iterator[Violation
             yield Violation(f"{path}.filter", "must have a condition")
         yield from _filter_violations(test, f"{path}.filter")
         return
-    if not 1 <= len(condition.attribute.encode()) <= limits.FILTER_ATTRIBUTE_BYTES:
-        yield Violation(
-            f"{path}.attribute", f"must be 1 to {limits.FILTER_ATTRIBUTE_BYTES} bytes of UTF-8"
-        )
+    yield from attribute_violations(condition.attribute, path)
     match test:
         case None:
             yield Violation(f"{path}.test", "must be set")

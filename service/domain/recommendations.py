@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
+from service.domain.boosts import Boost
 from service.domain.filters import Filter
+from service.domain.groups import GroupBy
 from service.domain.interactions import InteractionType
 from service.domain.items import StoredItem
 from service.domain.usage import EmbeddingUsage
@@ -84,6 +86,8 @@ class Query:
         seen_types: the types of the user's interactions whose items are not recommended.
         new_item_boost: how early new items come; None for the catalog's value.
         falls_back: recommend popular items to a user who does not exist.
+        group_by: how many items with the same value of an attribute are recommended.
+        boosts: what raises or lowers scores.
     """
 
     source: Source | None
@@ -100,6 +104,8 @@ class Query:
     seen_types: tuple[str, ...] = SEEN_TYPES
     new_item_boost: float | None = None
     falls_back: bool = False
+    group_by: GroupBy | None = None
+    boosts: tuple[Boost, ...] = ()
 
 
 class Signal(Enum):

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from service.domain import limits
 from service.domain.attributes_validation import attributes_violations
+from service.domain.boosts import boosts_violations
 from service.domain.filters import Filter, filter_violations
+from service.domain.groups import group_by_violations
 from service.domain.interactions import Interaction, InteractionType
 from service.domain.items import Item
 from service.domain.recommendations import (
@@ -168,6 +170,9 @@ def query_violations(query: Query) -> Iterator[Violation]:
     yield from ids_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
     yield from _reranking_violations(query)
     yield from _behavior_violations(query)
+    if query.group_by is not None:
+        yield from group_by_violations(query.group_by)
+    yield from boosts_violations(query.boosts)
 
 
 def _behavior_violations(query: Query) -> Iterator[Violation]:

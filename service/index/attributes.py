@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
 from service.domain.items import JsonValue
-from service.domain.vectors import Mask
-from service.index.columns import EMPTY_COLUMN, NO_NUMBER, Column, flatten
+from service.domain.vectors import Keys, Mask
+from service.index.columns import EMPTY_COLUMN, NO_NUMBER, VALUELESS_HASHES, Column, flatten
 
 # Stale versions that are tolerated, beside as many as there are live ones, before columns are
 # compacted.
@@ -113,6 +113,26 @@ class Attributes:
             keys = self._get_keys(np.asarray(column.whole.versions))
             numbers[keys[keys >= 0]] = np.asarray(column.whole.numbers)[keys >= 0]
         return numbers
+
+    def get_values(self, attribute: str, keys: Keys) -> list[frozenset[int]]:
+        """Return the hashes of each key's values: of a list, those of its scalars.
+
+        An object, an empty list and a missing value have none. A list with neither strings, numbers
+        nor booleans is one value.
+        """
+        column = self._columns.get(attribute, EMPTY_COLUMN)
+        versions = np.asarray(self._version_of)[keys]
+        whole = column.whole.slice_hashes(versions)
+        elements = column.elements.slice_hashes(versions)
+        return [
+            frozenset(inner or outer) - VALUELESS_HASHES
+            for outer, inner in zip(whole, elements, strict=True)
+        ]
+
+    def compute_value_mask(self, attribute: str, hashes: Collection[int]) -> Mask:
+        """Return a mask by key of those with one of these values, as `get_values` returns them."""
+        column = self._columns.get(attribute, EMPTY_COLUMN)
+        return self._to_mask([column.whole.find_equal(hashes), column.elements.find_equal(hashes)])
 
     def capture(self) -> dict[str, NDArray[Any]]:
         """Return all columns as arrays by name, for a snapshot; later writes do not change them."""

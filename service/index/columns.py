@@ -111,6 +111,14 @@ class Entries:
         ]
         return versions
 
+    def slice_hashes(self, versions: NDArray[np.int32]) -> list[list[int]]:
+        """Return the hashes of the entries of each version."""
+        # Versions only rise, so that the entries are in their order.
+        stored, hashes = np.asarray(self.versions), np.asarray(self.hashes)
+        starts = np.searchsorted(stored, versions, "left").tolist()
+        ends = np.searchsorted(stored, versions, "right").tolist()
+        return [hashes[start:end].tolist() for start, end in zip(starts, ends, strict=True)]
+
     def compact(self, live: Mask, new_versions: NDArray[np.int32]) -> None:
         """Drop the entries of versions that are not live and renumber the others."""
         versions = np.asarray(self.versions)
@@ -182,3 +190,7 @@ def _parse_seconds(value: str) -> float:
     except ValueError:
         return NO_NUMBER
     return (whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() + float(fraction or 0)
+
+
+# What objects and empty lists are stored as: they have no value to be equal by.
+VALUELESS_HASHES = frozenset((_hash_value({}), _hash_value(())))

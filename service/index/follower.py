@@ -155,17 +155,27 @@ class Follower:
             except errors.StoreUnavailable:
                 continue  # the last write is another one now
 
-    async def read(self, work: Callable[[ItemIndex], _T], queries: int, conditions: int = 0) -> _T:
+    async def read(
+        self,
+        work: Callable[[ItemIndex], _T],
+        queries: int,
+        conditions: int = 0,
+        *,
+        scans: bool = False,
+    ) -> _T:
         """Run `work` on the item index, without expired items and while nothing changes it.
 
         Args:
             work: must neither block nor await, nor change the item index.
             queries: the number of its searches, which decides where it runs.
             conditions: the number of conditions that it evaluates for all items, likewise.
+            scans: whether each search compares with every vector, likewise.
         """
         with call_context.Stage(call_context.SEARCH):
             item_index = self._access.item_index
             cost = item_index.vectors.estimate_cost(queries)
+            if scans:
+                cost = queries * item_index.vectors.vector_count * item_index.vectors.dimensions
             if conditions:
                 cost += CONDITION_COST * conditions * len(item_index)
             return await self._access.run(work, cost)

@@ -86,6 +86,11 @@ class ItemIndex:
         return len(self.vectors)
 
     @property
+    def present_seconds(self) -> float:
+        """The time in seconds since 1970 UTC."""
+        return self._clock_ns() / 1e9
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is no item, not even a pending one."""
         return not self._keys

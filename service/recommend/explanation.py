@@ -17,10 +17,13 @@ from service.domain.recommendations import (
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.blending import ScoredBehavior
+from service.recommend.boosts import compute_boosts
+from service.recommend.candidates import Candidates
 from service.recommend.profile import ProfileSource, QueryVectors
 from service.recommend.query_preparation import PreparedQuery
-from service.recommend.retrieval import Candidates, compute_corpus_statistics
-from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics
+from service.recommend.retrieval import compute_corpus_statistics
+from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics, NearestChunk
+from service.recommend.source_search import score_keys
 
 # A source that contributes less than this share of the strongest one is no explanation.
 MIN_CONTRIBUTION_SHARE = 0.1
@@ -39,17 +42,19 @@ def explain_candidates(
     An item that resembles no part of the source has none either.
     """
     source, query_vectors = prepared.query.source, candidates.query_vectors
-    if isinstance(source, TextSource) or (isinstance(source, ItemSource) and not query_vectors):
-        return {
-            item_id: (explain_by_source(source, score),)
-            for item_id, score, _ in candidates.ranked
-            if score >= MIN_EXPLAINING_SIMILARITY
-        }
     ranked = [
         (item_id, score)
         for item_id, score, _ in candidates.ranked
         if item_index.find_key(item_id) is not None
     ]
+    if isinstance(source, TextSource) or (isinstance(source, ItemSource) and not query_vectors):
+        if prepared.query.boosts:
+            ranked = _score_without_boosts(item_index, source, query_vectors, ranked)
+        return {
+            item_id: (explain_by_source(source, score),)
+            for item_id, score in ranked
+            if score >= MIN_EXPLAINING_SIMILARITY
+        }
     if query_vectors is None or not ranked:
         return {}
     by_text: Sequence[Sequence[Explanation]] = [()] * len(ranked)
@@ -60,10 +65,37 @@ def explain_candidates(
     behavior = prepared.behavior
     if behavior is None:
         return {item_id: parts for (item_id, _), parts in zip(ranked, by_text, strict=True)}
+    boosts = compute_boosts(item_index, prepared.query.boosts)
+    if boosts is not None:
+        totals = boosts.totals[item_index.find_keys(item_id for item_id, _ in ranked)].tolist()
+        ranked = [
+            (item_id, score - total) for (item_id, score), total in zip(ranked, totals, strict=True)
+        ]
     return {
         item_id: _join_explanations(behavior, item_id, score, parts)
         for (item_id, score), parts in zip(ranked, by_text, strict=True)
     }
+
+
+def _score_without_boosts(
+    item_index: ItemIndex,
+    source: ProfileSource,
+    query_vectors: QueryVectors | None,
+    ranked: Sequence[tuple[str, float]],
+) -> list[tuple[str, float]]:
+    """Return the ids of ranked items with their cosines with the source."""
+    if query_vectors is not None:
+        chunks = query_vectors.sources.vectors
+    elif (
+        isinstance(source, ItemSource) and (key := item_index.find_key(source.item_id)) is not None
+    ):
+        chunks = item_index.vectors.get([key]).vectors
+    else:
+        return []  # it was just deleted
+    ids = [item_id for item_id, _ in ranked]
+    keys = np.array(item_index.find_keys(ids), np.int64)
+    scores = score_keys(item_index, NearestChunk(chunks), keys).scores.tolist()
+    return list(zip(ids, scores, strict=True))
 
 
 def _join_explanations(

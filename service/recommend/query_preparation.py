@@ -23,6 +23,7 @@ from service.domain.users import LikedItem
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
+from service.recommend.grouping import FilledGroups
 from service.recommend.new_items import NewItemBoost, NewItems
 from service.recommend.profile import Profile
 from service.recommend.profile_reader import ProfileReader
@@ -51,6 +52,7 @@ class PreparedQuery:
         model: the model whose popular items are requested, if there is one.
         stand_ins: what behavior says otherwise, if anything.
         signals: what recommendations are based on, unless the item index lacks what they need.
+        filled: what further candidates are not needed of, if there are candidates already.
     """
 
     query: Query
@@ -59,6 +61,7 @@ class PreparedQuery:
     stand_ins: StandIns | None = None
     model: BehaviorModel | None = None
     signals: Signals = TEXT_SIGNALS
+    filled: FilledGroups | None = None
 
     @property
     def max_query_count(self) -> int:

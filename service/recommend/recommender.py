@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation
@@ -18,10 +20,13 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
 from service.index.follower import Follower
+from service.recommend.boosts import count_boost_conditions
+from service.recommend.candidates import Candidates
 from service.recommend.explanation import explain_candidates
+from service.recommend.grouping import FilledGroups, GroupQuota, select_by_group
 from service.recommend.query_preparation import PreparedQuery, QueryPreparation
 from service.recommend.reranking import Reranker
-from service.recommend.retrieval import Candidates, Retriever
+from service.recommend.retrieval import Retriever
 from service.storage.items import ItemStore
 
 # Candidates to rerank, at least, and for each recommendation.
@@ -86,32 +91,56 @@ class Recommender:
     async def _select(self, prepared: PreparedQuery) -> Candidates:
         """Return the candidates to recommend, best first."""
         query = prepared.query
-        if query.diversity or query.max_similarity is not None:
+        if query.diversity or query.max_similarity is not None or query.group_by is not None:
             return await self._rerank(prepared)
         return await self._retrieve(prepared, query.limit, with_vectors=False)
 
     async def _rerank(self, prepared: PreparedQuery) -> Candidates:
         """Retrieve candidates until enough remain after reranking."""
         query = prepared.query
+        uses_vectors = bool(query.diversity) or query.max_similarity is not None
+        max_candidates = sys.maxsize if query.max_similarity is None else MAX_RERANKED_CANDIDATES
         size = max(MIN_RERANKED_CANDIDATES, RERANKED_CANDIDATES_PER_RESULT * query.limit)
+        retrieved = candidates = await self._retrieve(prepared, size, with_vectors=uses_vectors)
         while True:
-            retrieved = await self._retrieve(prepared, size, with_vectors=True)
-            candidates = retrieved
-            if query.max_similarity is not None:
-                positions = await self._reranker.exclude_near_duplicates(
-                    retrieved.item_ids, retrieved.vectors, query.max_similarity
-                )
-                candidates = retrieved.take(positions)
-            is_last = len(retrieved.ranked) < size or size >= MAX_RERANKED_CANDIDATES
-            if len(candidates.ranked) >= query.limit or is_last:
-                break
-            size = min(2 * size, MAX_RERANKED_CANDIDATES)
+            selected, full_values = await self._choose(query, candidates)
+            is_last = len(retrieved.ranked) < size or len(candidates.ranked) >= max_candidates
+            if len(selected.ranked) >= query.limit or is_last:
+                return selected
+            size = min(2 * size, max_candidates)
+            if query.group_by is None:
+                retrieved = candidates = await self._retrieve(prepared, size, with_vectors=True)
+            else:
+                # The other items of full groups may be most of the catalog.
+                filled = FilledGroups(candidates.item_ids, full_values)
+                remaining = replace(prepared, filled=filled)
+                size = min(size, max_candidates - len(candidates.ranked))
+                retrieved = await self._retrieve(remaining, size, with_vectors=uses_vectors)
+                candidates = candidates.join(retrieved)
+
+    async def _choose(
+        self, query: Query, candidates: Candidates
+    ) -> tuple[Candidates, frozenset[int]]:
+        """Return up to `limit` of the candidates, in their order, and the values without room."""
+        if query.max_similarity is not None:
+            positions = await self._reranker.exclude_near_duplicates(
+                candidates.item_ids, candidates.vectors, query.max_similarity
+            )
+            candidates = candidates.take(positions)
+        group_by, count = query.group_by, len(candidates.ranked)
+        quota = None
+        if group_by is not None:
+            quota = GroupQuota(candidates.group_values, group_by.max_per_group)
         if query.diversity:
             positions = await self._reranker.diversify(
-                candidates.scores, candidates.vectors, query.diversity, query.limit
+                candidates.scores, candidates.vectors, query.diversity, query.limit, quota
             )
-            return candidates.take(positions)
-        return candidates.take(range(min(query.limit, len(candidates.ranked))))
+        elif quota is not None:
+            positions = select_by_group(quota, count, query.limit)
+        else:
+            positions = list(range(min(query.limit, count)))
+        full_values = frozenset() if quota is None else quota.full_values
+        return candidates.take(positions), full_values
 
     async def _retrieve(
         self, prepared: PreparedQuery, limit: int, *, with_vectors: bool
@@ -128,7 +157,9 @@ class Recommender:
                 item_index, prepared, limit, with_vectors=with_vectors
             ),
             queries=prepared.max_query_count,
-            conditions=self._follower.count_conditions(query.filter),
+            conditions=self._follower.count_conditions(query.filter)
+            + count_boost_conditions(query.boosts),
+            scans=query.exact or bool(query.boosts),
         )
         if candidates is None:
             assert isinstance(query.source, ItemSource)  # noqa: S101  (others have no such error)

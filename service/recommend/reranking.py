@@ -11,6 +11,7 @@ import numpy as np
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.domain.vectors import Vectors
+from service.recommend.grouping import GroupQuota
 from service.storage.items import ItemStore
 
 _T = TypeVar("_T")
@@ -58,16 +59,26 @@ class Reranker:
         return [position for position in range(count) if position not in duplicates]
 
     async def diversify(
-        self, scores: Vectors, vectors: Vectors, diversity: float, limit: int
+        self,
+        scores: Vectors,
+        vectors: Vectors,
+        diversity: float,
+        limit: int,
+        quota: GroupQuota | None = None,
     ) -> list[int]:
         """Return the positions of up to `limit` candidates, as `order_by_marginal_relevance`."""
         return await _run(
-            len(scores), lambda: order_by_marginal_relevance(scores, vectors, diversity, limit)
+            len(scores),
+            lambda: order_by_marginal_relevance(scores, vectors, diversity, limit, quota),
         )
 
 
 def order_by_marginal_relevance(
-    scores: Vectors, vectors: Vectors, diversity: float, limit: int
+    scores: Vectors,
+    vectors: Vectors,
+    diversity: float,
+    limit: int,
+    quota: GroupQuota | None = None,
 ) -> list[int]:
     """Return the positions of up to `limit` candidates, by maximal marginal relevance.
 
@@ -81,6 +92,7 @@ def order_by_marginal_relevance(
         vectors: float32 [candidates, dimensions], unit length.
         diversity: 0 orders by the scores alone, 1 by the cosines alone.
         limit: the number of positions.
+        quota: leaves out candidates whose groups are full.
     """
     if not len(scores):
         return []
@@ -91,8 +103,13 @@ def order_by_marginal_relevance(
     while len(positions) < min(limit, len(scores)):
         cosine_sums += vectors @ vectors[positions[-1]]
         relevances[positions[-1]] = -np.inf
+        if quota is not None:
+            relevances[quota.take(positions[-1])] = -np.inf
         balances = relevances - diversity * cosine_sums / len(positions)
-        positions.append(int(balances.argmax()))
+        best = int(balances.argmax())
+        if np.isneginf(balances[best]):
+            break
+        positions.append(best)
     return positions
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +12,6 @@ from service.domain.recommendations import (
     TEXT_SIGNALS,
     ItemSource,
     PopularSource,
-    Query,
     Relation,
     Signals,
     TextSource,
@@ -23,9 +21,13 @@ from service.domain.vectors import Mask, Vectors
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, merge_hits
 from service.recommend.attribute_prior import AttributePrior
+from service.recommend.behavior_search import rank_by_behavior, search_popular
+from service.recommend.boosts import QueryBoosts, compute_boosts
+from service.recommend.candidates import NO_VECTORS, Candidates
 from service.recommend.profile import Profile, QueryVectors, build_query_vectors
 from service.recommend.query_preparation import PreparedQuery
-from service.recommend.scoring import CorpusStatistics, Scorer, Sources
+from service.recommend.restriction import compute_allowed, restrict_search
+from service.recommend.scoring import CorpusStatistics, NearestChunk, Scorer, Sources
 from service.recommend.source_search import (
     Adjustment,
     measure_deviation,
@@ -39,42 +41,6 @@ CORPUS_SAMPLE_VECTORS = 4_096
 
 # The best items by text that a validation compares with those by behavior.
 SCORED_BY_TEXT = 100
-
-NO_VECTORS: Vectors = np.empty((0, 0), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """The ids, scores and keys of the best items, best first, as of the write `sequence`.
-
-    `vectors` are those of each candidate's first chunk, float32 [candidates, dimensions], if they
-    were requested. `query_vectors` are unset if the source is an item. `signals` say what the
-    scores are based on.
-    """
-
-    ranked: Sequence[tuple[str, float, int]]
-    sequence: int
-    vectors: Vectors = field(default_factory=lambda: NO_VECTORS)
-    query_vectors: QueryVectors | None = None
-    signals: Signals = TEXT_SIGNALS
-
-    @property
-    def item_ids(self) -> list[str]:
-        """The ids, best first."""
-        return [item_id for item_id, _, _ in self.ranked]
-
-    @property
-    def scores(self) -> Vectors:
-        """The scores, best first, float32 [candidates]."""
-        return np.array([score for _, score, _ in self.ranked], np.float32)
-
-    def take(self, positions: Sequence[int]) -> Candidates:
-        """Return the candidates at some positions, in the order of the positions."""
-        return replace(
-            self,
-            ranked=[self.ranked[position] for position in positions],
-            vectors=self.vectors[list(positions)],
-        )
 
 
 class Retriever:
@@ -109,9 +75,9 @@ class Retriever:
         """
         query, query_vectors, signals = prepared.query, None, prepared.signals
         if isinstance(query.source, PopularSource):
-            hits: Hits | None = _search_popular(item_index, prepared, query.source, limit)
+            hits: Hits | None = search_popular(item_index, prepared, query.source, limit)
         elif prepared.profile is None:
-            hits = _search_by_item(item_index, query, limit)
+            hits = _search_by_item(item_index, prepared, limit)
         else:
             query_vectors = build_query_vectors(prepared.profile, item_index)
             hits, signals = self._search_by_profile(item_index, prepared, query_vectors, limit)
@@ -124,7 +90,11 @@ class Retriever:
         if with_vectors and ranked:
             owned = item_index.vectors.get([key for _, _, key in ranked])
             vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
-        return Candidates(ranked, item_index.sequence, vectors, query_vectors, signals)
+        values: Sequence[frozenset[int]] = ()
+        if query.group_by is not None:
+            keys = np.array([key for _, _, key in ranked], np.int64)
+            values = item_index.attributes.get_values(query.group_by.attribute, keys)
+        return Candidates(ranked, item_index.sequence, vectors, query_vectors, signals, values)
 
     def _search_by_profile(
         self,
@@ -143,12 +113,11 @@ class Retriever:
         if not len(item_index):
             return Hits.empty(), signals
         if isinstance(query.source, TextSource):
-            exclude = _find_excluded_keys(item_index, prepared)
             chunks = query_vectors.sources.vectors
-            return _search_by_text(item_index, query, chunks, limit, exclude), signals
-        allowed = _compute_allowed(item_index, prepared)
+            return _search_by_text(item_index, prepared, chunks, limit), signals
+        allowed = compute_allowed(item_index, prepared)
         if query.relation is Relation.ALSO_LIKED or not len(query_vectors.origins):
-            return _rank_by_behavior(item_index, prepared, allowed, limit)
+            return rank_by_behavior(item_index, prepared, allowed, limit)
         return self._search_by_sources(item_index, prepared, query_vectors.sources, allowed, limit)
 
     def _search_by_sources(
@@ -162,22 +131,26 @@ class Retriever:
         """Return the best allowed items for several sources, by text and by what behavior says."""
         statistics = compute_corpus_statistics(item_index)
         scorer = self._ranking(sources, statistics)
-        exact = prepared.query.exact
+        boosts = compute_boosts(item_index, prepared.query.boosts)
+        exact = prepared.query.exact or boosts is not None
         search = partial(search_by_sources, item_index, scorer, allowed=allowed, exact=exact)
-        prior = self._make_prior_adjustment(item_index)
+        prior = by_text = self._make_prior_adjustment(item_index)
         behavior = prepared.behavior
-        if behavior is None and prepared.stand_ins is None:
+        if behavior is None and prepared.stand_ins is None and boosts is None:
             return search(limit, adjustment=prior), TEXT_SIGNALS
         sample_scores = scorer.score(statistics.sample)
+        if boosts is not None:
+            by_text = _chain(prior, boosts.adjust_scores(sample_scores))
         if prepared.stand_ins is not None:
             behavior = prepared.stand_ins.score(item_index, scorer, sample_scores)
         if behavior is None:
-            return search(limit, adjustment=prior), TEXT_SIGNALS
-        blend = behavior.blend(item_index, allowed, limit, sample_scores)
-        hits = search(limit, adjustment=blend.follow(prior))
-        if text_places := behavior.boost.count_text_places(limit):
-            by_text = search(text_places, adjustment=prior)
-            hits = behavior.boost.move_up(hits, item_index.rank_hits(by_text, text_places))
+            return search(limit, adjustment=by_text), TEXT_SIGNALS
+        blend = behavior.blend(item_index, allowed, limit, sample_scores).follow(prior)
+        hits = search(limit, adjustment=blend if boosts is None else boosts.follow(blend))
+        text_places = behavior.boost.count_text_places(limit)
+        if text_places and prepared.filled is None:
+            best = item_index.rank_hits(search(text_places, adjustment=by_text), text_places)
+            hits = behavior.boost.move_up(hits, best)
         return hits, prepared.signals
 
     def score_by_text(
@@ -219,58 +192,46 @@ def compute_corpus_statistics(item_index: ItemIndex) -> CorpusStatistics:
     return CorpusStatistics(len(item_index), vectors.mean(), vectors.sample(CORPUS_SAMPLE_VECTORS))
 
 
-def _find_excluded_keys(item_index: ItemIndex, prepared: PreparedQuery) -> set[int]:
-    """Return the keys of the items that a query or its profile excludes."""
-    seen_item_ids = prepared.profile.seen_item_ids if prepared.profile else ()
-    return set(item_index.find_keys({*seen_item_ids, *prepared.query.exclude_item_ids}))
-
-
-def _compute_allowed(item_index: ItemIndex, prepared: PreparedQuery) -> Mask:
-    """Return by key which items may be recommended."""
-    exclude = _find_excluded_keys(item_index, prepared)
-    return item_index.compute_mask(prepared.query.filter or Filter(), exclude)
-
-
-def _rank_by_behavior(
-    item_index: ItemIndex, prepared: PreparedQuery, allowed: Mask, limit: int
-) -> tuple[Hits, Signals]:
-    """Return the best allowed items by behavior alone, and what they are based on."""
-    behavior = prepared.behavior
-    if prepared.query.relation is Relation.ALSO_LIKED:
-        hits = Hits.empty() if behavior is None else behavior.rank(item_index, allowed, limit)
-        return hits, prepared.signals
-    if behavior is None:
-        return Hits.empty(), TEXT_SIGNALS
-    hits = behavior.rank_with_popular(item_index, allowed, limit)
-    return hits, replace(prepared.signals, text_weight=0.0, behavior_weight=1.0)
-
-
-def _search_popular(
-    item_index: ItemIndex, prepared: PreparedQuery, source: PopularSource, limit: int
-) -> Hits:
-    """Return the most popular items."""
-    if prepared.model is None:
-        return Hits.empty()
-    allowed = _compute_allowed(item_index, prepared)
-    return prepared.model.rank_popular(item_index, allowed, source.half_life_days, limit)
-
-
-def _search_by_item(item_index: ItemIndex, query: Query, limit: int) -> Hits | None:
+def _search_by_item(item_index: ItemIndex, prepared: PreparedQuery, limit: int) -> Hits | None:
     """Return the items nearest to the query's item; None if it has no vector."""
+    query = prepared.query
     assert isinstance(query.source, ItemSource)  # noqa: S101  (other sources have a profile)
     key = item_index.find_key(query.source.item_id)
     if key is None:
         return None
-    exclude, allowed = item_index.restrict_search(
-        query.filter, item_index.find_keys(query.exclude_item_ids)
-    )
-    return item_index.vectors.search_by_key(key, limit, exclude, allowed, exact=query.exact)
+    boosts = compute_boosts(item_index, query.boosts)
+    if boosts is not None:
+        chunks = item_index.vectors.get([key]).vectors
+        allowed = compute_allowed(item_index, prepared, key)
+        return _search_boosted(item_index, boosts, chunks, allowed, limit)
+    exclude, mask = restrict_search(item_index, prepared)
+    return item_index.vectors.search_by_key(key, limit, exclude, mask, exact=query.exact)
 
 
 def _search_by_text(
-    item_index: ItemIndex, query: Query, chunks: Vectors, limit: int, exclude: set[int]
+    item_index: ItemIndex, prepared: PreparedQuery, chunks: Vectors, limit: int
 ) -> Hits:
     """Return the items nearest to any chunk of a text."""
-    separate_exclusions, allowed = item_index.restrict_search(query.filter, exclude)
-    hits = item_index.vectors.search(chunks, limit, separate_exclusions, allowed, exact=query.exact)
+    boosts = compute_boosts(item_index, prepared.query.boosts)
+    if boosts is not None:
+        allowed = compute_allowed(item_index, prepared)
+        return _search_boosted(item_index, boosts, chunks, allowed, limit)
+    exclude, mask = restrict_search(item_index, prepared)
+    exact = prepared.query.exact
+    hits = item_index.vectors.search(chunks, limit, exclude, mask, exact=exact)
     return hits[0] if len(hits) == 1 else merge_hits(hits)
+
+
+def _search_boosted(
+    item_index: ItemIndex, boosts: QueryBoosts, chunks: Vectors, allowed: Mask, limit: int
+) -> Hits:
+    """Return the best allowed items by the nearest of some chunks, with boosts."""
+    sample = item_index.vectors.sample(CORPUS_SAMPLE_VECTORS)
+    return boosts.search(item_index, NearestChunk(chunks), sample, allowed, limit)
+
+
+def _chain(first: Adjustment | None, then: Adjustment) -> Adjustment:
+    """Return the adjustment that makes one and then another."""
+    if first is None:
+        return then
+    return Adjustment(lambda keys, scores: then.adjust(keys, first.adjust(keys, scores)))

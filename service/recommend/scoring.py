@@ -143,6 +143,22 @@ class SoftMaximum:
         return scores
 
 
+class NearestChunk:
+    """The cosine with the nearest chunk of one item or text, without the catalog's statistics.
+
+    Args:
+        chunks: float32 [chunks, dimensions], unit length.
+    """
+
+    def __init__(self, chunks: Vectors) -> None:
+        self.queries = chunks
+
+    def score(self, vectors: Vectors) -> Vectors:
+        """Return scores between -1 and 1."""
+        scores: Vectors = (vectors @ self.queries.T).max(axis=1)
+        return scores
+
+
 class NearestSource:
     """The weighted cosine with the nearest like, minus that with the nearest dislike."""
 

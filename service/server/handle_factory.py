@@ -19,7 +19,14 @@ from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
-from service.domain.catalog_settings import SignalMode, resolve_signals
+from service.domain.catalog_settings import (
+    CatalogSettings,
+    Prior,
+    RankingMode,
+    SignalMode,
+    resolve_ranking,
+    resolve_signals,
+)
 from service.domain.generations import CatalogRecord
 from service.domain.recommendation_ids import RecommendationIds
 from service.recommend.attribute_prior import AttributePrior
@@ -78,7 +85,7 @@ class HandleFactory:
             new_items,
             replace(record.settings, signals=signals),
         )
-        retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
+        retriever = self._make_retriever(record.settings)
         return CatalogHandle(
             record=record,
             signals=signals,
@@ -104,7 +111,13 @@ class HandleFactory:
             passages=PassageSearch(stores.items, generation, follower, text_embedder),
         )
 
-    def _make_prior(self) -> AttributePrior | None:
-        if not self._settings.prior_attribute:
-            return None
-        return AttributePrior(self._settings.prior_attribute, self._settings.prior_weight)
+    def _make_retriever(self, settings: CatalogSettings) -> Retriever:
+        """Return what retrieves by the ranking and the prior of a catalog, or of the server."""
+        ranking = resolve_ranking(RankingMode(self._settings.ranking), settings.ranking)
+        prior = settings.prior
+        if prior is None:
+            prior = Prior(self._settings.prior_attribute, self._settings.prior_weight)
+        return Retriever(
+            RANKINGS[ranking],
+            AttributePrior(prior.attribute, prior.weight) if prior.attribute else None,
+        )

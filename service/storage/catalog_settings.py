@@ -1,4 +1,4 @@
-"""The settings of catalogs: how they learn from interactions."""
+"""The settings of catalogs: how they recommend, and how they learn from interactions."""
 
 from __future__ import annotations
 

@@ -6,7 +6,13 @@ import json
 from typing import Any
 
 from service import errors
-from service.domain.catalog_settings import CatalogSettings, SettingsField, SignalMode
+from service.domain.catalog_settings import (
+    CatalogSettings,
+    Prior,
+    RankingMode,
+    SettingsField,
+    SignalMode,
+)
 from service.domain.generations import (
     CatalogRecord,
     Generation,
@@ -24,15 +30,31 @@ from service.storage.writer import Transaction
 SETTINGS_COLUMNS = tuple(SettingsField)
 
 
-def read_settings_columns(signals: str, weights: str, new_item_boost: float) -> CatalogSettings:
+def read_settings_columns(
+    signals: str, weights: str, new_item_boost: float, ranking: str, prior: str
+) -> CatalogSettings:
     """Return the settings in their columns."""
-    return CatalogSettings(SignalMode(signals), json.loads(weights), new_item_boost)
+    attribute_and_weight = json.loads(prior)
+    return CatalogSettings(
+        SignalMode(signals),
+        json.loads(weights),
+        new_item_boost,
+        RankingMode(ranking),
+        None if attribute_and_weight is None else Prior(*attribute_and_weight),
+    )
 
 
-def write_settings_columns(settings: CatalogSettings) -> tuple[str, str, float]:
+def write_settings_columns(settings: CatalogSettings) -> tuple[str, str, float, str, str]:
     """Return the values of the columns of settings."""
     weights = json.dumps(dict(settings.interaction_weights), sort_keys=True)
-    return settings.signals.value, weights, settings.new_item_boost
+    prior = None if settings.prior is None else [settings.prior.attribute, settings.prior.weight]
+    return (
+        settings.signals.value,
+        weights,
+        settings.new_item_boost,
+        settings.ranking.value,
+        json.dumps(prior),
+    )
 
 
 def read_catalogs(connection: Connection) -> dict[str, CatalogRecord]:
@@ -46,16 +68,17 @@ def read_catalogs(connection: Connection) -> dict[str, CatalogRecord]:
             ORDER BY name, generation_id"""
     )
     catalogs: dict[str, CatalogRecord] = {}
-    for catalog_id, name, storage, own_model, signals, weights, boost, *columns in rows.fetchall():
+    for catalog_id, name, storage, own_model, *columns in rows.fetchall():
+        settings = read_settings_columns(*columns[: len(SETTINGS_COLUMNS)])
         generations = catalogs[name].generations if name in catalogs else ()
-        generation = _generation_record(catalog_id, name, *columns)
+        generation = _generation_record(catalog_id, name, *columns[len(SETTINGS_COLUMNS) :])
         catalogs[name] = CatalogRecord(
             catalog_id,
             name,
             VectorStorage(storage),
             bool(own_model),
             (*generations, generation),
-            read_settings_columns(signals, weights, boost),
+            settings,
         )
     return catalogs
 
@@ -101,7 +124,7 @@ def insert_catalog(  # noqa: PLR0913  (each is a column)
     (catalog_id,) = transaction.connection.execute(
         f"""INSERT INTO catalogs
             (name, vector_storage, own_model, text_format, {", ".join(SETTINGS_COLUMNS)})
-            VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING catalog_id""",
+            VALUES (?, ?, ?, ?{", ?" * len(SETTINGS_COLUMNS)}) RETURNING catalog_id""",
         (
             name,
             storage.value,

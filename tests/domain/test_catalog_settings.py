@@ -5,8 +5,11 @@ import pytest
 from service.domain.catalog_settings import (
     DEFAULT_SETTINGS,
     CatalogSettings,
+    Prior,
+    RankingMode,
     SettingsField,
     SignalMode,
+    resolve_ranking,
     resolve_signals,
     settings_violations,
 )
@@ -97,3 +100,25 @@ def test_a_catalog_follows_the_server_unless_it_has_a_mode(server: SignalMode) -
     assert server is resolve_signals(server, SignalMode.SERVER)
     for own in (SignalMode.AUTO, SignalMode.TEXT, SignalMode.BEHAVIOR):
         assert own is resolve_signals(server, own)
+
+
+@pytest.mark.parametrize("prior", [None, Prior(""), Prior("r" * 1_024, 1.0), Prior("r", -1.0)])
+def test_priors_up_to_the_limits_pass(prior: Prior | None) -> None:
+    """An attribute of up to 1 KiB and a weight between -1 and 1 are accepted."""
+    assert [] == invalid_fields(CatalogSettings(prior=prior))
+
+
+@pytest.mark.parametrize("weight", [-1.001, 1.001, math.nan, math.inf])
+def test_other_priors_are_refused(weight: float) -> None:
+    """The attribute and the weight are reported separately."""
+    assert ["settings.prior.weight"] == invalid_fields(CatalogSettings(prior=Prior("r", weight)))
+    too_long = Prior("\u00e9" * 513, weight)
+    fields = ["settings.prior.attribute", "settings.prior.weight"]
+    assert fields == invalid_fields(CatalogSettings(prior=too_long))
+
+
+@pytest.mark.parametrize("ranking", RankingMode)
+def test_the_ranking_of_a_catalog_comes_before_that_of_the_server(ranking: RankingMode) -> None:
+    """Only a catalog without a ranking of its own has that of the server."""
+    expected = RankingMode.MEAN if ranking is RankingMode.SERVER else ranking
+    assert expected is resolve_ranking(RankingMode.MEAN, ranking)

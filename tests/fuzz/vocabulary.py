@@ -70,7 +70,7 @@ MASK_PATHS = (
     *("text", "attributes", "attributes.price", "attributes.size", "expire_time", "*"),
     *("preferences", "liked_items"),
 )
-SETTINGS_PATHS = ("signals", "interaction_weights", "new_item_boost")
+SETTINGS_PATHS = ("signals", "interaction_weights", "new_item_boost", "ranking", "prior")
 ODD_MASK_PATHS = (
     *("attributes.", "attributes.a.b", "item_id", "state", "*.text", "interaction_weights.VIEW"),
     *("settings.signals", "name", *ODD_PATHS),

@@ -23,6 +23,8 @@ SETTINGS: dict[str, Any] = {
     "signals": pb.SIGNAL_MODE_TEXT,
     "interaction_weights": {"VIEW": 0.5, "ADD_TO_CART": 2.0},
     "new_item_boost": 1.5,
+    "ranking": pb.RANKING_NEAREST,
+    "prior": pb.AttributePrior(attribute="rating", weight=0.0),
 }
 
 CALLS_WITH_OPTIONS = [

@@ -55,6 +55,11 @@ RECOMMEND_OPTIONS: dict[str, Any] = {
     "min_score": 0.0,
     "diversity": 0.5,
     "max_similarity": 0.0,
+    "group_by": akin.GroupBy(attribute="brand", max_per_group=2),
+    "boosts": [
+        akin.Boost(filter=ONLY_NEW, weight=0.0),
+        akin.Boost(decay=akin.Decay(attribute="date", scale=86_400.0)),
+    ],
     "explain": True,
     "exact": True,
     "relation": pb.RELATION_BOTH,

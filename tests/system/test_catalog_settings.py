@@ -65,6 +65,40 @@ def test_settings_are_created_changed_and_shown(server: RunningServer) -> None:
         client.delete_catalog("shop")
 
 
+def test_a_catalog_has_a_ranking_and_a_prior_of_its_own(tmp_path: Path) -> None:
+    """They replace those of the server, in the call after the change and after a restart."""
+    examples = akin.examples([akin.Example(text="green tea"), akin.Example(text="black coffee")])
+
+    def scores(client: akin.Client) -> dict[str, float]:
+        response = client.recommend_similar(examples=examples)
+        return {hit.item_id: hit.score for hit in response.recommendations}
+
+    with RunningServer(tmp_path, PRIOR_ATTRIBUTE="rating", PRIOR_WEIGHT="1") as server:
+        with server.client() as client:
+            for number, text in enumerate(("green tea", "black coffee", "old gin", "cold milk")):
+                client.upsert_item(f"i{number}", text, {"rating": number})
+            by_server = scores(client)
+            client.update_catalog(prior=akin.AttributePrior(attribute="rating", weight=-1.0))
+            reversed_prior = scores(client)
+            assert reversed_prior["i0"] > by_server["i0"]
+            assert reversed_prior["i3"] < by_server["i3"]
+            without = client.update_catalog(prior=akin.AttributePrior())
+            assert without.settings.HasField("prior")
+            plain = scores(client)
+            assert reversed_prior["i3"] < plain["i3"] < by_server["i3"]
+            client.update_catalog(ranking=pb.RANKING_NEAREST)
+            nearest = scores(client)
+            assert 1.0 == pytest.approx(nearest["i0"], abs=1e-4)
+            assert nearest["i0"] != pytest.approx(plain["i0"], abs=1e-3)
+        server.kill()
+    with RunningServer(tmp_path, PRIOR_ATTRIBUTE="rating", PRIOR_WEIGHT="1") as server:
+        with server.client() as client:
+            assert nearest == pytest.approx(scores(client), abs=1e-6)
+            reset = client.update_catalog(ranking=None, prior=None)
+            assert not reset.settings.HasField("prior")
+            assert by_server == pytest.approx(scores(client), abs=1e-6)
+
+
 def test_invalid_settings_change_nothing(server: RunningServer) -> None:
     """Every invalid setting is named, nothing is changed, and a missing catalog is reported."""
     with server.client() as client:

@@ -133,6 +133,65 @@ func (TextFormat) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
 }
 
+// How the similarities to several sources become one score.
+type Ranking int32
+
+const (
+	// The default: the value of the server's setting AKIN_RANKING, also when the setting changes
+	// later.
+	Ranking_RANKING_UNSPECIFIED Ranking = 0
+	// A soft maximum of the similarities, after the mean of the catalog is subtracted from all
+	// vectors.
+	Ranking_RANKING_POOLED Ranking = 1
+	// The similarity to the nearest source.
+	Ranking_RANKING_NEAREST Ranking = 2
+	// The similarity to the mean vector of the sources.
+	Ranking_RANKING_MEAN Ranking = 3
+)
+
+// Enum value maps for Ranking.
+var (
+	Ranking_name = map[int32]string{
+		0: "RANKING_UNSPECIFIED",
+		1: "RANKING_POOLED",
+		2: "RANKING_NEAREST",
+		3: "RANKING_MEAN",
+	}
+	Ranking_value = map[string]int32{
+		"RANKING_UNSPECIFIED": 0,
+		"RANKING_POOLED":      1,
+		"RANKING_NEAREST":     2,
+		"RANKING_MEAN":        3,
+	}
+)
+
+func (x Ranking) Enum() *Ranking {
+	p := new(Ranking)
+	*p = x
+	return p
+}
+
+func (x Ranking) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Ranking) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
+}
+
+func (Ranking) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[2]
+}
+
+func (x Ranking) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Ranking.Descriptor instead.
+func (Ranking) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+}
+
 // What recommendations for users and examples are based on.
 type SignalMode int32
 
@@ -175,11 +234,11 @@ func (x SignalMode) String() string {
 }
 
 func (SignalMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[3].Descriptor()
 }
 
 func (SignalMode) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[2]
+	return &file_akin_v1_catalog_service_proto_enumTypes[3]
 }
 
 func (x SignalMode) Number() protoreflect.EnumNumber {
@@ -188,7 +247,7 @@ func (x SignalMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalMode.Descriptor instead.
 func (SignalMode) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
 }
 
 // The phase of a re-embedding.
@@ -233,11 +292,11 @@ func (x ReembeddingState) String() string {
 }
 
 func (ReembeddingState) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[3].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[4].Descriptor()
 }
 
 func (ReembeddingState) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[3]
+	return &file_akin_v1_catalog_service_proto_enumTypes[4]
 }
 
 func (x ReembeddingState) Number() protoreflect.EnumNumber {
@@ -246,7 +305,7 @@ func (x ReembeddingState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReembeddingState.Descriptor instead.
 func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
 }
 
 // The model that a catalog should use.
@@ -356,7 +415,7 @@ type CreateCatalogRequest struct {
 	// queries are always plain. It stays the same when the catalog is re-embedded. For a value that
 	// is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
 	TextFormat TextFormat `protobuf:"varint,4,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
-	// How the catalog learns from interactions.
+	// How the catalog recommends, and how it learns from interactions.
 	Settings      *CatalogSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -427,7 +486,8 @@ func (x *CreateCatalogRequest) GetSettings() *CatalogSettings {
 	return nil
 }
 
-// How a catalog learns from interactions. UpdateCatalog can change it at any time.
+// How a catalog recommends, and how it learns from interactions. UpdateCatalog can change it at any
+// time.
 type CatalogSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What recommendations are based on. For a value that is not listed in SignalMode the call fails
@@ -435,17 +495,25 @@ type CatalogSettings struct {
 	Signals SignalMode `protobuf:"varint,1,opt,name=signals,proto3,enum=akin.v1.SignalMode" json:"signals,omitempty"`
 	// The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
 	// a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
-	// between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
-	// with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
-	// with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
-	// `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
+	// between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and
+	// start with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE`
+	// 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
 	InteractionWeights map[string]float32 `protobuf:"bytes,2,rep,name=interaction_weights,json=interactionWeights,proto3" json:"interaction_weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
 	// How early new items come, which nothing is learned about yet. With 2, a new item comes no later
 	// than text alone would recommend it, and with 1 no later than at twice that place. Larger values
 	// bring new items earlier still. With 0, text and behavior together decide. Ignored if text alone
 	// ranks, and for RELATION_ALSO_LIKED. The value must be between 0 and 10.
 	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
-	NewItemBoost  float32 `protobuf:"fixed32,3,opt,name=new_item_boost,json=newItemBoost,proto3" json:"new_item_boost,omitempty"`
+	NewItemBoost float32 `protobuf:"fixed32,3,opt,name=new_item_boost,json=newItemBoost,proto3" json:"new_item_boost,omitempty"`
+	// How the similarities to several sources become one score, in recommendations for users and
+	// examples. For a value that is not listed in Ranking the call fails with INVALID_ARGUMENT.
+	// Default: the value of the server's setting AKIN_RANKING.
+	Ranking Ranking `protobuf:"varint,4,opt,name=ranking,proto3,enum=akin.v1.Ranking" json:"ranking,omitempty"`
+	// The attribute by which items get higher or lower scores in recommendations for users and
+	// examples. Default: the server's settings AKIN_PRIOR_ATTRIBUTE and AKIN_PRIOR_WEIGHT. For no
+	// prior, set it to a message without an attribute.
+	Prior         *AttributePrior `protobuf:"bytes,5,opt,name=prior,proto3" json:"prior,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +569,80 @@ func (x *CatalogSettings) GetNewItemBoost() float32 {
 	return 0
 }
 
+func (x *CatalogSettings) GetRanking() Ranking {
+	if x != nil {
+		return x.Ranking
+	}
+	return Ranking_RANKING_UNSPECIFIED
+}
+
+func (x *CatalogSettings) GetPrior() *AttributePrior {
+	if x != nil {
+		return x.Prior
+	}
+	return nil
+}
+
+// A numeric attribute, such as a rating, that changes the scores of items. Akin ranks all items by
+// it. The item in the middle keeps its score, and an item without the attribute does, too.
+type AttributePrior struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path of the attribute, as in Condition.attribute. It must be at most 1 KiB of UTF-8.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: none, so that attributes do not change
+	// scores.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// The score difference between the highest and the lowest item. A negative weight favors low
+	// values. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+	// 0.2.
+	Weight        *float32 `protobuf:"fixed32,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributePrior) Reset() {
+	*x = AttributePrior{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributePrior) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributePrior) ProtoMessage() {}
+
+func (x *AttributePrior) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributePrior.ProtoReflect.Descriptor instead.
+func (*AttributePrior) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AttributePrior) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *AttributePrior) GetWeight() float32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
 // Response of CreateCatalog.
 type CreateCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -512,7 +654,7 @@ type CreateCatalogResponse struct {
 
 func (x *CreateCatalogResponse) Reset() {
 	*x = CreateCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +666,7 @@ func (x *CreateCatalogResponse) String() string {
 func (*CreateCatalogResponse) ProtoMessage() {}
 
 func (x *CreateCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +679,7 @@ func (x *CreateCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCatalogResponse.ProtoReflect.Descriptor instead.
 func (*CreateCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateCatalogResponse) GetCatalog() *Catalog {
@@ -562,7 +704,7 @@ type GetCatalogRequest struct {
 
 func (x *GetCatalogRequest) Reset() {
 	*x = GetCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +716,7 @@ func (x *GetCatalogRequest) String() string {
 func (*GetCatalogRequest) ProtoMessage() {}
 
 func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +729,7 @@ func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
 func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetCatalogRequest) GetCatalog() string {
@@ -615,7 +757,7 @@ type GetCatalogResponse struct {
 
 func (x *GetCatalogResponse) Reset() {
 	*x = GetCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +769,7 @@ func (x *GetCatalogResponse) String() string {
 func (*GetCatalogResponse) ProtoMessage() {}
 
 func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +782,7 @@ func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
 func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetCatalogResponse) GetCatalog() *Catalog {
@@ -657,9 +799,10 @@ type UpdateCatalogRequest struct {
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The new values of the settings in the update mask.
 	Settings *CatalogSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-	// setting in the mask without a value gets its default. New interaction_weights replace all former
-	// ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
+	// Required. The settings to change: `signals`, `interaction_weights`, `new_item_boost`, `ranking`
+	// and `prior`. A setting in the mask without a value gets its default. New interaction_weights
+	// replace all former ones, and a new prior replaces the former one as a whole. For an empty mask,
+	// or one with another path, the call fails with INVALID_ARGUMENT.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,7 +810,7 @@ type UpdateCatalogRequest struct {
 
 func (x *UpdateCatalogRequest) Reset() {
 	*x = UpdateCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +822,7 @@ func (x *UpdateCatalogRequest) String() string {
 func (*UpdateCatalogRequest) ProtoMessage() {}
 
 func (x *UpdateCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +835,7 @@ func (x *UpdateCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCatalogRequest.ProtoReflect.Descriptor instead.
 func (*UpdateCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateCatalogRequest) GetCatalog() string {
@@ -727,7 +870,7 @@ type UpdateCatalogResponse struct {
 
 func (x *UpdateCatalogResponse) Reset() {
 	*x = UpdateCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +882,7 @@ func (x *UpdateCatalogResponse) String() string {
 func (*UpdateCatalogResponse) ProtoMessage() {}
 
 func (x *UpdateCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +895,7 @@ func (x *UpdateCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCatalogResponse.ProtoReflect.Descriptor instead.
 func (*UpdateCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateCatalogResponse) GetCatalog() *Catalog {
@@ -775,7 +918,7 @@ type ListCatalogsRequest struct {
 
 func (x *ListCatalogsRequest) Reset() {
 	*x = ListCatalogsRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +930,7 @@ func (x *ListCatalogsRequest) String() string {
 func (*ListCatalogsRequest) ProtoMessage() {}
 
 func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +943,7 @@ func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCatalogsRequest) GetMinSequence() int64 {
@@ -821,7 +964,7 @@ type ListCatalogsResponse struct {
 
 func (x *ListCatalogsResponse) Reset() {
 	*x = ListCatalogsResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +976,7 @@ func (x *ListCatalogsResponse) String() string {
 func (*ListCatalogsResponse) ProtoMessage() {}
 
 func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +989,7 @@ func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsResponse.ProtoReflect.Descriptor instead.
 func (*ListCatalogsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListCatalogsResponse) GetCatalogs() []*Catalog {
@@ -869,7 +1012,7 @@ type DeleteCatalogRequest struct {
 
 func (x *DeleteCatalogRequest) Reset() {
 	*x = DeleteCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1024,7 @@ func (x *DeleteCatalogRequest) String() string {
 func (*DeleteCatalogRequest) ProtoMessage() {}
 
 func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1037,7 @@ func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteCatalogRequest) GetCatalog() string {
@@ -920,7 +1063,7 @@ type DeleteCatalogResponse struct {
 
 func (x *DeleteCatalogResponse) Reset() {
 	*x = DeleteCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1075,7 @@ func (x *DeleteCatalogResponse) String() string {
 func (*DeleteCatalogResponse) ProtoMessage() {}
 
 func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1088,7 @@ func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
 }
 
 // Request of EstimateReembedding.
@@ -965,7 +1108,7 @@ type EstimateReembeddingRequest struct {
 
 func (x *EstimateReembeddingRequest) Reset() {
 	*x = EstimateReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1120,7 @@ func (x *EstimateReembeddingRequest) String() string {
 func (*EstimateReembeddingRequest) ProtoMessage() {}
 
 func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1133,7 @@ func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EstimateReembeddingRequest) GetCatalog() string {
@@ -1041,7 +1184,7 @@ type EstimateReembeddingResponse struct {
 
 func (x *EstimateReembeddingResponse) Reset() {
 	*x = EstimateReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1196,7 @@ func (x *EstimateReembeddingResponse) String() string {
 func (*EstimateReembeddingResponse) ProtoMessage() {}
 
 func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1209,7 @@ func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EstimateReembeddingResponse) GetSpace() *EmbeddingSpace {
@@ -1131,7 +1274,7 @@ type StartReembeddingRequest struct {
 
 func (x *StartReembeddingRequest) Reset() {
 	*x = StartReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1286,7 @@ func (x *StartReembeddingRequest) String() string {
 func (*StartReembeddingRequest) ProtoMessage() {}
 
 func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1299,7 @@ func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*StartReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartReembeddingRequest) GetCatalog() string {
@@ -1184,7 +1327,7 @@ type StartReembeddingResponse struct {
 
 func (x *StartReembeddingResponse) Reset() {
 	*x = StartReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1339,7 @@ func (x *StartReembeddingResponse) String() string {
 func (*StartReembeddingResponse) ProtoMessage() {}
 
 func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1352,7 @@ func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*StartReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
@@ -1234,7 +1377,7 @@ type GetReembeddingRequest struct {
 
 func (x *GetReembeddingRequest) Reset() {
 	*x = GetReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1389,7 @@ func (x *GetReembeddingRequest) String() string {
 func (*GetReembeddingRequest) ProtoMessage() {}
 
 func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1402,7 @@ func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*GetReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetReembeddingRequest) GetCatalog() string {
@@ -1287,7 +1430,7 @@ type GetReembeddingResponse struct {
 
 func (x *GetReembeddingResponse) Reset() {
 	*x = GetReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1442,7 @@ func (x *GetReembeddingResponse) String() string {
 func (*GetReembeddingResponse) ProtoMessage() {}
 
 func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1455,7 @@ func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*GetReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetReembeddingResponse) GetReembedding() *Reembedding {
@@ -1333,7 +1476,7 @@ type CancelReembeddingRequest struct {
 
 func (x *CancelReembeddingRequest) Reset() {
 	*x = CancelReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1488,7 @@ func (x *CancelReembeddingRequest) String() string {
 func (*CancelReembeddingRequest) ProtoMessage() {}
 
 func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1501,7 @@ func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelReembeddingRequest) GetCatalog() string {
@@ -1377,7 +1520,7 @@ type CancelReembeddingResponse struct {
 
 func (x *CancelReembeddingResponse) Reset() {
 	*x = CancelReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1532,7 @@ func (x *CancelReembeddingResponse) String() string {
 func (*CancelReembeddingResponse) ProtoMessage() {}
 
 func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1545,7 @@ func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
 }
 
 // Request of RollbackReembedding.
@@ -1416,7 +1559,7 @@ type RollbackReembeddingRequest struct {
 
 func (x *RollbackReembeddingRequest) Reset() {
 	*x = RollbackReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1571,7 @@ func (x *RollbackReembeddingRequest) String() string {
 func (*RollbackReembeddingRequest) ProtoMessage() {}
 
 func (x *RollbackReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1584,7 @@ func (x *RollbackReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*RollbackReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RollbackReembeddingRequest) GetCatalog() string {
@@ -1460,7 +1603,7 @@ type RollbackReembeddingResponse struct {
 
 func (x *RollbackReembeddingResponse) Reset() {
 	*x = RollbackReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1615,7 @@ func (x *RollbackReembeddingResponse) String() string {
 func (*RollbackReembeddingResponse) ProtoMessage() {}
 
 func (x *RollbackReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1628,7 @@ func (x *RollbackReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*RollbackReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
 }
 
 // Request of CommitReembedding.
@@ -1499,7 +1642,7 @@ type CommitReembeddingRequest struct {
 
 func (x *CommitReembeddingRequest) Reset() {
 	*x = CommitReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1654,7 @@ func (x *CommitReembeddingRequest) String() string {
 func (*CommitReembeddingRequest) ProtoMessage() {}
 
 func (x *CommitReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1667,7 @@ func (x *CommitReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*CommitReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CommitReembeddingRequest) GetCatalog() string {
@@ -1543,7 +1686,7 @@ type CommitReembeddingResponse struct {
 
 func (x *CommitReembeddingResponse) Reset() {
 	*x = CommitReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1698,7 @@ func (x *CommitReembeddingResponse) String() string {
 func (*CommitReembeddingResponse) ProtoMessage() {}
 
 func (x *CommitReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1711,7 @@ func (x *CommitReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*CommitReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
 }
 
 // The re-embedding of a catalog.
@@ -1607,7 +1750,7 @@ type Reembedding struct {
 
 func (x *Reembedding) Reset() {
 	*x = Reembedding{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1762,7 @@ func (x *Reembedding) String() string {
 func (*Reembedding) ProtoMessage() {}
 
 func (x *Reembedding) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1775,7 @@ func (x *Reembedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
 func (*Reembedding) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Reembedding) GetState() ReembeddingState {
@@ -1750,11 +1893,12 @@ type Catalog struct {
 	// share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
 	// provider than `local`.
 	UnknownTextRatio float64 `protobuf:"fixed64,13,opt,name=unknown_text_ratio,json=unknownTextRatio,proto3" json:"unknown_text_ratio,omitempty"`
-	// How the catalog learns from interactions. It has the weights of all types.
+	// How the catalog recommends and learns from interactions. It has the weights of all types.
 	Settings *CatalogSettings `protobuf:"bytes,14,opt,name=settings,proto3" json:"settings,omitempty"`
 	// The number of interactions in the catalog, without the liked_items of users.
 	InteractionCount int64 `protobuf:"varint,15,opt,name=interaction_count,json=interactionCount,proto3" json:"interaction_count,omitempty"`
-	// What the catalog has learned from interactions and liked_items. Unset before the first training.
+	// What the catalog has learned from interactions and liked_items. Unset before the first
+	// training.
 	BehaviorModel *BehaviorModel `protobuf:"bytes,16,opt,name=behavior_model,json=behaviorModel,proto3" json:"behavior_model,omitempty"`
 	// How often recommendations led to interactions in the last 30 days, by source and signals.
 	ClickThrough  []*ClickThrough `protobuf:"bytes,17,rep,name=click_through,json=clickThrough,proto3" json:"click_through,omitempty"`
@@ -1764,7 +1908,7 @@ type Catalog struct {
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1920,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1933,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Catalog) GetName() string {
@@ -1913,9 +2057,9 @@ func (x *Catalog) GetClickThrough() []*ClickThrough {
 
 // What a catalog has learned from interactions and liked_items.
 //
-// Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
-// chooses the weights of text and behavior that predict best, and uses behavior only if it is better
-// than text alone beyond chance. Then it learns from all likes.
+// Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these.
+// It chooses the weights of text and behavior that predict best, and uses behavior only if it is
+// better than text alone beyond chance. Then it learns from all likes.
 type BehaviorModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The time at which the training began.
@@ -1942,7 +2086,7 @@ type BehaviorModel struct {
 
 func (x *BehaviorModel) Reset() {
 	*x = BehaviorModel{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2098,7 @@ func (x *BehaviorModel) String() string {
 func (*BehaviorModel) ProtoMessage() {}
 
 func (x *BehaviorModel) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2111,7 @@ func (x *BehaviorModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BehaviorModel.ProtoReflect.Descriptor instead.
 func (*BehaviorModel) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BehaviorModel) GetTrainTime() *timestamppb.Timestamp {
@@ -2051,7 +2195,7 @@ type ClickThrough struct {
 
 func (x *ClickThrough) Reset() {
 	*x = ClickThrough{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2207,7 @@ func (x *ClickThrough) String() string {
 func (*ClickThrough) ProtoMessage() {}
 
 func (x *ClickThrough) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2220,7 @@ func (x *ClickThrough) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClickThrough.ProtoReflect.Descriptor instead.
 func (*ClickThrough) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{27}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClickThrough) GetSource() string {
@@ -2132,7 +2276,7 @@ type IndexStats struct {
 
 func (x *IndexStats) Reset() {
 	*x = IndexStats{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2288,7 @@ func (x *IndexStats) String() string {
 func (*IndexStats) ProtoMessage() {}
 
 func (x *IndexStats) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2301,7 @@ func (x *IndexStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexStats.ProtoReflect.Descriptor instead.
 func (*IndexStats) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{28}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *IndexStats) GetVectorCount() int64 {
@@ -2221,7 +2365,7 @@ type EmbeddingSpace struct {
 
 func (x *EmbeddingSpace) Reset() {
 	*x = EmbeddingSpace{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2377,7 @@ func (x *EmbeddingSpace) String() string {
 func (*EmbeddingSpace) ProtoMessage() {}
 
 func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2390,7 @@ func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingSpace.ProtoReflect.Descriptor instead.
 func (*EmbeddingSpace) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{29}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EmbeddingSpace) GetProvider() string {
@@ -2299,7 +2443,7 @@ type PendingItems struct {
 
 func (x *PendingItems) Reset() {
 	*x = PendingItems{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2455,7 @@ func (x *PendingItems) String() string {
 func (*PendingItems) ProtoMessage() {}
 
 func (x *PendingItems) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2468,7 @@ func (x *PendingItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingItems.ProtoReflect.Descriptor instead.
 func (*PendingItems) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{30}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PendingItems) GetReason() string {
@@ -2363,7 +2507,7 @@ type DailyUsage struct {
 
 func (x *DailyUsage) Reset() {
 	*x = DailyUsage{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2519,7 @@ func (x *DailyUsage) String() string {
 func (*DailyUsage) ProtoMessage() {}
 
 func (x *DailyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2532,7 @@ func (x *DailyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DailyUsage.ProtoReflect.Descriptor instead.
 func (*DailyUsage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{31}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DailyUsage) GetDay() string {
@@ -2431,14 +2575,20 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\x124\n" +
 	"\vtext_format\x18\x04 \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
 	"textFormat\x124\n" +
-	"\bsettings\x18\x05 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\"\x90\x02\n" +
+	"\bsettings\x18\x05 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\"\xeb\x02\n" +
 	"\x0fCatalogSettings\x12-\n" +
 	"\asignals\x18\x01 \x01(\x0e2\x13.akin.v1.SignalModeR\asignals\x12a\n" +
 	"\x13interaction_weights\x18\x02 \x03(\v20.akin.v1.CatalogSettings.InteractionWeightsEntryR\x12interactionWeights\x12$\n" +
-	"\x0enew_item_boost\x18\x03 \x01(\x02R\fnewItemBoost\x1aE\n" +
+	"\x0enew_item_boost\x18\x03 \x01(\x02R\fnewItemBoost\x12*\n" +
+	"\aranking\x18\x04 \x01(\x0e2\x10.akin.v1.RankingR\aranking\x12-\n" +
+	"\x05prior\x18\x05 \x01(\v2\x17.akin.v1.AttributePriorR\x05prior\x1aE\n" +
 	"\x17InteractionWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01\"C\n" +
+	"\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01\"V\n" +
+	"\x0eAttributePrior\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x1b\n" +
+	"\x06weight\x18\x02 \x01(\x02H\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\"C\n" +
 	"\x15CreateCatalogResponse\x12*\n" +
 	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"P\n" +
 	"\x11GetCatalogRequest\x12\x18\n" +
@@ -2585,7 +2735,12 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"TextFormat\x12\x1b\n" +
 	"\x17TEXT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11TEXT_FORMAT_PLAIN\x10\x01\x12\x14\n" +
-	"\x10TEXT_FORMAT_HTML\x10\x02*o\n" +
+	"\x10TEXT_FORMAT_HTML\x10\x02*]\n" +
+	"\aRanking\x12\x17\n" +
+	"\x13RANKING_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eRANKING_POOLED\x10\x01\x12\x13\n" +
+	"\x0fRANKING_NEAREST\x10\x02\x12\x10\n" +
+	"\fRANKING_MEAN\x10\x03*o\n" +
 	"\n" +
 	"SignalMode\x12\x1b\n" +
 	"\x17SIGNAL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -2625,110 +2780,114 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_catalog_service_proto_rawDescData
 }
 
-var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
 	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
 	(TextFormat)(0),                     // 1: akin.v1.TextFormat
-	(SignalMode)(0),                     // 2: akin.v1.SignalMode
-	(ReembeddingState)(0),               // 3: akin.v1.ReembeddingState
-	(*EmbeddingModel)(nil),              // 4: akin.v1.EmbeddingModel
-	(*CreateCatalogRequest)(nil),        // 5: akin.v1.CreateCatalogRequest
-	(*CatalogSettings)(nil),             // 6: akin.v1.CatalogSettings
-	(*CreateCatalogResponse)(nil),       // 7: akin.v1.CreateCatalogResponse
-	(*GetCatalogRequest)(nil),           // 8: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),          // 9: akin.v1.GetCatalogResponse
-	(*UpdateCatalogRequest)(nil),        // 10: akin.v1.UpdateCatalogRequest
-	(*UpdateCatalogResponse)(nil),       // 11: akin.v1.UpdateCatalogResponse
-	(*ListCatalogsRequest)(nil),         // 12: akin.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),        // 13: akin.v1.ListCatalogsResponse
-	(*DeleteCatalogRequest)(nil),        // 14: akin.v1.DeleteCatalogRequest
-	(*DeleteCatalogResponse)(nil),       // 15: akin.v1.DeleteCatalogResponse
-	(*EstimateReembeddingRequest)(nil),  // 16: akin.v1.EstimateReembeddingRequest
-	(*EstimateReembeddingResponse)(nil), // 17: akin.v1.EstimateReembeddingResponse
-	(*StartReembeddingRequest)(nil),     // 18: akin.v1.StartReembeddingRequest
-	(*StartReembeddingResponse)(nil),    // 19: akin.v1.StartReembeddingResponse
-	(*GetReembeddingRequest)(nil),       // 20: akin.v1.GetReembeddingRequest
-	(*GetReembeddingResponse)(nil),      // 21: akin.v1.GetReembeddingResponse
-	(*CancelReembeddingRequest)(nil),    // 22: akin.v1.CancelReembeddingRequest
-	(*CancelReembeddingResponse)(nil),   // 23: akin.v1.CancelReembeddingResponse
-	(*RollbackReembeddingRequest)(nil),  // 24: akin.v1.RollbackReembeddingRequest
-	(*RollbackReembeddingResponse)(nil), // 25: akin.v1.RollbackReembeddingResponse
-	(*CommitReembeddingRequest)(nil),    // 26: akin.v1.CommitReembeddingRequest
-	(*CommitReembeddingResponse)(nil),   // 27: akin.v1.CommitReembeddingResponse
-	(*Reembedding)(nil),                 // 28: akin.v1.Reembedding
-	(*Catalog)(nil),                     // 29: akin.v1.Catalog
-	(*BehaviorModel)(nil),               // 30: akin.v1.BehaviorModel
-	(*ClickThrough)(nil),                // 31: akin.v1.ClickThrough
-	(*IndexStats)(nil),                  // 32: akin.v1.IndexStats
-	(*EmbeddingSpace)(nil),              // 33: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),                // 34: akin.v1.PendingItems
-	(*DailyUsage)(nil),                  // 35: akin.v1.DailyUsage
-	nil,                                 // 36: akin.v1.CatalogSettings.InteractionWeightsEntry
-	(*fieldmaskpb.FieldMask)(nil),       // 37: google.protobuf.FieldMask
-	(*durationpb.Duration)(nil),         // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 39: google.protobuf.Timestamp
+	(Ranking)(0),                        // 2: akin.v1.Ranking
+	(SignalMode)(0),                     // 3: akin.v1.SignalMode
+	(ReembeddingState)(0),               // 4: akin.v1.ReembeddingState
+	(*EmbeddingModel)(nil),              // 5: akin.v1.EmbeddingModel
+	(*CreateCatalogRequest)(nil),        // 6: akin.v1.CreateCatalogRequest
+	(*CatalogSettings)(nil),             // 7: akin.v1.CatalogSettings
+	(*AttributePrior)(nil),              // 8: akin.v1.AttributePrior
+	(*CreateCatalogResponse)(nil),       // 9: akin.v1.CreateCatalogResponse
+	(*GetCatalogRequest)(nil),           // 10: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 11: akin.v1.GetCatalogResponse
+	(*UpdateCatalogRequest)(nil),        // 12: akin.v1.UpdateCatalogRequest
+	(*UpdateCatalogResponse)(nil),       // 13: akin.v1.UpdateCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 14: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 15: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 16: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 17: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 18: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 19: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 20: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 21: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 22: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 23: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 24: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 25: akin.v1.CancelReembeddingResponse
+	(*RollbackReembeddingRequest)(nil),  // 26: akin.v1.RollbackReembeddingRequest
+	(*RollbackReembeddingResponse)(nil), // 27: akin.v1.RollbackReembeddingResponse
+	(*CommitReembeddingRequest)(nil),    // 28: akin.v1.CommitReembeddingRequest
+	(*CommitReembeddingResponse)(nil),   // 29: akin.v1.CommitReembeddingResponse
+	(*Reembedding)(nil),                 // 30: akin.v1.Reembedding
+	(*Catalog)(nil),                     // 31: akin.v1.Catalog
+	(*BehaviorModel)(nil),               // 32: akin.v1.BehaviorModel
+	(*ClickThrough)(nil),                // 33: akin.v1.ClickThrough
+	(*IndexStats)(nil),                  // 34: akin.v1.IndexStats
+	(*EmbeddingSpace)(nil),              // 35: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 36: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 37: akin.v1.DailyUsage
+	nil,                                 // 38: akin.v1.CatalogSettings.InteractionWeightsEntry
+	(*fieldmaskpb.FieldMask)(nil),       // 39: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),         // 40: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 41: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
-	4,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	5,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
 	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
 	1,  // 2: akin.v1.CreateCatalogRequest.text_format:type_name -> akin.v1.TextFormat
-	6,  // 3: akin.v1.CreateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
-	2,  // 4: akin.v1.CatalogSettings.signals:type_name -> akin.v1.SignalMode
-	36, // 5: akin.v1.CatalogSettings.interaction_weights:type_name -> akin.v1.CatalogSettings.InteractionWeightsEntry
-	29, // 6: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	29, // 7: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	6,  // 8: akin.v1.UpdateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
-	37, // 9: akin.v1.UpdateCatalogRequest.update_mask:type_name -> google.protobuf.FieldMask
-	29, // 10: akin.v1.UpdateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	29, // 11: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
-	4,  // 12: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	33, // 13: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
-	38, // 14: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
-	4,  // 15: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	28, // 16: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	28, // 17: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	3,  // 18: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
-	33, // 19: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
-	33, // 20: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
-	39, // 21: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
-	33, // 22: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	0,  // 23: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
-	34, // 24: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
-	35, // 25: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
-	32, // 26: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
-	1,  // 27: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
-	6,  // 28: akin.v1.Catalog.settings:type_name -> akin.v1.CatalogSettings
-	30, // 29: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
-	31, // 30: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
-	39, // 31: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
-	5,  // 32: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	8,  // 33: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	10, // 34: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
-	12, // 35: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	14, // 36: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	16, // 37: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	18, // 38: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	20, // 39: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	22, // 40: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	24, // 41: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
-	26, // 42: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
-	7,  // 43: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	9,  // 44: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	11, // 45: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
-	13, // 46: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	15, // 47: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	17, // 48: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	19, // 49: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	21, // 50: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	23, // 51: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	25, // 52: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
-	27, // 53: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
-	43, // [43:54] is the sub-list for method output_type
-	32, // [32:43] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	7,  // 3: akin.v1.CreateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	3,  // 4: akin.v1.CatalogSettings.signals:type_name -> akin.v1.SignalMode
+	38, // 5: akin.v1.CatalogSettings.interaction_weights:type_name -> akin.v1.CatalogSettings.InteractionWeightsEntry
+	2,  // 6: akin.v1.CatalogSettings.ranking:type_name -> akin.v1.Ranking
+	8,  // 7: akin.v1.CatalogSettings.prior:type_name -> akin.v1.AttributePrior
+	31, // 8: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	31, // 9: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	7,  // 10: akin.v1.UpdateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	39, // 11: akin.v1.UpdateCatalogRequest.update_mask:type_name -> google.protobuf.FieldMask
+	31, // 12: akin.v1.UpdateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	31, // 13: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	5,  // 14: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	35, // 15: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	40, // 16: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
+	5,  // 17: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	30, // 18: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	30, // 19: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	4,  // 20: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	35, // 21: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	35, // 22: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	41, // 23: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	35, // 24: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	0,  // 25: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	36, // 26: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
+	37, // 27: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
+	34, // 28: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
+	1,  // 29: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
+	7,  // 30: akin.v1.Catalog.settings:type_name -> akin.v1.CatalogSettings
+	32, // 31: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
+	33, // 32: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
+	41, // 33: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
+	6,  // 34: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	10, // 35: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	12, // 36: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
+	14, // 37: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	16, // 38: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	18, // 39: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	20, // 40: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	22, // 41: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	24, // 42: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	26, // 43: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	28, // 44: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	9,  // 45: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	11, // 46: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	13, // 47: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
+	15, // 48: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	17, // 49: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	19, // 50: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	21, // 51: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	23, // 52: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	25, // 53: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	27, // 54: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	29, // 55: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	45, // [45:56] is the sub-list for method output_type
+	34, // [34:45] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -2736,13 +2895,14 @@ func file_akin_v1_catalog_service_proto_init() {
 	if File_akin_v1_catalog_service_proto != nil {
 		return
 	}
+	file_akin_v1_catalog_service_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   33,
+			NumEnums:      5,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,122 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How the value of a number grows.
+type BoostCurve int32
+
+const (
+	// The default: BOOST_CURVE_RANK.
+	BoostCurve_BOOST_CURVE_UNSPECIFIED BoostCurve = 0
+	// The share of the items with a number that have a smaller one. Equal numbers count half. Unit
+	// and spread of the numbers do not matter.
+	BoostCurve_BOOST_CURVE_RANK BoostCurve = 1
+	// (number - min) / (max - min), at least 0 and at most 1.
+	BoostCurve_BOOST_CURVE_LINEAR BoostCurve = 2
+	// log(1 + number - min) / log(1 + max - min), at least 0 and at most 1. Use it for counts, such
+	// as sales, of which a few are very large.
+	BoostCurve_BOOST_CURVE_LOG BoostCurve = 3
+)
+
+// Enum value maps for BoostCurve.
+var (
+	BoostCurve_name = map[int32]string{
+		0: "BOOST_CURVE_UNSPECIFIED",
+		1: "BOOST_CURVE_RANK",
+		2: "BOOST_CURVE_LINEAR",
+		3: "BOOST_CURVE_LOG",
+	}
+	BoostCurve_value = map[string]int32{
+		"BOOST_CURVE_UNSPECIFIED": 0,
+		"BOOST_CURVE_RANK":        1,
+		"BOOST_CURVE_LINEAR":      2,
+		"BOOST_CURVE_LOG":         3,
+	}
+)
+
+func (x BoostCurve) Enum() *BoostCurve {
+	p := new(BoostCurve)
+	*p = x
+	return p
+}
+
+func (x BoostCurve) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BoostCurve) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_recommender_service_proto_enumTypes[0].Descriptor()
+}
+
+func (BoostCurve) Type() protoreflect.EnumType {
+	return &file_akin_v1_recommender_service_proto_enumTypes[0]
+}
+
+func (x BoostCurve) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BoostCurve.Descriptor instead.
+func (BoostCurve) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{0}
+}
+
+// How the value of a decay falls with x, which is the distance beyond `offset` divided by `scale`.
+type DecayShape int32
+
+const (
+	// The default: DECAY_SHAPE_EXPONENTIAL.
+	DecayShape_DECAY_SHAPE_UNSPECIFIED DecayShape = 0
+	// decay ^ x: fast at first, then ever more slowly.
+	DecayShape_DECAY_SHAPE_EXPONENTIAL DecayShape = 1
+	// decay ^ (x * x): slowly at first, then fast.
+	DecayShape_DECAY_SHAPE_GAUSSIAN DecayShape = 2
+	// 1 - (1 - decay) * x, at least 0.
+	DecayShape_DECAY_SHAPE_LINEAR DecayShape = 3
+)
+
+// Enum value maps for DecayShape.
+var (
+	DecayShape_name = map[int32]string{
+		0: "DECAY_SHAPE_UNSPECIFIED",
+		1: "DECAY_SHAPE_EXPONENTIAL",
+		2: "DECAY_SHAPE_GAUSSIAN",
+		3: "DECAY_SHAPE_LINEAR",
+	}
+	DecayShape_value = map[string]int32{
+		"DECAY_SHAPE_UNSPECIFIED": 0,
+		"DECAY_SHAPE_EXPONENTIAL": 1,
+		"DECAY_SHAPE_GAUSSIAN":    2,
+		"DECAY_SHAPE_LINEAR":      3,
+	}
+)
+
+func (x DecayShape) Enum() *DecayShape {
+	p := new(DecayShape)
+	*p = x
+	return p
+}
+
+func (x DecayShape) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DecayShape) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_recommender_service_proto_enumTypes[1].Descriptor()
+}
+
+func (DecayShape) Type() protoreflect.EnumType {
+	return &file_akin_v1_recommender_service_proto_enumTypes[1]
+}
+
+func (x DecayShape) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DecayShape.Descriptor instead.
+func (DecayShape) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{1}
+}
+
 // How recommended items relate to the source item.
 type Relation int32
 
@@ -65,11 +181,11 @@ func (x Relation) String() string {
 }
 
 func (Relation) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_recommender_service_proto_enumTypes[0].Descriptor()
+	return file_akin_v1_recommender_service_proto_enumTypes[2].Descriptor()
 }
 
 func (Relation) Type() protoreflect.EnumType {
-	return &file_akin_v1_recommender_service_proto_enumTypes[0]
+	return &file_akin_v1_recommender_service_proto_enumTypes[2]
 }
 
 func (x Relation) Number() protoreflect.EnumNumber {
@@ -78,7 +194,7 @@ func (x Relation) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Relation.Descriptor instead.
 func (Relation) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{0}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{2}
 }
 
 // What to recommend to a user who does not exist, or of whom no like and no preference is known.
@@ -118,11 +234,11 @@ func (x Fallback) String() string {
 }
 
 func (Fallback) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_recommender_service_proto_enumTypes[1].Descriptor()
+	return file_akin_v1_recommender_service_proto_enumTypes[3].Descriptor()
 }
 
 func (Fallback) Type() protoreflect.EnumType {
-	return &file_akin_v1_recommender_service_proto_enumTypes[1]
+	return &file_akin_v1_recommender_service_proto_enumTypes[3]
 }
 
 func (x Fallback) Number() protoreflect.EnumNumber {
@@ -131,7 +247,7 @@ func (x Fallback) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fallback.Descriptor instead.
 func (Fallback) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{1}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{3}
 }
 
 // Why a part of the source led to a recommendation.
@@ -171,11 +287,11 @@ func (x Signal) String() string {
 }
 
 func (Signal) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_recommender_service_proto_enumTypes[2].Descriptor()
+	return file_akin_v1_recommender_service_proto_enumTypes[4].Descriptor()
 }
 
 func (Signal) Type() protoreflect.EnumType {
-	return &file_akin_v1_recommender_service_proto_enumTypes[2]
+	return &file_akin_v1_recommender_service_proto_enumTypes[4]
 }
 
 func (x Signal) Number() protoreflect.EnumNumber {
@@ -184,7 +300,7 @@ func (x Signal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Signal.Descriptor instead.
 func (Signal) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{4}
 }
 
 // Request of UpsertItem.
@@ -2143,13 +2259,13 @@ type RecommendSimilarRequest struct {
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// How recommended items relate to the source item. For a value that is not listed in Relation, the
-	// call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+	// How recommended items relate to the source item. For a value that is not listed in Relation,
+	// the call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
 	// RELATION_SIMILAR. Default: RELATION_SIMILAR.
 	Relation Relation `protobuf:"varint,17,opt,name=relation,proto3,enum=akin.v1.Relation" json:"relation,omitempty"`
-	// The interactions of the user whose items must not be recommended. Ignored if the source is not a
-	// user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
-	// types `LIKE` and `PURCHASE`.
+	// The interactions of the user whose items must not be recommended. Ignored if the source is not
+	// a user. Of all interactions of the user, the latest 10,000 are considered. Default: those of
+	// the types `LIKE` and `PURCHASE`.
 	ExcludeInteractions *InteractionTypes `protobuf:"bytes,18,opt,name=exclude_interactions,json=excludeInteractions,proto3" json:"exclude_interactions,omitempty"`
 	// How early new items come, which nothing is learned about yet. With 2, a new item comes no later
 	// than text alone would recommend it, and with 1 no later than at twice that place. Larger values
@@ -2160,7 +2276,14 @@ type RecommendSimilarRequest struct {
 	// What to recommend to a user who does not exist, or of whom no like and no preference is known.
 	// For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
 	// FALLBACK_NONE.
-	Fallback      Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	// Limits how many items with the same value of an attribute are recommended. Default: no limit.
+	GroupBy *GroupBy `protobuf:"bytes,23,opt,name=group_by,json=groupBy,proto3" json:"group_by,omitempty"`
+	// Raises or lowers the scores of items by their attributes. With boosts, Akin scores every item
+	// that passes the filter, as with `exact`, so that a boosted item is found wherever its
+	// similarity alone would have placed it. There can be at most 10. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: no boosts.
+	Boosts        []*Boost `protobuf:"bytes,24,rep,name=boosts,proto3" json:"boosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2352,6 +2475,20 @@ func (x *RecommendSimilarRequest) GetFallback() Fallback {
 	return Fallback_FALLBACK_UNSPECIFIED
 }
 
+func (x *RecommendSimilarRequest) GetGroupBy() *GroupBy {
+	if x != nil {
+		return x.GroupBy
+	}
+	return nil
+}
+
+func (x *RecommendSimilarRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
 type isRecommendSimilarRequest_Source interface {
 	isRecommendSimilarRequest_Source()
 }
@@ -2398,6 +2535,421 @@ func (*RecommendSimilarRequest_Examples) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_Popular) isRecommendSimilarRequest_Source() {}
 
+// Limits how many items with the same value of an attribute are recommended. Akin takes the items
+// best first, or in the order of `diversity`, and leaves out an item if `max_per_group` items with
+// its value are already taken. Other items take the place of those left out, so that the response
+// has fewer than `limit` items only if no further item passes. With max_similarity, near-duplicates
+// are excluded first and groups are filled from the remaining items.
+type GroupBy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The path of the attribute, as in Condition.attribute. Values are equal as in
+	// Condition.equals. An item whose value is a list counts for each string, number and boolean in
+	// it, and is taken only if there is room for all of them. An item without the attribute, or with
+	// null, an object or an empty list for it, is a group of its own. The path must be 1 byte to 1
+	// KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// The maximum number of recommended items with the same value. It can be at most 1,000 and must
+	// not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+	MaxPerGroup   int32 `protobuf:"varint,2,opt,name=max_per_group,json=maxPerGroup,proto3" json:"max_per_group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupBy) Reset() {
+	*x = GroupBy{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupBy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupBy) ProtoMessage() {}
+
+func (x *GroupBy) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupBy.ProtoReflect.Descriptor instead.
+func (*GroupBy) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *GroupBy) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *GroupBy) GetMaxPerGroup() int32 {
+	if x != nil {
+		return x.MaxPerGroup
+	}
+	return 0
+}
+
+// Raises or lowers the scores of items by their attributes.
+//
+// A boost gives each item a value between 0 and 1. Akin adds to the score of the item:
+//
+//	weight * value * unit
+//
+// and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
+// that a weight has the same effect for every source and every embedding model. Akin measures it,
+// before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
+// spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
+// scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+// and the unit is 1, too.
+//
+// A boosted score is only comparable within one response. It is the score that `min_score` and
+// `diversity` refer to. An item without the attribute gets the value 0.
+type Boost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The function that gives each item its value. Without it the call fails with
+	// INVALID_ARGUMENT.
+	//
+	// Types that are valid to be assigned to Function:
+	//
+	//	*Boost_Filter
+	//	*Boost_Number
+	//	*Boost_Decay
+	Function isBoost_Function `protobuf_oneof:"function"`
+	// How far the value 1 moves an item, in standard deviations. A negative weight lowers scores. It
+	// must be between -10 and 10. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+	Weight        *float32 `protobuf:"fixed32,4,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Boost) Reset() {
+	*x = Boost{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Boost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Boost) ProtoMessage() {}
+
+func (x *Boost) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Boost.ProtoReflect.Descriptor instead.
+func (*Boost) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Boost) GetFunction() isBoost_Function {
+	if x != nil {
+		return x.Function
+	}
+	return nil
+}
+
+func (x *Boost) GetFilter() *Filter {
+	if x != nil {
+		if x, ok := x.Function.(*Boost_Filter); ok {
+			return x.Filter
+		}
+	}
+	return nil
+}
+
+func (x *Boost) GetNumber() *NumberBoost {
+	if x != nil {
+		if x, ok := x.Function.(*Boost_Number); ok {
+			return x.Number
+		}
+	}
+	return nil
+}
+
+func (x *Boost) GetDecay() *Decay {
+	if x != nil {
+		if x, ok := x.Function.(*Boost_Decay); ok {
+			return x.Decay
+		}
+	}
+	return nil
+}
+
+func (x *Boost) GetWeight() float32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+type isBoost_Function interface {
+	isBoost_Function()
+}
+
+type Boost_Filter struct {
+	// 1 for items that match this filter, 0 for others. It must have a condition. Otherwise the
+	// call fails with INVALID_ARGUMENT.
+	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3,oneof"`
+}
+
+type Boost_Number struct {
+	// A value that grows with a number.
+	Number *NumberBoost `protobuf:"bytes,2,opt,name=number,proto3,oneof"`
+}
+
+type Boost_Decay struct {
+	// A value that is 1 near an origin and falls with the distance from it.
+	Decay *Decay `protobuf:"bytes,3,opt,name=decay,proto3,oneof"`
+}
+
+func (*Boost_Filter) isBoost_Function() {}
+
+func (*Boost_Number) isBoost_Function() {}
+
+func (*Boost_Decay) isBoost_Function() {}
+
+// A value that grows with a number, or with a time in seconds since 1970 UTC, as in Range. A list
+// has no number.
+type NumberBoost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The path of the attribute, as in Condition.attribute. It must be 1 byte to 1 KiB of
+	// UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// How the value grows. For a value that is not listed in BoostCurve the call fails with
+	// INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
+	Curve BoostCurve `protobuf:"varint,2,opt,name=curve,proto3,enum=akin.v1.BoostCurve" json:"curve,omitempty"`
+	// The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
+	// BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
+	// call fails with INVALID_ARGUMENT.
+	Min *float64 `protobuf:"fixed64,3,opt,name=min,proto3,oneof" json:"min,omitempty"`
+	// The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+	// and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
+	// the call fails with INVALID_ARGUMENT.
+	Max           *float64 `protobuf:"fixed64,4,opt,name=max,proto3,oneof" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NumberBoost) Reset() {
+	*x = NumberBoost{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumberBoost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumberBoost) ProtoMessage() {}
+
+func (x *NumberBoost) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumberBoost.ProtoReflect.Descriptor instead.
+func (*NumberBoost) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *NumberBoost) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *NumberBoost) GetCurve() BoostCurve {
+	if x != nil {
+		return x.Curve
+	}
+	return BoostCurve_BOOST_CURVE_UNSPECIFIED
+}
+
+func (x *NumberBoost) GetMin() float64 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *NumberBoost) GetMax() float64 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
+}
+
+// A value that is 1 near an origin and falls with the distance from it. At the distance
+// `offset + scale` it is `decay`. For freshness, name an attribute with a timestamp and leave the
+// origin unset: with the other defaults the value then halves each `scale` seconds.
+type Decay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The path of the attribute, as in Condition.attribute: a number, or an RFC 3339
+	// timestamp or date, as in Range. A list has no number. The path must be 1 byte to 1 KiB of
+	// UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// The origin. Default: the time of the call.
+	//
+	// Types that are valid to be assigned to Origin:
+	//
+	//	*Decay_Number
+	//	*Decay_Time
+	Origin isDecay_Origin `protobuf_oneof:"origin"`
+	// Required. The distance beyond `offset` at which the value is `decay`: in the unit of the
+	// attribute, and in seconds for times. It must be finite and greater than 0. Otherwise the call
+	// fails with INVALID_ARGUMENT.
+	Scale float64 `protobuf:"fixed64,4,opt,name=scale,proto3" json:"scale,omitempty"`
+	// The distance up to which the value is 1, in the same unit. It must be finite and not negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+	Offset float64 `protobuf:"fixed64,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The value at the distance `offset + scale`. It must be greater than 0 and less than 1.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0.5.
+	Decay *float64 `protobuf:"fixed64,6,opt,name=decay,proto3,oneof" json:"decay,omitempty"`
+	// How the value falls. For a value that is not listed in DecayShape the call fails with
+	// INVALID_ARGUMENT. Default: DECAY_SHAPE_EXPONENTIAL.
+	Shape         DecayShape `protobuf:"varint,7,opt,name=shape,proto3,enum=akin.v1.DecayShape" json:"shape,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decay) Reset() {
+	*x = Decay{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decay) ProtoMessage() {}
+
+func (x *Decay) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decay.ProtoReflect.Descriptor instead.
+func (*Decay) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Decay) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Decay) GetOrigin() isDecay_Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *Decay) GetNumber() float64 {
+	if x != nil {
+		if x, ok := x.Origin.(*Decay_Number); ok {
+			return x.Number
+		}
+	}
+	return 0
+}
+
+func (x *Decay) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Origin.(*Decay_Time); ok {
+			return x.Time
+		}
+	}
+	return nil
+}
+
+func (x *Decay) GetScale() float64 {
+	if x != nil {
+		return x.Scale
+	}
+	return 0
+}
+
+func (x *Decay) GetOffset() float64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Decay) GetDecay() float64 {
+	if x != nil && x.Decay != nil {
+		return *x.Decay
+	}
+	return 0
+}
+
+func (x *Decay) GetShape() DecayShape {
+	if x != nil {
+		return x.Shape
+	}
+	return DecayShape_DECAY_SHAPE_UNSPECIFIED
+}
+
+type isDecay_Origin interface {
+	isDecay_Origin()
+}
+
+type Decay_Number struct {
+	// A number. It must be finite. Otherwise the call fails with INVALID_ARGUMENT.
+	Number float64 `protobuf:"fixed64,2,opt,name=number,proto3,oneof"`
+}
+
+type Decay_Time struct {
+	// A time between the years 1970 and 9999. Otherwise the call fails with INVALID_ARGUMENT.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3,oneof"`
+}
+
+func (*Decay_Number) isDecay_Origin() {}
+
+func (*Decay_Time) isDecay_Origin() {}
+
 // Types of interactions.
 type InteractionTypes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2410,7 +2962,7 @@ type InteractionTypes struct {
 
 func (x *InteractionTypes) Reset() {
 	*x = InteractionTypes{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2974,7 @@ func (x *InteractionTypes) String() string {
 func (*InteractionTypes) ProtoMessage() {}
 
 func (x *InteractionTypes) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2987,7 @@ func (x *InteractionTypes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InteractionTypes.ProtoReflect.Descriptor instead.
 func (*InteractionTypes) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{30}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InteractionTypes) GetTypes() []string {
@@ -2446,9 +2998,10 @@ func (x *InteractionTypes) GetTypes() []string {
 }
 
 // The items with the most interactions, each counted with the weight of its type. Of several
-// interactions of a user with an item, only the one with the largest weight counts. Akin counts them
-// when it trains, which is within an hour of any change. There are none before the first training,
-// and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
+// interactions of a user with an item, only the one with the largest weight counts. Akin counts
+// them when it trains, which is within an hour of any change. There are none before the first
+// training, and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not
+// among them.
 type Popular struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
@@ -2460,7 +3013,7 @@ type Popular struct {
 
 func (x *Popular) Reset() {
 	*x = Popular{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +3025,7 @@ func (x *Popular) String() string {
 func (*Popular) ProtoMessage() {}
 
 func (x *Popular) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +3038,7 @@ func (x *Popular) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Popular.ProtoReflect.Descriptor instead.
 func (*Popular) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{31}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Popular) GetHalfLifeDays() float32 {
@@ -2509,7 +3062,7 @@ type Examples struct {
 
 func (x *Examples) Reset() {
 	*x = Examples{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +3074,7 @@ func (x *Examples) String() string {
 func (*Examples) ProtoMessage() {}
 
 func (x *Examples) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +3087,7 @@ func (x *Examples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Examples.ProtoReflect.Descriptor instead.
 func (*Examples) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{32}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Examples) GetPositive() []*Example {
@@ -2570,7 +3123,7 @@ type Example struct {
 
 func (x *Example) Reset() {
 	*x = Example{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +3135,7 @@ func (x *Example) String() string {
 func (*Example) ProtoMessage() {}
 
 func (x *Example) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +3148,7 @@ func (x *Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Example.ProtoReflect.Descriptor instead.
 func (*Example) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{33}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Example) GetExample() isExample_Example {
@@ -2675,7 +3228,7 @@ type RecommendSimilarResponse struct {
 
 func (x *RecommendSimilarResponse) Reset() {
 	*x = RecommendSimilarResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +3240,7 @@ func (x *RecommendSimilarResponse) String() string {
 func (*RecommendSimilarResponse) ProtoMessage() {}
 
 func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +3253,7 @@ func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendSimilarResponse.ProtoReflect.Descriptor instead.
 func (*RecommendSimilarResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{34}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RecommendSimilarResponse) GetRecommendations() []*Recommendation {
@@ -2760,7 +3313,7 @@ type Signals struct {
 
 func (x *Signals) Reset() {
 	*x = Signals{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3325,7 @@ func (x *Signals) String() string {
 func (*Signals) ProtoMessage() {}
 
 func (x *Signals) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3338,7 @@ func (x *Signals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signals.ProtoReflect.Descriptor instead.
 func (*Signals) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{35}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Signals) GetTextWeight() float32 {
@@ -2819,15 +3372,17 @@ type Recommendation struct {
 	//
 	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
 	// The score is then a soft maximum of the cosine similarities to the liked parts of the source,
-	// minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
-	// AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+	// minus a soft maximum of those to the disliked parts. The settings `ranking` and `prior` of the
+	// catalog can change this score. It is only comparable within one response.
 	//
-	// If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
-	// standard deviations from the mean of the catalog. It is also only comparable within one
+	// If behavior counts, the score is the weighted sum of the scores by text and by behavior, each
+	// in standard deviations from the mean of the catalog. It is also only comparable within one
 	// response.
 	//
 	// For `popular`, the score is the popularity relative to that of the most popular item of the
 	// catalog, between 0 and 1.
+	//
+	// With boosts, the score has what they add.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
 	// Dislikes are never among them. Empty if `explain` is false.
@@ -2840,7 +3395,7 @@ type Recommendation struct {
 
 func (x *Recommendation) Reset() {
 	*x = Recommendation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +3407,7 @@ func (x *Recommendation) String() string {
 func (*Recommendation) ProtoMessage() {}
 
 func (x *Recommendation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +3420,7 @@ func (x *Recommendation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recommendation.ProtoReflect.Descriptor instead.
 func (*Recommendation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{36}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Recommendation) GetItemId() string {
@@ -2918,7 +3473,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3485,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3498,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{37}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Explanation) GetSource() isExplanation_Source {
@@ -3128,7 +3683,7 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xc2\x06\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\x97\a\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
@@ -3150,12 +3705,42 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\brelation\x18\x11 \x01(\x0e2\x11.akin.v1.RelationR\brelation\x12L\n" +
 	"\x14exclude_interactions\x18\x12 \x01(\v2\x19.akin.v1.InteractionTypesR\x13excludeInteractions\x12)\n" +
 	"\x0enew_item_boost\x18\x13 \x01(\x02H\x03R\fnewItemBoost\x88\x01\x01\x12-\n" +
-	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallbackB\b\n" +
+	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12+\n" +
+	"\bgroup_by\x18\x17 \x01(\v2\x10.akin.v1.GroupByR\agroupBy\x12&\n" +
+	"\x06boosts\x18\x18 \x03(\v2\x0e.akin.v1.BoostR\x06boostsB\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
 	"\x0f_max_similarityB\x11\n" +
-	"\x0f_new_item_boost\"(\n" +
+	"\x0f_new_item_boost\"K\n" +
+	"\aGroupBy\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\"\n" +
+	"\rmax_per_group\x18\x02 \x01(\x05R\vmaxPerGroup\"\xbe\x01\n" +
+	"\x05Boost\x12)\n" +
+	"\x06filter\x18\x01 \x01(\v2\x0f.akin.v1.FilterH\x00R\x06filter\x12.\n" +
+	"\x06number\x18\x02 \x01(\v2\x14.akin.v1.NumberBoostH\x00R\x06number\x12&\n" +
+	"\x05decay\x18\x03 \x01(\v2\x0e.akin.v1.DecayH\x00R\x05decay\x12\x1b\n" +
+	"\x06weight\x18\x04 \x01(\x02H\x01R\x06weight\x88\x01\x01B\n" +
+	"\n" +
+	"\bfunctionB\t\n" +
+	"\a_weight\"\x94\x01\n" +
+	"\vNumberBoost\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12)\n" +
+	"\x05curve\x18\x02 \x01(\x0e2\x13.akin.v1.BoostCurveR\x05curve\x12\x15\n" +
+	"\x03min\x18\x03 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\x04 \x01(\x01H\x01R\x03max\x88\x01\x01B\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"\xf9\x01\n" +
+	"\x05Decay\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x18\n" +
+	"\x06number\x18\x02 \x01(\x01H\x00R\x06number\x120\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x04time\x12\x14\n" +
+	"\x05scale\x18\x04 \x01(\x01R\x05scale\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x01R\x06offset\x12\x19\n" +
+	"\x05decay\x18\x06 \x01(\x01H\x01R\x05decay\x88\x01\x01\x12)\n" +
+	"\x05shape\x18\a \x01(\x0e2\x13.akin.v1.DecayShapeR\x05shapeB\b\n" +
+	"\x06originB\b\n" +
+	"\x06_decay\"(\n" +
 	"\x10InteractionTypes\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\"G\n" +
 	"\aPopular\x12)\n" +
@@ -3194,7 +3779,19 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"similarity\x18\x03 \x01(\x02R\n" +
 	"similarity\x12'\n" +
 	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signalB\b\n" +
-	"\x06source*f\n" +
+	"\x06source*l\n" +
+	"\n" +
+	"BoostCurve\x12\x1b\n" +
+	"\x17BOOST_CURVE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10BOOST_CURVE_RANK\x10\x01\x12\x16\n" +
+	"\x12BOOST_CURVE_LINEAR\x10\x02\x12\x13\n" +
+	"\x0fBOOST_CURVE_LOG\x10\x03*x\n" +
+	"\n" +
+	"DecayShape\x12\x1b\n" +
+	"\x17DECAY_SHAPE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DECAY_SHAPE_EXPONENTIAL\x10\x01\x12\x18\n" +
+	"\x14DECAY_SHAPE_GAUSSIAN\x10\x02\x12\x16\n" +
+	"\x12DECAY_SHAPE_LINEAR\x10\x03*f\n" +
 	"\bRelation\x12\x18\n" +
 	"\x14RELATION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10RELATION_SIMILAR\x10\x01\x12\x17\n" +
@@ -3245,140 +3842,154 @@ func file_akin_v1_recommender_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_recommender_service_proto_rawDescData
 }
 
-var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_akin_v1_recommender_service_proto_goTypes = []any{
-	(Relation)(0),                    // 0: akin.v1.Relation
-	(Fallback)(0),                    // 1: akin.v1.Fallback
-	(Signal)(0),                      // 2: akin.v1.Signal
-	(*UpsertItemRequest)(nil),        // 3: akin.v1.UpsertItemRequest
-	(*UpsertItemResponse)(nil),       // 4: akin.v1.UpsertItemResponse
-	(*UpdateItemRequest)(nil),        // 5: akin.v1.UpdateItemRequest
-	(*UpdateItemResponse)(nil),       // 6: akin.v1.UpdateItemResponse
-	(*ImportItemsRequest)(nil),       // 7: akin.v1.ImportItemsRequest
-	(*ImportItemsResponse)(nil),      // 8: akin.v1.ImportItemsResponse
-	(*GetItemRequest)(nil),           // 9: akin.v1.GetItemRequest
-	(*GetItemResponse)(nil),          // 10: akin.v1.GetItemResponse
-	(*BatchGetItemsRequest)(nil),     // 11: akin.v1.BatchGetItemsRequest
-	(*BatchGetItemsResponse)(nil),    // 12: akin.v1.BatchGetItemsResponse
-	(*ListItemsRequest)(nil),         // 13: akin.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),        // 14: akin.v1.ListItemsResponse
-	(*DeleteItemRequest)(nil),        // 15: akin.v1.DeleteItemRequest
-	(*DeleteItemResponse)(nil),       // 16: akin.v1.DeleteItemResponse
-	(*BatchDeleteItemsRequest)(nil),  // 17: akin.v1.BatchDeleteItemsRequest
-	(*ItemIds)(nil),                  // 18: akin.v1.ItemIds
-	(*BatchDeleteItemsResponse)(nil), // 19: akin.v1.BatchDeleteItemsResponse
-	(*UpsertUserRequest)(nil),        // 20: akin.v1.UpsertUserRequest
-	(*UpsertUserResponse)(nil),       // 21: akin.v1.UpsertUserResponse
-	(*UpdateUserRequest)(nil),        // 22: akin.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),       // 23: akin.v1.UpdateUserResponse
-	(*ImportUsersRequest)(nil),       // 24: akin.v1.ImportUsersRequest
-	(*ImportUsersResponse)(nil),      // 25: akin.v1.ImportUsersResponse
-	(*GetUserRequest)(nil),           // 26: akin.v1.GetUserRequest
-	(*GetUserResponse)(nil),          // 27: akin.v1.GetUserResponse
-	(*ListUsersRequest)(nil),         // 28: akin.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),        // 29: akin.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),        // 30: akin.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),       // 31: akin.v1.DeleteUserResponse
-	(*RecommendSimilarRequest)(nil),  // 32: akin.v1.RecommendSimilarRequest
-	(*InteractionTypes)(nil),         // 33: akin.v1.InteractionTypes
-	(*Popular)(nil),                  // 34: akin.v1.Popular
-	(*Examples)(nil),                 // 35: akin.v1.Examples
-	(*Example)(nil),                  // 36: akin.v1.Example
-	(*RecommendSimilarResponse)(nil), // 37: akin.v1.RecommendSimilarResponse
-	(*Signals)(nil),                  // 38: akin.v1.Signals
-	(*Recommendation)(nil),           // 39: akin.v1.Recommendation
-	(*Explanation)(nil),              // 40: akin.v1.Explanation
-	(*Item)(nil),                     // 41: akin.v1.Item
-	(*EmbeddingUsage)(nil),           // 42: akin.v1.EmbeddingUsage
-	(*fieldmaskpb.FieldMask)(nil),    // 43: google.protobuf.FieldMask
-	(*ItemResult)(nil),               // 44: akin.v1.ItemResult
-	(*Filter)(nil),                   // 45: akin.v1.Filter
-	(*User)(nil),                     // 46: akin.v1.User
-	(*UserResult)(nil),               // 47: akin.v1.UserResult
-	(ItemView)(0),                    // 48: akin.v1.ItemView
-	(*timestamppb.Timestamp)(nil),    // 49: google.protobuf.Timestamp
+	(BoostCurve)(0),                  // 0: akin.v1.BoostCurve
+	(DecayShape)(0),                  // 1: akin.v1.DecayShape
+	(Relation)(0),                    // 2: akin.v1.Relation
+	(Fallback)(0),                    // 3: akin.v1.Fallback
+	(Signal)(0),                      // 4: akin.v1.Signal
+	(*UpsertItemRequest)(nil),        // 5: akin.v1.UpsertItemRequest
+	(*UpsertItemResponse)(nil),       // 6: akin.v1.UpsertItemResponse
+	(*UpdateItemRequest)(nil),        // 7: akin.v1.UpdateItemRequest
+	(*UpdateItemResponse)(nil),       // 8: akin.v1.UpdateItemResponse
+	(*ImportItemsRequest)(nil),       // 9: akin.v1.ImportItemsRequest
+	(*ImportItemsResponse)(nil),      // 10: akin.v1.ImportItemsResponse
+	(*GetItemRequest)(nil),           // 11: akin.v1.GetItemRequest
+	(*GetItemResponse)(nil),          // 12: akin.v1.GetItemResponse
+	(*BatchGetItemsRequest)(nil),     // 13: akin.v1.BatchGetItemsRequest
+	(*BatchGetItemsResponse)(nil),    // 14: akin.v1.BatchGetItemsResponse
+	(*ListItemsRequest)(nil),         // 15: akin.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),        // 16: akin.v1.ListItemsResponse
+	(*DeleteItemRequest)(nil),        // 17: akin.v1.DeleteItemRequest
+	(*DeleteItemResponse)(nil),       // 18: akin.v1.DeleteItemResponse
+	(*BatchDeleteItemsRequest)(nil),  // 19: akin.v1.BatchDeleteItemsRequest
+	(*ItemIds)(nil),                  // 20: akin.v1.ItemIds
+	(*BatchDeleteItemsResponse)(nil), // 21: akin.v1.BatchDeleteItemsResponse
+	(*UpsertUserRequest)(nil),        // 22: akin.v1.UpsertUserRequest
+	(*UpsertUserResponse)(nil),       // 23: akin.v1.UpsertUserResponse
+	(*UpdateUserRequest)(nil),        // 24: akin.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 25: akin.v1.UpdateUserResponse
+	(*ImportUsersRequest)(nil),       // 26: akin.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),      // 27: akin.v1.ImportUsersResponse
+	(*GetUserRequest)(nil),           // 28: akin.v1.GetUserRequest
+	(*GetUserResponse)(nil),          // 29: akin.v1.GetUserResponse
+	(*ListUsersRequest)(nil),         // 30: akin.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 31: akin.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),        // 32: akin.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),       // 33: akin.v1.DeleteUserResponse
+	(*RecommendSimilarRequest)(nil),  // 34: akin.v1.RecommendSimilarRequest
+	(*GroupBy)(nil),                  // 35: akin.v1.GroupBy
+	(*Boost)(nil),                    // 36: akin.v1.Boost
+	(*NumberBoost)(nil),              // 37: akin.v1.NumberBoost
+	(*Decay)(nil),                    // 38: akin.v1.Decay
+	(*InteractionTypes)(nil),         // 39: akin.v1.InteractionTypes
+	(*Popular)(nil),                  // 40: akin.v1.Popular
+	(*Examples)(nil),                 // 41: akin.v1.Examples
+	(*Example)(nil),                  // 42: akin.v1.Example
+	(*RecommendSimilarResponse)(nil), // 43: akin.v1.RecommendSimilarResponse
+	(*Signals)(nil),                  // 44: akin.v1.Signals
+	(*Recommendation)(nil),           // 45: akin.v1.Recommendation
+	(*Explanation)(nil),              // 46: akin.v1.Explanation
+	(*Item)(nil),                     // 47: akin.v1.Item
+	(*EmbeddingUsage)(nil),           // 48: akin.v1.EmbeddingUsage
+	(*fieldmaskpb.FieldMask)(nil),    // 49: google.protobuf.FieldMask
+	(*ItemResult)(nil),               // 50: akin.v1.ItemResult
+	(*Filter)(nil),                   // 51: akin.v1.Filter
+	(*User)(nil),                     // 52: akin.v1.User
+	(*UserResult)(nil),               // 53: akin.v1.UserResult
+	(ItemView)(0),                    // 54: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 55: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
-	41, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
-	41, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
-	42, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
-	43, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
-	41, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
-	42, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
-	44, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
-	42, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
-	41, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
-	45, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
-	41, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
-	18, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
-	45, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
-	46, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
-	46, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
-	42, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
-	43, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	46, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
-	42, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
-	47, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
-	42, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
-	46, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
-	35, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
-	34, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
-	45, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	48, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
-	0,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
-	33, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
-	1,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
-	36, // 35: akin.v1.Examples.positive:type_name -> akin.v1.Example
-	36, // 36: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	39, // 37: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	42, // 38: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	38, // 39: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
-	49, // 40: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
-	40, // 41: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	41, // 42: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	2,  // 43: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
-	3,  // 44: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	5,  // 45: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	7,  // 46: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	9,  // 47: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	11, // 48: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	13, // 49: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	15, // 50: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	17, // 51: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	20, // 52: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	22, // 53: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	24, // 54: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	26, // 55: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	28, // 56: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	30, // 57: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	32, // 58: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	4,  // 59: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	6,  // 60: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	8,  // 61: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	10, // 62: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	12, // 63: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	14, // 64: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	16, // 65: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	19, // 66: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	21, // 67: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	23, // 68: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	25, // 69: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	27, // 70: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	29, // 71: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	31, // 72: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	37, // 73: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	59, // [59:74] is the sub-list for method output_type
-	44, // [44:59] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	47, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
+	47, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
+	48, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	47, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
+	49, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
+	47, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
+	48, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	47, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
+	50, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
+	48, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	47, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
+	47, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
+	51, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
+	47, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
+	20, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
+	51, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
+	52, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
+	52, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
+	48, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	52, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
+	49, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	52, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
+	48, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	52, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
+	53, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
+	48, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	52, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
+	52, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
+	41, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
+	40, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
+	51, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	54, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	2,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
+	39, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
+	3,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
+	35, // 35: akin.v1.RecommendSimilarRequest.group_by:type_name -> akin.v1.GroupBy
+	36, // 36: akin.v1.RecommendSimilarRequest.boosts:type_name -> akin.v1.Boost
+	51, // 37: akin.v1.Boost.filter:type_name -> akin.v1.Filter
+	37, // 38: akin.v1.Boost.number:type_name -> akin.v1.NumberBoost
+	38, // 39: akin.v1.Boost.decay:type_name -> akin.v1.Decay
+	0,  // 40: akin.v1.NumberBoost.curve:type_name -> akin.v1.BoostCurve
+	55, // 41: akin.v1.Decay.time:type_name -> google.protobuf.Timestamp
+	1,  // 42: akin.v1.Decay.shape:type_name -> akin.v1.DecayShape
+	42, // 43: akin.v1.Examples.positive:type_name -> akin.v1.Example
+	42, // 44: akin.v1.Examples.negative:type_name -> akin.v1.Example
+	45, // 45: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	48, // 46: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	44, // 47: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	55, // 48: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	46, // 49: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	47, // 50: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	4,  // 51: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	5,  // 52: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	7,  // 53: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	9,  // 54: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	11, // 55: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	13, // 56: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	15, // 57: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	17, // 58: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	19, // 59: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	22, // 60: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	24, // 61: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	26, // 62: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	28, // 63: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	30, // 64: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	32, // 65: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	34, // 66: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	6,  // 67: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	8,  // 68: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	10, // 69: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	12, // 70: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	14, // 71: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	16, // 72: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	18, // 73: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	21, // 74: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	23, // 75: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	25, // 76: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	27, // 77: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	29, // 78: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	31, // 79: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	33, // 80: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	43, // 81: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	67, // [67:82] is the sub-list for method output_type
+	52, // [52:67] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -3405,12 +4016,22 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*RecommendSimilarRequest_Examples)(nil),
 		(*RecommendSimilarRequest_Popular)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{
+		(*Boost_Filter)(nil),
+		(*Boost_Number)(nil),
+		(*Boost_Decay)(nil),
+	}
+	file_akin_v1_recommender_service_proto_msgTypes[32].OneofWrappers = []any{}
 	file_akin_v1_recommender_service_proto_msgTypes[33].OneofWrappers = []any{
+		(*Decay_Number)(nil),
+		(*Decay_Time)(nil),
+	}
+	file_akin_v1_recommender_service_proto_msgTypes[35].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[37].OneofWrappers = []any{
 		(*Example_ItemId)(nil),
 		(*Example_Text)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[37].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[41].OneofWrappers = []any{
 		(*Explanation_ItemId)(nil),
 		(*Explanation_Text)(nil),
 	}
@@ -3419,8 +4040,8 @@ func file_akin_v1_recommender_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_recommender_service_proto_rawDesc), len(file_akin_v1_recommender_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   38,
+			NumEnums:      5,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

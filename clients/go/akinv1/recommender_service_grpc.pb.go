@@ -74,8 +74,8 @@ const (
 // Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
 // (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
 // fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-// with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+// fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
 // (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
 // response.
 //
@@ -382,8 +382,8 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 // Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
 // (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
 // fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-// with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+// fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
 // (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
 // response.
 //

@@ -46,7 +46,7 @@ class EstimateReembeddingOptions(ModelOptions, total=False):
 
 
 class SettingsOptions(TypedDict, total=False):
-    """How a catalog learns from interactions.
+    """How a catalog recommends, and how it learns from interactions.
 
     Attributes:
         signals: what recommendations are based on: text, behavior, or what predicts best.
@@ -54,11 +54,16 @@ class SettingsOptions(TypedDict, total=False):
             dislike. Other types keep their defaults.
         new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
             alone would recommend them.
+        ranking: how the similarities to several sources become one score.
+        prior: the attribute by which items get higher or lower scores; `akin.AttributePrior()` for
+            none.
     """
 
     signals: catalog_service_pb2.SignalMode.ValueType | None
     interaction_weights: Mapping[str, float] | None
     new_item_boost: float | None
+    ranking: catalog_service_pb2.Ranking.ValueType | None
+    prior: catalog_service_pb2.AttributePrior | None
 
 
 class UpdateCatalogOptions(SettingsOptions, total=False):
@@ -72,6 +77,9 @@ class UpdateCatalogOptions(SettingsOptions, total=False):
             dislike. They replace all weights of the catalog, and other types get their defaults.
         new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
             alone would recommend them.
+        ranking: how the similarities to several sources become one score.
+        prior: the attribute by which items get higher or lower scores; `akin.AttributePrior()` for
+            none.
         update_mask: settings to change. One in the mask that has no new value is reset. By default,
             the settings that are given.
     """
@@ -97,6 +105,9 @@ class CreateCatalogOptions(ModelOptions, SettingsOptions, total=False):
             dislike. Other types have their defaults.
         new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
             alone would recommend them.
+        ranking: how the similarities to several sources become one score.
+        prior: the attribute by which items get higher or lower scores; `akin.AttributePrior()` for
+            none.
     """
 
     vector_storage: catalog_service_pb2.VectorStorage.ValueType

@@ -14,7 +14,7 @@ from akin.options import (
 )
 from akin.v1 import catalog_service_pb2
 
-SETTINGS = ("signals", "interaction_weights", "new_item_boost")
+SETTINGS = ("signals", "interaction_weights", "new_item_boost", "ranking", "prior")
 
 
 def create_catalog(
@@ -60,6 +60,8 @@ def _pop_settings(options: SettingsOptions) -> catalog_service_pb2.CatalogSettin
         signals=options.pop("signals", None) or catalog_service_pb2.SIGNAL_MODE_UNSPECIFIED,
         interaction_weights=options.pop("interaction_weights", None),
         new_item_boost=options.pop("new_item_boost", None) or 0.0,
+        ranking=options.pop("ranking", None) or catalog_service_pb2.RANKING_UNSPECIFIED,
+        prior=options.pop("prior", None),
     )
     return settings if settings.ByteSize() else None
 

@@ -248,6 +248,9 @@ class RecommendSimilarOptions(TypedDict, total=False):
         diversity: how much the items differ from each other, from 0 to 1.
         max_similarity: exclude near-duplicates of a better item whose cosine similarity is at least
             this, from -1 to 1.
+        group_by: recommend at most some items with the same value of an attribute;
+            `akin.GroupBy(attribute="brand")` for one of each.
+        boosts: raise or lower scores by attributes, up to 10 of `akin.Boost`.
         explain: return the parts of the source that each item is recommended for.
         full: return whole items, not only their ids.
         exact: compare vectors exhaustively, instead of approximately in large catalogs.
@@ -269,6 +272,8 @@ class RecommendSimilarOptions(TypedDict, total=False):
     min_score: float | None
     diversity: float
     max_similarity: float | None
+    group_by: pb.GroupBy | None
+    boosts: Sequence[pb.Boost]
     explain: bool
     full: bool
     exact: bool

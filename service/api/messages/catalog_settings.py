@@ -9,7 +9,10 @@ from akin.v1 import catalog_service_pb2 as pb
 
 from service import errors
 from service.domain.catalog_settings import (
+    DEFAULT_PRIOR_WEIGHT,
     CatalogSettings,
+    Prior,
+    RankingMode,
     SettingsField,
     SignalMode,
     settings_violations,
@@ -23,6 +26,12 @@ _SIGNALS: dict[SignalMode, pb.SignalMode.ValueType] = {
     SignalMode.AUTO: pb.SIGNAL_MODE_AUTO,
     SignalMode.TEXT: pb.SIGNAL_MODE_TEXT,
     SignalMode.BEHAVIOR: pb.SIGNAL_MODE_BEHAVIOR,
+}
+_RANKINGS: dict[RankingMode, pb.Ranking.ValueType] = {
+    RankingMode.SERVER: pb.RANKING_UNSPECIFIED,
+    RankingMode.POOLED: pb.RANKING_POOLED,
+    RankingMode.NEAREST: pb.RANKING_NEAREST,
+    RankingMode.MEAN: pb.RANKING_MEAN,
 }
 
 
@@ -61,17 +70,38 @@ def read_settings(
     signals = modes.get(message.signals)
     if signals is None and SettingsField.SIGNALS in fields:
         violations.append(Violation("settings.signals", "must be a value of SignalMode"))
+    rankings = {number: ranking for ranking, number in _RANKINGS.items()}
+    ranking = rankings.get(message.ranking)
+    if ranking is None and SettingsField.RANKING in fields:
+        violations.append(Violation("settings.ranking", "must be a value of Ranking"))
     settings = CatalogSettings(
-        signals or SignalMode.SERVER, dict(message.interaction_weights), message.new_item_boost
+        signals or SignalMode.SERVER,
+        dict(message.interaction_weights),
+        message.new_item_boost,
+        ranking or RankingMode.SERVER,
+        _read_prior(message),
     )
     violations += settings_violations(settings, fields)
     return settings
 
 
+def _read_prior(message: pb.CatalogSettings) -> Prior | None:
+    if not message.HasField("prior"):
+        return None
+    prior = message.prior
+    weight = prior.weight if prior.HasField("weight") else DEFAULT_PRIOR_WEIGHT
+    return Prior(prior.attribute, weight)
+
+
 def settings_message(settings: CatalogSettings) -> pb.CatalogSettings:
     """Return the message of settings, with the weights of all types."""
-    return pb.CatalogSettings(
+    message = pb.CatalogSettings(
         signals=_SIGNALS[settings.signals],
         interaction_weights=settings.all_weights,
         new_item_boost=settings.new_item_boost,
+        ranking=_RANKINGS[settings.ranking],
     )
+    if settings.prior is not None:
+        prior = settings.prior
+        message.prior.CopyFrom(pb.AttributePrior(attribute=prior.attribute, weight=prior.weight))
+    return message

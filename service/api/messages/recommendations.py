@@ -8,6 +8,7 @@ from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
+from service.api.messages.boosts import read_boosts, read_group_by
 from service.api.messages.filters import read_filter
 from service.api.messages.items import item_message
 from service.api.messages.timestamps import timestamp
@@ -75,6 +76,8 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         seen_types=_read_seen_types(request),
         new_item_boost=request.new_item_boost if request.HasField("new_item_boost") else None,
         falls_back=request.fallback == pb.FALLBACK_POPULAR,
+        group_by=read_group_by(request),
+        boosts=read_boosts(request, violations),
     )
     violations += query_violations(query)
     if violations:

@@ -80,6 +80,42 @@ and table rows become lines. Malformed HTML is accepted. The stored text stays u
 """
 Global___TextFormat: _TypeAlias = TextFormat  # noqa: Y015
 
+class _Ranking:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RANKING_UNSPECIFIED: _Ranking.ValueType  # 0
+    """The default: the value of the server's setting AKIN_RANKING, also when the setting changes
+    later.
+    """
+    RANKING_POOLED: _Ranking.ValueType  # 1
+    """A soft maximum of the similarities, after the mean of the catalog is subtracted from all
+    vectors.
+    """
+    RANKING_NEAREST: _Ranking.ValueType  # 2
+    """The similarity to the nearest source."""
+    RANKING_MEAN: _Ranking.ValueType  # 3
+    """The similarity to the mean vector of the sources."""
+
+class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
+    """How the similarities to several sources become one score."""
+
+RANKING_UNSPECIFIED: Ranking.ValueType  # 0
+"""The default: the value of the server's setting AKIN_RANKING, also when the setting changes
+later.
+"""
+RANKING_POOLED: Ranking.ValueType  # 1
+"""A soft maximum of the similarities, after the mean of the catalog is subtracted from all
+vectors.
+"""
+RANKING_NEAREST: Ranking.ValueType  # 2
+"""The similarity to the nearest source."""
+RANKING_MEAN: Ranking.ValueType  # 3
+"""The similarity to the mean vector of the sources."""
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
+
 class _SignalMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -226,7 +262,7 @@ class CreateCatalogRequest(_message.Message):
 
     @_builtins.property
     def settings(self) -> Global___CatalogSettings:
-        """How the catalog learns from interactions."""
+        """How the catalog recommends, and how it learns from interactions."""
 
     def __init__(
         self,
@@ -247,7 +283,9 @@ Global___CreateCatalogRequest: _TypeAlias = CreateCatalogRequest  # noqa: Y015
 
 @_typing.final
 class CatalogSettings(_message.Message):
-    """How a catalog learns from interactions. UpdateCatalog can change it at any time."""
+    """How a catalog recommends, and how it learns from interactions. UpdateCatalog can change it at any
+    time.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,6 +312,8 @@ class CatalogSettings(_message.Message):
     SIGNALS_FIELD_NUMBER: _builtins.int
     INTERACTION_WEIGHTS_FIELD_NUMBER: _builtins.int
     NEW_ITEM_BOOST_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    PRIOR_FIELD_NUMBER: _builtins.int
     signals: Global___SignalMode.ValueType
     """What recommendations are based on. For a value that is not listed in SignalMode the call fails
     with INVALID_ARGUMENT. Default: the value of the server's setting AKIN_SIGNALS.
@@ -285,14 +325,26 @@ class CatalogSettings(_message.Message):
     ranks, and for RELATION_ALSO_LIKED. The value must be between 0 and 10.
     Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
     """
+    ranking: Global___Ranking.ValueType
+    """How the similarities to several sources become one score, in recommendations for users and
+    examples. For a value that is not listed in Ranking the call fails with INVALID_ARGUMENT.
+    Default: the value of the server's setting AKIN_RANKING.
+    """
     @_builtins.property
     def interaction_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
         a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
-        between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
-        with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
-        with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
-        `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
+        between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and
+        start with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call
+        fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE`
+        1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
+        """
+
+    @_builtins.property
+    def prior(self) -> Global___AttributePrior:
+        """The attribute by which items get higher or lower scores in recommendations for users and
+        examples. Default: the server's settings AKIN_PRIOR_ATTRIBUTE and AKIN_PRIOR_WEIGHT. For no
+        prior, set it to a message without an attribute.
         """
 
     def __init__(
@@ -301,14 +353,52 @@ class CatalogSettings(_message.Message):
         signals: Global___SignalMode.ValueType = ...,
         interaction_weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         new_item_boost: _builtins.float = ...,
+        ranking: Global___Ranking.ValueType = ...,
+        prior: Global___AttributePrior | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prior", b"prior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interaction_weights", b"interaction_weights", "new_item_boost", b"new_item_boost", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interaction_weights", b"interaction_weights", "new_item_boost", b"new_item_boost", "prior", b"prior", "ranking", b"ranking", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CatalogSettings: _TypeAlias = CatalogSettings  # noqa: Y015
+
+@_typing.final
+class AttributePrior(_message.Message):
+    """A numeric attribute, such as a rating, that changes the scores of items. Akin ranks all items by
+    it. The item in the middle keeps its score, and an item without the attribute does, too.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """The path of the attribute, as in Condition.attribute. It must be at most 1 KiB of UTF-8.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: none, so that attributes do not change
+    scores.
+    """
+    weight: _builtins.float
+    """The score difference between the highest and the lowest item. A negative weight favors low
+    values. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+    0.2.
+    """
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "attribute", b"attribute", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___AttributePrior: _TypeAlias = AttributePrior  # noqa: Y015
 
 @_typing.final
 class CreateCatalogResponse(_message.Message):
@@ -404,9 +494,10 @@ class UpdateCatalogRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-        setting in the mask without a value gets its default. New interaction_weights replace all former
-        ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
+        """Required. The settings to change: `signals`, `interaction_weights`, `new_item_boost`, `ranking`
+        and `prior`. A setting in the mask without a value gets its default. New interaction_weights
+        replace all former ones, and a new prior replaces the former one as a whole. For an empty mask,
+        or one with another path, the call fails with INVALID_ARGUMENT.
         """
 
     def __init__(
@@ -1006,11 +1097,13 @@ class Catalog(_message.Message):
 
     @_builtins.property
     def settings(self) -> Global___CatalogSettings:
-        """How the catalog learns from interactions. It has the weights of all types."""
+        """How the catalog recommends and learns from interactions. It has the weights of all types."""
 
     @_builtins.property
     def behavior_model(self) -> Global___BehaviorModel:
-        """What the catalog has learned from interactions and liked_items. Unset before the first training."""
+        """What the catalog has learned from interactions and liked_items. Unset before the first
+        training.
+        """
 
     @_builtins.property
     def click_through(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClickThrough]:
@@ -1049,9 +1142,9 @@ Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
 class BehaviorModel(_message.Message):
     """What a catalog has learned from interactions and liked_items.
 
-    Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
-    chooses the weights of text and behavior that predict best, and uses behavior only if it is better
-    than text alone beyond chance. Then it learns from all likes.
+    Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these.
+    It chooses the weights of text and behavior that predict best, and uses behavior only if it is
+    better than text alone beyond chance. Then it learns from all likes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

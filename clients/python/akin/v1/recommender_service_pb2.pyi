@@ -25,6 +25,70 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BoostCurve:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BoostCurveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BoostCurve.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BOOST_CURVE_UNSPECIFIED: _BoostCurve.ValueType  # 0
+    """The default: BOOST_CURVE_RANK."""
+    BOOST_CURVE_RANK: _BoostCurve.ValueType  # 1
+    """The share of the items with a number that have a smaller one. Equal numbers count half. Unit
+    and spread of the numbers do not matter.
+    """
+    BOOST_CURVE_LINEAR: _BoostCurve.ValueType  # 2
+    """(number - min) / (max - min), at least 0 and at most 1."""
+    BOOST_CURVE_LOG: _BoostCurve.ValueType  # 3
+    """log(1 + number - min) / log(1 + max - min), at least 0 and at most 1. Use it for counts, such
+    as sales, of which a few are very large.
+    """
+
+class BoostCurve(_BoostCurve, metaclass=_BoostCurveEnumTypeWrapper):
+    """How the value of a number grows."""
+
+BOOST_CURVE_UNSPECIFIED: BoostCurve.ValueType  # 0
+"""The default: BOOST_CURVE_RANK."""
+BOOST_CURVE_RANK: BoostCurve.ValueType  # 1
+"""The share of the items with a number that have a smaller one. Equal numbers count half. Unit
+and spread of the numbers do not matter.
+"""
+BOOST_CURVE_LINEAR: BoostCurve.ValueType  # 2
+"""(number - min) / (max - min), at least 0 and at most 1."""
+BOOST_CURVE_LOG: BoostCurve.ValueType  # 3
+"""log(1 + number - min) / log(1 + max - min), at least 0 and at most 1. Use it for counts, such
+as sales, of which a few are very large.
+"""
+Global___BoostCurve: _TypeAlias = BoostCurve  # noqa: Y015
+
+class _DecayShape:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecayShapeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecayShape.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECAY_SHAPE_UNSPECIFIED: _DecayShape.ValueType  # 0
+    """The default: DECAY_SHAPE_EXPONENTIAL."""
+    DECAY_SHAPE_EXPONENTIAL: _DecayShape.ValueType  # 1
+    """decay ^ x: fast at first, then ever more slowly."""
+    DECAY_SHAPE_GAUSSIAN: _DecayShape.ValueType  # 2
+    """decay ^ (x * x): slowly at first, then fast."""
+    DECAY_SHAPE_LINEAR: _DecayShape.ValueType  # 3
+    """1 - (1 - decay) * x, at least 0."""
+
+class DecayShape(_DecayShape, metaclass=_DecayShapeEnumTypeWrapper):
+    """How the value of a decay falls with x, which is the distance beyond `offset` divided by `scale`."""
+
+DECAY_SHAPE_UNSPECIFIED: DecayShape.ValueType  # 0
+"""The default: DECAY_SHAPE_EXPONENTIAL."""
+DECAY_SHAPE_EXPONENTIAL: DecayShape.ValueType  # 1
+"""decay ^ x: fast at first, then ever more slowly."""
+DECAY_SHAPE_GAUSSIAN: DecayShape.ValueType  # 2
+"""decay ^ (x * x): slowly at first, then fast."""
+DECAY_SHAPE_LINEAR: DecayShape.ValueType  # 3
+"""1 - (1 - decay) * x, at least 0."""
+Global___DecayShape: _TypeAlias = DecayShape  # noqa: Y015
+
 class _Relation:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1156,6 +1220,8 @@ class RecommendSimilarRequest(_message.Message):
     EXCLUDE_INTERACTIONS_FIELD_NUMBER: _builtins.int
     NEW_ITEM_BOOST_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    BOOSTS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
@@ -1218,8 +1284,8 @@ class RecommendSimilarRequest(_message.Message):
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     relation: Global___Relation.ValueType
-    """How recommended items relate to the source item. For a value that is not listed in Relation, the
-    call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+    """How recommended items relate to the source item. For a value that is not listed in Relation,
+    the call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
     RELATION_SIMILAR. Default: RELATION_SIMILAR.
     """
     new_item_boost: _builtins.float
@@ -1257,9 +1323,21 @@ class RecommendSimilarRequest(_message.Message):
 
     @_builtins.property
     def exclude_interactions(self) -> Global___InteractionTypes:
-        """The interactions of the user whose items must not be recommended. Ignored if the source is not a
-        user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
-        types `LIKE` and `PURCHASE`.
+        """The interactions of the user whose items must not be recommended. Ignored if the source is not
+        a user. Of all interactions of the user, the latest 10,000 are considered. Default: those of
+        the types `LIKE` and `PURCHASE`.
+        """
+
+    @_builtins.property
+    def group_by(self) -> Global___GroupBy:
+        """Limits how many items with the same value of an attribute are recommended. Default: no limit."""
+
+    @_builtins.property
+    def boosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Boost]:
+        """Raises or lowers the scores of items by their attributes. With boosts, Akin scores every item
+        that passes the filter, as with `exact`, so that a boosted item is found wherever its
+        similarity alone would have placed it. There can be at most 10. Otherwise the call fails with
+        INVALID_ARGUMENT. Default: no boosts.
         """
 
     def __init__(
@@ -1285,10 +1363,12 @@ class RecommendSimilarRequest(_message.Message):
         exclude_interactions: Global___InteractionTypes | None = ...,
         new_item_boost: _builtins.float | None = ...,
         fallback: Global___Fallback.ValueType = ...,
+        group_by: Global___GroupBy | None = ...,
+        boosts: _abc.Iterable[Global___Boost] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "boosts", b"boosts", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_similarity: _TypeAlias = _typing.Literal["max_similarity"]  # noqa: Y015
     _WhichOneofArgType__max_similarity: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity"]  # noqa: Y015
@@ -1308,6 +1388,233 @@ class RecommendSimilarRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___RecommendSimilarRequest: _TypeAlias = RecommendSimilarRequest  # noqa: Y015
+
+@_typing.final
+class GroupBy(_message.Message):
+    """Limits how many items with the same value of an attribute are recommended. Akin takes the items
+    best first, or in the order of `diversity`, and leaves out an item if `max_per_group` items with
+    its value are already taken. Other items take the place of those left out, so that the response
+    has fewer than `limit` items only if no further item passes. With max_similarity, near-duplicates
+    are excluded first and groups are filled from the remaining items.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    MAX_PER_GROUP_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """Required. The path of the attribute, as in Condition.attribute. Values are equal as in
+    Condition.equals. An item whose value is a list counts for each string, number and boolean in
+    it, and is taken only if there is room for all of them. An item without the attribute, or with
+    null, an object or an empty list for it, is a group of its own. The path must be 1 byte to 1
+    KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    max_per_group: _builtins.int
+    """The maximum number of recommended items with the same value. It can be at most 1,000 and must
+    not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+    """
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        max_per_group: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "max_per_group", b"max_per_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
+
+@_typing.final
+class Boost(_message.Message):
+    """Raises or lowers the scores of items by their attributes.
+
+    A boost gives each item a value between 0 and 1. Akin adds to the score of the item:
+
+        weight * value * unit
+
+    and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
+    that a weight has the same effect for every source and every embedding model. Akin measures it,
+    before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
+    spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
+    scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+    and the unit is 1, too.
+
+    A boosted score is only comparable within one response. It is the score that `min_score` and
+    `diversity` refer to. An item without the attribute gets the value 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DECAY_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """How far the value 1 moves an item, in standard deviations. A negative weight lowers scores. It
+    must be between -10 and 10. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+    """
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """1 for items that match this filter, 0 for others. It must have a condition. Otherwise the
+        call fails with INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def number(self) -> Global___NumberBoost:
+        """A value that grows with a number."""
+
+    @_builtins.property
+    def decay(self) -> Global___Decay:
+        """A value that is 1 near an origin and falls with the distance from it."""
+
+    def __init__(
+        self,
+        *,
+        filter: _filter_pb2.Filter | None = ...,
+        number: Global___NumberBoost | None = ...,
+        decay: Global___Decay | None = ...,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "decay", b"decay", "filter", b"filter", "function", b"function", "number", b"number", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "decay", b"decay", "filter", b"filter", "function", b"function", "number", b"number", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType_function: _TypeAlias = _typing.Literal["filter", "number", "decay"]  # noqa: Y015
+    _WhichOneofArgType_function: _TypeAlias = _typing.Literal["function", b"function"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_function) -> _WhichOneofReturnType_function | None: ...
+
+Global___Boost: _TypeAlias = Boost  # noqa: Y015
+
+@_typing.final
+class NumberBoost(_message.Message):
+    """A value that grows with a number, or with a time in seconds since 1970 UTC, as in Range. A list
+    has no number.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    CURVE_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """Required. The path of the attribute, as in Condition.attribute. It must be 1 byte to 1 KiB of
+    UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    curve: Global___BoostCurve.ValueType
+    """How the value grows. For a value that is not listed in BoostCurve the call fails with
+    INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
+    """
+    min: _builtins.float
+    """The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
+    BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
+    call fails with INVALID_ARGUMENT.
+    """
+    max: _builtins.float
+    """The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+    and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
+    the call fails with INVALID_ARGUMENT.
+    """
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        curve: Global___BoostCurve.ValueType = ...,
+        min: _builtins.float | None = ...,
+        max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "attribute", b"attribute", "curve", b"curve", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___NumberBoost: _TypeAlias = NumberBoost  # noqa: Y015
+
+@_typing.final
+class Decay(_message.Message):
+    """A value that is 1 near an origin and falls with the distance from it. At the distance
+    `offset + scale` it is `decay`. For freshness, name an attribute with a timestamp and leave the
+    origin unset: with the other defaults the value then halves each `scale` seconds.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DECAY_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """Required. The path of the attribute, as in Condition.attribute: a number, or an RFC 3339
+    timestamp or date, as in Range. A list has no number. The path must be 1 byte to 1 KiB of
+    UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    number: _builtins.float
+    """A number. It must be finite. Otherwise the call fails with INVALID_ARGUMENT."""
+    scale: _builtins.float
+    """Required. The distance beyond `offset` at which the value is `decay`: in the unit of the
+    attribute, and in seconds for times. It must be finite and greater than 0. Otherwise the call
+    fails with INVALID_ARGUMENT.
+    """
+    offset: _builtins.float
+    """The distance up to which the value is 1, in the same unit. It must be finite and not negative.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+    """
+    decay: _builtins.float
+    """The value at the distance `offset + scale`. It must be greater than 0 and less than 1.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 0.5.
+    """
+    shape: Global___DecayShape.ValueType
+    """How the value falls. For a value that is not listed in DecayShape the call fails with
+    INVALID_ARGUMENT. Default: DECAY_SHAPE_EXPONENTIAL.
+    """
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """A time between the years 1970 and 9999. Otherwise the call fails with INVALID_ARGUMENT."""
+
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        number: _builtins.float = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        scale: _builtins.float = ...,
+        offset: _builtins.float = ...,
+        decay: _builtins.float | None = ...,
+        shape: Global___DecayShape.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "decay", b"decay", "number", b"number", "origin", b"origin", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "attribute", b"attribute", "decay", b"decay", "number", b"number", "offset", b"offset", "origin", b"origin", "scale", b"scale", "shape", b"shape", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decay: _TypeAlias = _typing.Literal["decay"]  # noqa: Y015
+    _WhichOneofArgType__decay: _TypeAlias = _typing.Literal["_decay", b"_decay"]  # noqa: Y015
+    _WhichOneofReturnType_origin: _TypeAlias = _typing.Literal["number", "time"]  # noqa: Y015
+    _WhichOneofArgType_origin: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decay) -> _WhichOneofReturnType__decay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_origin) -> _WhichOneofReturnType_origin | None: ...
+
+Global___Decay: _TypeAlias = Decay  # noqa: Y015
 
 @_typing.final
 class InteractionTypes(_message.Message):
@@ -1338,9 +1645,10 @@ Global___InteractionTypes: _TypeAlias = InteractionTypes  # noqa: Y015
 @_typing.final
 class Popular(_message.Message):
     """The items with the most interactions, each counted with the weight of its type. Of several
-    interactions of a user with an item, only the one with the largest weight counts. Akin counts them
-    when it trains, which is within an hour of any change. There are none before the first training,
-    and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
+    interactions of a user with an item, only the one with the largest weight counts. Akin counts
+    them when it trains, which is within an hour of any change. There are none before the first
+    training, and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not
+    among them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1542,15 +1850,17 @@ class Recommendation(_message.Message):
 
     For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
     The score is then a soft maximum of the cosine similarities to the liked parts of the source,
-    minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
-    AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+    minus a soft maximum of those to the disliked parts. The settings `ranking` and `prior` of the
+    catalog can change this score. It is only comparable within one response.
 
-    If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
-    standard deviations from the mean of the catalog. It is also only comparable within one
+    If behavior counts, the score is the weighted sum of the scores by text and by behavior, each
+    in standard deviations from the mean of the catalog. It is also only comparable within one
     response.
 
     For `popular`, the score is the popularity relative to that of the most popular item of the
     catalog, between 0 and 1.
+
+    With boosts, the score has what they add.
     """
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:

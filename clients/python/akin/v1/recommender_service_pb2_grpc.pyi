@@ -61,8 +61,8 @@ class RecommenderServiceStub:
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
     (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
     response.
 
@@ -220,8 +220,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
     (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
     response.
 
@@ -375,8 +375,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
     (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
     response.
 

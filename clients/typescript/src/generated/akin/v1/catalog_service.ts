@@ -100,6 +100,62 @@ export function textFormatToJSON(object: TextFormat): string {
   }
 }
 
+/** How the similarities to several sources become one score. */
+export enum Ranking {
+  /**
+   * UNSPECIFIED - The default: the value of the server's setting AKIN_RANKING, also when the setting changes
+   * later.
+   */
+  UNSPECIFIED = 0,
+  /**
+   * POOLED - A soft maximum of the similarities, after the mean of the catalog is subtracted from all
+   * vectors.
+   */
+  POOLED = 1,
+  /** NEAREST - The similarity to the nearest source. */
+  NEAREST = 2,
+  /** MEAN - The similarity to the mean vector of the sources. */
+  MEAN = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function rankingFromJSON(object: any): Ranking {
+  switch (object) {
+    case 0:
+    case "RANKING_UNSPECIFIED":
+      return Ranking.UNSPECIFIED;
+    case 1:
+    case "RANKING_POOLED":
+      return Ranking.POOLED;
+    case 2:
+    case "RANKING_NEAREST":
+      return Ranking.NEAREST;
+    case 3:
+    case "RANKING_MEAN":
+      return Ranking.MEAN;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Ranking.UNRECOGNIZED;
+  }
+}
+
+export function rankingToJSON(object: Ranking): string {
+  switch (object) {
+    case Ranking.UNSPECIFIED:
+      return "RANKING_UNSPECIFIED";
+    case Ranking.POOLED:
+      return "RANKING_POOLED";
+    case Ranking.NEAREST:
+      return "RANKING_NEAREST";
+    case Ranking.MEAN:
+      return "RANKING_MEAN";
+    case Ranking.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** What recommendations for users and examples are based on. */
 export enum SignalMode {
   /**
@@ -260,11 +316,14 @@ export interface CreateCatalogRequest {
    * is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
    */
   textFormat: TextFormat;
-  /** How the catalog learns from interactions. */
+  /** How the catalog recommends, and how it learns from interactions. */
   settings?: CatalogSettings | undefined;
 }
 
-/** How a catalog learns from interactions. UpdateCatalog can change it at any time. */
+/**
+ * How a catalog recommends, and how it learns from interactions. UpdateCatalog can change it at any
+ * time.
+ */
 export interface CatalogSettings {
   /**
    * What recommendations are based on. For a value that is not listed in SignalMode the call fails
@@ -274,10 +333,10 @@ export interface CatalogSettings {
   /**
    * The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
    * a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
-   * between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
-   * with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
-   * with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
-   * `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
+   * between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and
+   * start with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE`
+   * 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
    */
   interactionWeights: { [key: string]: number };
   /**
@@ -288,11 +347,42 @@ export interface CatalogSettings {
    * Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
    */
   newItemBoost: number;
+  /**
+   * How the similarities to several sources become one score, in recommendations for users and
+   * examples. For a value that is not listed in Ranking the call fails with INVALID_ARGUMENT.
+   * Default: the value of the server's setting AKIN_RANKING.
+   */
+  ranking: Ranking;
+  /**
+   * The attribute by which items get higher or lower scores in recommendations for users and
+   * examples. Default: the server's settings AKIN_PRIOR_ATTRIBUTE and AKIN_PRIOR_WEIGHT. For no
+   * prior, set it to a message without an attribute.
+   */
+  prior?: AttributePrior | undefined;
 }
 
 export interface CatalogSettings_InteractionWeightsEntry {
   key: string;
   value: number;
+}
+
+/**
+ * A numeric attribute, such as a rating, that changes the scores of items. Akin ranks all items by
+ * it. The item in the middle keeps its score, and an item without the attribute does, too.
+ */
+export interface AttributePrior {
+  /**
+   * The path of the attribute, as in Condition.attribute. It must be at most 1 KiB of UTF-8.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: none, so that attributes do not change
+   * scores.
+   */
+  attribute: string;
+  /**
+   * The score difference between the highest and the lowest item. A negative weight favors low
+   * values. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+   * 0.2.
+   */
+  weight?: number | undefined;
 }
 
 /** Response of CreateCatalog. */
@@ -328,9 +418,10 @@ export interface UpdateCatalogRequest {
     | CatalogSettings
     | undefined;
   /**
-   * Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-   * setting in the mask without a value gets its default. New interaction_weights replace all former
-   * ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
+   * Required. The settings to change: `signals`, `interaction_weights`, `new_item_boost`, `ranking`
+   * and `prior`. A setting in the mask without a value gets its default. New interaction_weights
+   * replace all former ones, and a new prior replaces the former one as a whole. For an empty mask,
+   * or one with another path, the call fails with INVALID_ARGUMENT.
    */
   updateMask?: string[] | undefined;
 }
@@ -573,13 +664,16 @@ export interface Catalog {
    * provider than `local`.
    */
   unknownTextRatio: number;
-  /** How the catalog learns from interactions. It has the weights of all types. */
+  /** How the catalog recommends and learns from interactions. It has the weights of all types. */
   settings?:
     | CatalogSettings
     | undefined;
   /** The number of interactions in the catalog, without the liked_items of users. */
   interactionCount: string;
-  /** What the catalog has learned from interactions and liked_items. Unset before the first training. */
+  /**
+   * What the catalog has learned from interactions and liked_items. Unset before the first
+   * training.
+   */
   behaviorModel?:
     | BehaviorModel
     | undefined;
@@ -590,9 +684,9 @@ export interface Catalog {
 /**
  * What a catalog has learned from interactions and liked_items.
  *
- * Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
- * chooses the weights of text and behavior that predict best, and uses behavior only if it is better
- * than text alone beyond chance. Then it learns from all likes.
+ * Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these.
+ * It chooses the weights of text and behavior that predict best, and uses behavior only if it is
+ * better than text alone beyond chance. Then it learns from all likes.
  */
 export interface BehaviorModel {
   /** The time at which the training began. */
@@ -977,7 +1071,7 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
 };
 
 function createBaseCatalogSettings(): CatalogSettings {
-  return { signals: 0, interactionWeights: {}, newItemBoost: 0 };
+  return { signals: 0, interactionWeights: {}, newItemBoost: 0, ranking: 0, prior: undefined };
 }
 
 export const CatalogSettings: MessageFns<CatalogSettings> = {
@@ -990,6 +1084,12 @@ export const CatalogSettings: MessageFns<CatalogSettings> = {
     });
     if (message.newItemBoost !== 0) {
       writer.uint32(29).float(message.newItemBoost);
+    }
+    if (message.ranking !== 0) {
+      writer.uint32(32).int32(message.ranking);
+    }
+    if (message.prior !== undefined) {
+      AttributePrior.encode(message.prior, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1032,6 +1132,22 @@ export const CatalogSettings: MessageFns<CatalogSettings> = {
             }
 
             message.newItemBoost = reader.float();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ranking = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.prior = AttributePrior.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1081,6 +1197,8 @@ export const CatalogSettings: MessageFns<CatalogSettings> = {
         : isSet(object.new_item_boost)
         ? globalThis.Number(object.new_item_boost)
         : 0,
+      ranking: isSet(object.ranking) ? rankingFromJSON(object.ranking) : 0,
+      prior: isSet(object.prior) ? AttributePrior.fromJSON(object.prior) : undefined,
     };
   },
 
@@ -1101,6 +1219,12 @@ export const CatalogSettings: MessageFns<CatalogSettings> = {
     if (message.newItemBoost !== 0) {
       obj.newItemBoost = floatToJson(message.newItemBoost);
     }
+    if (message.ranking !== 0) {
+      obj.ranking = rankingToJSON(message.ranking);
+    }
+    if (message.prior !== undefined) {
+      obj.prior = AttributePrior.toJSON(message.prior);
+    }
     return obj;
   },
 
@@ -1118,6 +1242,10 @@ export const CatalogSettings: MessageFns<CatalogSettings> = {
         return acc;
       }, {});
     message.newItemBoost = object.newItemBoost ?? 0;
+    message.ranking = object.ranking ?? 0;
+    message.prior = (object.prior !== undefined && object.prior !== null)
+      ? AttributePrior.fromPartial(object.prior)
+      : undefined;
     return message;
   },
 };
@@ -1203,6 +1331,91 @@ export const CatalogSettings_InteractionWeightsEntry: MessageFns<CatalogSettings
     const message = createBaseCatalogSettings_InteractionWeightsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseAttributePrior(): AttributePrior {
+  return { attribute: "", weight: undefined };
+}
+
+export const AttributePrior: MessageFns<AttributePrior> = {
+  encode(message: AttributePrior, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attribute !== "") {
+      writer.uint32(10).string(message.attribute);
+    }
+    if (message.weight !== undefined) {
+      writer.uint32(21).float(message.weight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttributePrior {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttributePrior();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attribute = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 21) {
+              break;
+            }
+
+            message.weight = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttributePrior {
+    return {
+      attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
+      weight: isSet(object.weight) ? globalThis.Number(object.weight) : undefined,
+    };
+  },
+
+  toJSON(message: AttributePrior): unknown {
+    const obj: any = {};
+    if (message.attribute !== "") {
+      obj.attribute = message.attribute;
+    }
+    if (message.weight !== undefined) {
+      obj.weight = floatToJson(message.weight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AttributePrior>): AttributePrior {
+    return AttributePrior.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttributePrior>): AttributePrior {
+    const message = createBaseAttributePrior();
+    message.attribute = object.attribute ?? "";
+    message.weight = object.weight ?? undefined;
     return message;
   },
 };

@@ -10,6 +10,112 @@ import { Filter } from "./filter.js";
 import { Item, ItemResult, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
 import { User, UserResult } from "./user.js";
 
+/** How the value of a number grows. */
+export enum BoostCurve {
+  /** UNSPECIFIED - The default: BOOST_CURVE_RANK. */
+  UNSPECIFIED = 0,
+  /**
+   * RANK - The share of the items with a number that have a smaller one. Equal numbers count half. Unit
+   * and spread of the numbers do not matter.
+   */
+  RANK = 1,
+  /** LINEAR - (number - min) / (max - min), at least 0 and at most 1. */
+  LINEAR = 2,
+  /**
+   * LOG - log(1 + number - min) / log(1 + max - min), at least 0 and at most 1. Use it for counts, such
+   * as sales, of which a few are very large.
+   */
+  LOG = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function boostCurveFromJSON(object: any): BoostCurve {
+  switch (object) {
+    case 0:
+    case "BOOST_CURVE_UNSPECIFIED":
+      return BoostCurve.UNSPECIFIED;
+    case 1:
+    case "BOOST_CURVE_RANK":
+      return BoostCurve.RANK;
+    case 2:
+    case "BOOST_CURVE_LINEAR":
+      return BoostCurve.LINEAR;
+    case 3:
+    case "BOOST_CURVE_LOG":
+      return BoostCurve.LOG;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return BoostCurve.UNRECOGNIZED;
+  }
+}
+
+export function boostCurveToJSON(object: BoostCurve): string {
+  switch (object) {
+    case BoostCurve.UNSPECIFIED:
+      return "BOOST_CURVE_UNSPECIFIED";
+    case BoostCurve.RANK:
+      return "BOOST_CURVE_RANK";
+    case BoostCurve.LINEAR:
+      return "BOOST_CURVE_LINEAR";
+    case BoostCurve.LOG:
+      return "BOOST_CURVE_LOG";
+    case BoostCurve.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** How the value of a decay falls with x, which is the distance beyond `offset` divided by `scale`. */
+export enum DecayShape {
+  /** UNSPECIFIED - The default: DECAY_SHAPE_EXPONENTIAL. */
+  UNSPECIFIED = 0,
+  /** EXPONENTIAL - decay ^ x: fast at first, then ever more slowly. */
+  EXPONENTIAL = 1,
+  /** GAUSSIAN - decay ^ (x * x): slowly at first, then fast. */
+  GAUSSIAN = 2,
+  /** LINEAR - 1 - (1 - decay) * x, at least 0. */
+  LINEAR = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function decayShapeFromJSON(object: any): DecayShape {
+  switch (object) {
+    case 0:
+    case "DECAY_SHAPE_UNSPECIFIED":
+      return DecayShape.UNSPECIFIED;
+    case 1:
+    case "DECAY_SHAPE_EXPONENTIAL":
+      return DecayShape.EXPONENTIAL;
+    case 2:
+    case "DECAY_SHAPE_GAUSSIAN":
+      return DecayShape.GAUSSIAN;
+    case 3:
+    case "DECAY_SHAPE_LINEAR":
+      return DecayShape.LINEAR;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return DecayShape.UNRECOGNIZED;
+  }
+}
+
+export function decayShapeToJSON(object: DecayShape): string {
+  switch (object) {
+    case DecayShape.UNSPECIFIED:
+      return "DECAY_SHAPE_UNSPECIFIED";
+    case DecayShape.EXPONENTIAL:
+      return "DECAY_SHAPE_EXPONENTIAL";
+    case DecayShape.GAUSSIAN:
+      return "DECAY_SHAPE_GAUSSIAN";
+    case DecayShape.LINEAR:
+      return "DECAY_SHAPE_LINEAR";
+    case DecayShape.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** How recommended items relate to the source item. */
 export enum Relation {
   /** UNSPECIFIED - The default: RELATION_SIMILAR. */
@@ -705,15 +811,15 @@ export interface RecommendSimilarRequest {
    */
   minSequence: string;
   /**
-   * How recommended items relate to the source item. For a value that is not listed in Relation, the
-   * call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+   * How recommended items relate to the source item. For a value that is not listed in Relation,
+   * the call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
    * RELATION_SIMILAR. Default: RELATION_SIMILAR.
    */
   relation: Relation;
   /**
-   * The interactions of the user whose items must not be recommended. Ignored if the source is not a
-   * user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
-   * types `LIKE` and `PURCHASE`.
+   * The interactions of the user whose items must not be recommended. Ignored if the source is not
+   * a user. Of all interactions of the user, the latest 10,000 are considered. Default: those of
+   * the types `LIKE` and `PURCHASE`.
    */
   excludeInteractions?:
     | InteractionTypes
@@ -734,6 +840,156 @@ export interface RecommendSimilarRequest {
    * FALLBACK_NONE.
    */
   fallback: Fallback;
+  /** Limits how many items with the same value of an attribute are recommended. Default: no limit. */
+  groupBy?:
+    | GroupBy
+    | undefined;
+  /**
+   * Raises or lowers the scores of items by their attributes. With boosts, Akin scores every item
+   * that passes the filter, as with `exact`, so that a boosted item is found wherever its
+   * similarity alone would have placed it. There can be at most 10. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: no boosts.
+   */
+  boosts: Boost[];
+}
+
+/**
+ * Limits how many items with the same value of an attribute are recommended. Akin takes the items
+ * best first, or in the order of `diversity`, and leaves out an item if `max_per_group` items with
+ * its value are already taken. Other items take the place of those left out, so that the response
+ * has fewer than `limit` items only if no further item passes. With max_similarity, near-duplicates
+ * are excluded first and groups are filled from the remaining items.
+ */
+export interface GroupBy {
+  /**
+   * Required. The path of the attribute, as in Condition.attribute. Values are equal as in
+   * Condition.equals. An item whose value is a list counts for each string, number and boolean in
+   * it, and is taken only if there is room for all of them. An item without the attribute, or with
+   * null, an object or an empty list for it, is a group of its own. The path must be 1 byte to 1
+   * KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  attribute: string;
+  /**
+   * The maximum number of recommended items with the same value. It can be at most 1,000 and must
+   * not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+   */
+  maxPerGroup: number;
+}
+
+/**
+ * Raises or lowers the scores of items by their attributes.
+ *
+ * A boost gives each item a value between 0 and 1. Akin adds to the score of the item:
+ *
+ *     weight * value * unit
+ *
+ * and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
+ * that a weight has the same effect for every source and every embedding model. Akin measures it,
+ * before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
+ * spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
+ * scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+ * and the unit is 1, too.
+ *
+ * A boosted score is only comparable within one response. It is the score that `min_score` and
+ * `diversity` refer to. An item without the attribute gets the value 0.
+ */
+export interface Boost {
+  /**
+   * 1 for items that match this filter, 0 for others. It must have a condition. Otherwise the
+   * call fails with INVALID_ARGUMENT.
+   */
+  filter?:
+    | Filter
+    | undefined;
+  /** A value that grows with a number. */
+  number?:
+    | NumberBoost
+    | undefined;
+  /** A value that is 1 near an origin and falls with the distance from it. */
+  decay?:
+    | Decay
+    | undefined;
+  /**
+   * How far the value 1 moves an item, in standard deviations. A negative weight lowers scores. It
+   * must be between -10 and 10. Otherwise the call fails with INVALID_ARGUMENT. Default: 1.
+   */
+  weight?: number | undefined;
+}
+
+/**
+ * A value that grows with a number, or with a time in seconds since 1970 UTC, as in Range. A list
+ * has no number.
+ */
+export interface NumberBoost {
+  /**
+   * Required. The path of the attribute, as in Condition.attribute. It must be 1 byte to 1 KiB of
+   * UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  attribute: string;
+  /**
+   * How the value grows. For a value that is not listed in BoostCurve the call fails with
+   * INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
+   */
+  curve: BoostCurve;
+  /**
+   * The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
+   * BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
+   * call fails with INVALID_ARGUMENT.
+   */
+  min?:
+    | number
+    | undefined;
+  /**
+   * The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+   * and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
+   * the call fails with INVALID_ARGUMENT.
+   */
+  max?: number | undefined;
+}
+
+/**
+ * A value that is 1 near an origin and falls with the distance from it. At the distance
+ * `offset + scale` it is `decay`. For freshness, name an attribute with a timestamp and leave the
+ * origin unset: with the other defaults the value then halves each `scale` seconds.
+ */
+export interface Decay {
+  /**
+   * Required. The path of the attribute, as in Condition.attribute: a number, or an RFC 3339
+   * timestamp or date, as in Range. A list has no number. The path must be 1 byte to 1 KiB of
+   * UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  attribute: string;
+  /** A number. It must be finite. Otherwise the call fails with INVALID_ARGUMENT. */
+  number?:
+    | number
+    | undefined;
+  /** A time between the years 1970 and 9999. Otherwise the call fails with INVALID_ARGUMENT. */
+  time?:
+    | Date
+    | undefined;
+  /**
+   * Required. The distance beyond `offset` at which the value is `decay`: in the unit of the
+   * attribute, and in seconds for times. It must be finite and greater than 0. Otherwise the call
+   * fails with INVALID_ARGUMENT.
+   */
+  scale: number;
+  /**
+   * The distance up to which the value is 1, in the same unit. It must be finite and not negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+   */
+  offset: number;
+  /**
+   * The value at the distance `offset + scale`. It must be greater than 0 and less than 1.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 0.5.
+   */
+  decay?:
+    | number
+    | undefined;
+  /**
+   * How the value falls. For a value that is not listed in DecayShape the call fails with
+   * INVALID_ARGUMENT. Default: DECAY_SHAPE_EXPONENTIAL.
+   */
+  shape: DecayShape;
 }
 
 /** Types of interactions. */
@@ -747,9 +1003,10 @@ export interface InteractionTypes {
 
 /**
  * The items with the most interactions, each counted with the weight of its type. Of several
- * interactions of a user with an item, only the one with the largest weight counts. Akin counts them
- * when it trains, which is within an hour of any change. There are none before the first training,
- * and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
+ * interactions of a user with an item, only the one with the largest weight counts. Akin counts
+ * them when it trains, which is within an hour of any change. There are none before the first
+ * training, and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not
+ * among them.
  */
 export interface Popular {
   /**
@@ -841,15 +1098,17 @@ export interface Recommendation {
    *
    * For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
    * The score is then a soft maximum of the cosine similarities to the liked parts of the source,
-   * minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
-   * AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+   * minus a soft maximum of those to the disliked parts. The settings `ranking` and `prior` of the
+   * catalog can change this score. It is only comparable within one response.
    *
-   * If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
-   * standard deviations from the mean of the catalog. It is also only comparable within one
+   * If behavior counts, the score is the weighted sum of the scores by text and by behavior, each
+   * in standard deviations from the mean of the catalog. It is also only comparable within one
    * response.
    *
    * For `popular`, the score is the popularity relative to that of the most popular item of the
    * catalog, between 0 and 1.
+   *
+   * With boosts, the score has what they add.
    */
   score: number;
   /**
@@ -3868,6 +4127,8 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     excludeInteractions: undefined,
     newItemBoost: undefined,
     fallback: 0,
+    groupBy: undefined,
+    boosts: [],
   };
 }
 
@@ -3932,6 +4193,12 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.fallback !== 0) {
       writer.uint32(160).int32(message.fallback);
+    }
+    if (message.groupBy !== undefined) {
+      GroupBy.encode(message.groupBy, writer.uint32(186).fork()).join();
+    }
+    for (const v of message.boosts) {
+      Boost.encode(v!, writer.uint32(194).fork()).join();
     }
     return writer;
   },
@@ -4109,6 +4376,22 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             message.fallback = reader.int32() as any;
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.groupBy = GroupBy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.boosts.push(Boost.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4175,6 +4458,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         ? globalThis.Number(object.new_item_boost)
         : undefined,
       fallback: isSet(object.fallback) ? fallbackFromJSON(object.fallback) : 0,
+      groupBy: isSet(object.groupBy)
+        ? GroupBy.fromJSON(object.groupBy)
+        : isSet(object.group_by)
+        ? GroupBy.fromJSON(object.group_by)
+        : undefined,
+      boosts: globalThis.Array.isArray(object?.boosts)
+        ? object.boosts.map((e: any) => Boost.fromJSON(e))
+        : [],
     };
   },
 
@@ -4240,6 +4531,12 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.fallback !== 0) {
       obj.fallback = fallbackToJSON(message.fallback);
     }
+    if (message.groupBy !== undefined) {
+      obj.groupBy = GroupBy.toJSON(message.groupBy);
+    }
+    if (message.boosts?.length) {
+      obj.boosts = message.boosts.map((e) => Boost.toJSON(e));
+    }
     return obj;
   },
 
@@ -4276,6 +4573,502 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       : undefined;
     message.newItemBoost = object.newItemBoost ?? undefined;
     message.fallback = object.fallback ?? 0;
+    message.groupBy = (object.groupBy !== undefined && object.groupBy !== null)
+      ? GroupBy.fromPartial(object.groupBy)
+      : undefined;
+    message.boosts = object.boosts?.map((e) => Boost.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGroupBy(): GroupBy {
+  return { attribute: "", maxPerGroup: 0 };
+}
+
+export const GroupBy: MessageFns<GroupBy> = {
+  encode(message: GroupBy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attribute !== "") {
+      writer.uint32(10).string(message.attribute);
+    }
+    if (message.maxPerGroup !== 0) {
+      writer.uint32(16).int32(message.maxPerGroup);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupBy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupBy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attribute = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxPerGroup = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GroupBy {
+    return {
+      attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
+      maxPerGroup: isSet(object.maxPerGroup)
+        ? globalThis.Number(object.maxPerGroup)
+        : isSet(object.max_per_group)
+        ? globalThis.Number(object.max_per_group)
+        : 0,
+    };
+  },
+
+  toJSON(message: GroupBy): unknown {
+    const obj: any = {};
+    if (message.attribute !== "") {
+      obj.attribute = message.attribute;
+    }
+    if (message.maxPerGroup !== 0) {
+      obj.maxPerGroup = Math.round(message.maxPerGroup);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GroupBy>): GroupBy {
+    return GroupBy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GroupBy>): GroupBy {
+    const message = createBaseGroupBy();
+    message.attribute = object.attribute ?? "";
+    message.maxPerGroup = object.maxPerGroup ?? 0;
+    return message;
+  },
+};
+
+function createBaseBoost(): Boost {
+  return { filter: undefined, number: undefined, decay: undefined, weight: undefined };
+}
+
+export const Boost: MessageFns<Boost> = {
+  encode(message: Boost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(10).fork()).join();
+    }
+    if (message.number !== undefined) {
+      NumberBoost.encode(message.number, writer.uint32(18).fork()).join();
+    }
+    if (message.decay !== undefined) {
+      Decay.encode(message.decay, writer.uint32(26).fork()).join();
+    }
+    if (message.weight !== undefined) {
+      writer.uint32(37).float(message.weight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Boost {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBoost();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.number = NumberBoost.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.decay = Decay.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 37) {
+              break;
+            }
+
+            message.weight = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Boost {
+    return {
+      filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
+      number: isSet(object.number) ? NumberBoost.fromJSON(object.number) : undefined,
+      decay: isSet(object.decay) ? Decay.fromJSON(object.decay) : undefined,
+      weight: isSet(object.weight) ? globalThis.Number(object.weight) : undefined,
+    };
+  },
+
+  toJSON(message: Boost): unknown {
+    const obj: any = {};
+    if (message.filter !== undefined) {
+      obj.filter = Filter.toJSON(message.filter);
+    }
+    if (message.number !== undefined) {
+      obj.number = NumberBoost.toJSON(message.number);
+    }
+    if (message.decay !== undefined) {
+      obj.decay = Decay.toJSON(message.decay);
+    }
+    if (message.weight !== undefined) {
+      obj.weight = floatToJson(message.weight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Boost>): Boost {
+    return Boost.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Boost>): Boost {
+    const message = createBaseBoost();
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? Filter.fromPartial(object.filter)
+      : undefined;
+    message.number = (object.number !== undefined && object.number !== null)
+      ? NumberBoost.fromPartial(object.number)
+      : undefined;
+    message.decay = (object.decay !== undefined && object.decay !== null) ? Decay.fromPartial(object.decay) : undefined;
+    message.weight = object.weight ?? undefined;
+    return message;
+  },
+};
+
+function createBaseNumberBoost(): NumberBoost {
+  return { attribute: "", curve: 0, min: undefined, max: undefined };
+}
+
+export const NumberBoost: MessageFns<NumberBoost> = {
+  encode(message: NumberBoost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attribute !== "") {
+      writer.uint32(10).string(message.attribute);
+    }
+    if (message.curve !== 0) {
+      writer.uint32(16).int32(message.curve);
+    }
+    if (message.min !== undefined) {
+      writer.uint32(25).double(message.min);
+    }
+    if (message.max !== undefined) {
+      writer.uint32(33).double(message.max);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NumberBoost {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNumberBoost();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attribute = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.curve = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.min = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.max = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NumberBoost {
+    return {
+      attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
+      curve: isSet(object.curve) ? boostCurveFromJSON(object.curve) : 0,
+      min: isSet(object.min) ? globalThis.Number(object.min) : undefined,
+      max: isSet(object.max) ? globalThis.Number(object.max) : undefined,
+    };
+  },
+
+  toJSON(message: NumberBoost): unknown {
+    const obj: any = {};
+    if (message.attribute !== "") {
+      obj.attribute = message.attribute;
+    }
+    if (message.curve !== 0) {
+      obj.curve = boostCurveToJSON(message.curve);
+    }
+    if (message.min !== undefined) {
+      obj.min = floatToJson(message.min);
+    }
+    if (message.max !== undefined) {
+      obj.max = floatToJson(message.max);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NumberBoost>): NumberBoost {
+    return NumberBoost.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NumberBoost>): NumberBoost {
+    const message = createBaseNumberBoost();
+    message.attribute = object.attribute ?? "";
+    message.curve = object.curve ?? 0;
+    message.min = object.min ?? undefined;
+    message.max = object.max ?? undefined;
+    return message;
+  },
+};
+
+function createBaseDecay(): Decay {
+  return { attribute: "", number: undefined, time: undefined, scale: 0, offset: 0, decay: undefined, shape: 0 };
+}
+
+export const Decay: MessageFns<Decay> = {
+  encode(message: Decay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attribute !== "") {
+      writer.uint32(10).string(message.attribute);
+    }
+    if (message.number !== undefined) {
+      writer.uint32(17).double(message.number);
+    }
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(26).fork()).join();
+    }
+    if (message.scale !== 0) {
+      writer.uint32(33).double(message.scale);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(41).double(message.offset);
+    }
+    if (message.decay !== undefined) {
+      writer.uint32(49).double(message.decay);
+    }
+    if (message.shape !== 0) {
+      writer.uint32(56).int32(message.shape);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Decay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attribute = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.number = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.scale = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.offset = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.decay = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.shape = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Decay {
+    return {
+      attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
+      number: isSet(object.number) ? globalThis.Number(object.number) : undefined,
+      time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
+      scale: isSet(object.scale) ? globalThis.Number(object.scale) : 0,
+      offset: isSet(object.offset) ? globalThis.Number(object.offset) : 0,
+      decay: isSet(object.decay) ? globalThis.Number(object.decay) : undefined,
+      shape: isSet(object.shape) ? decayShapeFromJSON(object.shape) : 0,
+    };
+  },
+
+  toJSON(message: Decay): unknown {
+    const obj: any = {};
+    if (message.attribute !== "") {
+      obj.attribute = message.attribute;
+    }
+    if (message.number !== undefined) {
+      obj.number = floatToJson(message.number);
+    }
+    if (message.time !== undefined) {
+      obj.time = message.time.toISOString();
+    }
+    if (message.scale !== 0) {
+      obj.scale = floatToJson(message.scale);
+    }
+    if (message.offset !== 0) {
+      obj.offset = floatToJson(message.offset);
+    }
+    if (message.decay !== undefined) {
+      obj.decay = floatToJson(message.decay);
+    }
+    if (message.shape !== 0) {
+      obj.shape = decayShapeToJSON(message.shape);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Decay>): Decay {
+    return Decay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Decay>): Decay {
+    const message = createBaseDecay();
+    message.attribute = object.attribute ?? "";
+    message.number = object.number ?? undefined;
+    message.time = object.time ?? undefined;
+    message.scale = object.scale ?? 0;
+    message.offset = object.offset ?? 0;
+    message.decay = object.decay ?? undefined;
+    message.shape = object.shape ?? 0;
     return message;
   },
 };
@@ -5172,8 +5965,8 @@ export const Explanation: MessageFns<Explanation> = {
  * Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
  * (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
  * fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
- * key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
- * with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+ * key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
+ * fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
  * (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
  * response.
  *

@@ -1,0 +1,149 @@
+"""Groups against a selection by hand from all items, best first."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.catalogs import Catalog, ids, running
+from support.clock import FakeClock
+from support.embedders import WordEmbedder
+
+from service.domain.boosts import Boost
+from service.domain.filters import Condition, Equals, Filter
+from service.domain.groups import GroupBy
+from service.domain.items import Item, JsonValue
+from service.domain.recommendations import (
+    Example,
+    ExamplesSource,
+    ItemSource,
+    Query,
+    Source,
+    TextSource,
+)
+
+COUNT = 500
+WORDS = ("green", "black", "white", "tea", "coffee", "gin", "rum", "milk", "sugar", "mint", "honey")
+SOURCES: list[Source] = [
+    ItemSource("i000"),
+    TextSource("green tea with honey"),
+    ExamplesSource((Example(ItemSource("i001")), Example(TextSource("black coffee")))),
+]
+every_source = pytest.mark.parametrize("source", SOURCES, ids=["item", "text", "examples"])
+seeds = pytest.mark.parametrize("seed", range(3))
+
+
+def draw_brand(rng: random.Random) -> JsonValue:
+    """Return a brand, most often the same; None stands for none."""
+    kind = rng.random()
+    if kind < 0.9:
+        return "common"
+    brands: list[JsonValue] = ["rare", 7, True, None, [], {"name": "x"}, ["rare", 7]]
+    brands.append(["common", "other"])
+    return rng.choice(brands)
+
+
+def groups_of(value: JsonValue) -> Sequence[str]:
+    """Return the groups that an item counts for."""
+    if value is None or isinstance(value, Mapping):
+        return []
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return [repr(one) for one in values]
+
+
+@asynccontextmanager
+async def random_catalog(
+    folder: Path, seed: int
+) -> AsyncIterator[tuple[Catalog, dict[str, JsonValue]]]:
+    rng = random.Random(seed)
+    brands = {f"i{number:03}": draw_brand(rng) for number in range(COUNT)}
+    async with running(folder, WordEmbedder(), FakeClock()) as catalog:
+        items = [
+            Item(item_id, " ".join(rng.choices(WORDS, k=8)), {"brand": brand, "kind": item_id[-1]})
+            for item_id, brand in brands.items()
+        ]
+        await asyncio.gather(*map(catalog.put_item, items))
+        yield catalog, brands
+
+
+def select(ranked: Sequence[str], brands: Mapping[str, JsonValue], most: int) -> list[str]:
+    """Return the items that are taken, of all."""
+    counts: Counter[str] = Counter()
+    taken = []
+    for item_id in ranked:
+        groups = set(groups_of(brands[item_id]))
+        if all(counts[group] < most for group in groups):
+            counts.update(groups)
+            taken.append(item_id)
+    return taken
+
+
+@every_source
+@seeds
+async def test_the_best_items_of_each_group_are_recommended(
+    tmp_path: Path, source: Source, seed: int
+) -> None:
+    """Items are taken best first while there is room for their values, from the whole catalog."""
+    async with random_catalog(tmp_path, seed) as (catalog, brands):
+        boosts = (Boost(Filter(all=(Condition("kind", Equals("4")),)), 1.5),)
+        even = tuple(Condition("kind", Equals(str(digit))) for digit in range(0, 10, 2))
+        for query in (
+            Query(source, COUNT),
+            Query(source, COUNT, filter=Filter(any=even), exclude_item_ids=("i002", "i004")),
+            Query(source, COUNT, boosts=boosts),
+        ):
+            ranked = ids(await catalog.recommender.recommend(query))
+            for most, limit in ((1, 3), (1, 10), (2, 40), (3, 1_000)):
+                grouped = replace(query, limit=limit, group_by=GroupBy("brand", most))
+                answer = ids(await catalog.recommender.recommend(grouped))
+                assert select(ranked, brands, most)[:limit] == answer
+
+
+@every_source
+@seeds
+async def test_diverse_items_are_of_different_groups(
+    tmp_path: Path, source: Source, seed: int
+) -> None:
+    """With diversity, no value is in too many items, and no group that has room is left out."""
+    async with random_catalog(tmp_path, seed) as (catalog, brands):
+        for most, limit in ((1, 5), (2, 1_000)):
+            query = Query(source, limit, diversity=0.4, group_by=GroupBy("brand", most))
+            answer = ids(await catalog.recommender.recommend(query))
+            counts = Counter(group for item_id in answer for group in groups_of(brands[item_id]))
+            assert max(counts.values()) <= most
+            if limit < COUNT:
+                assert limit == len(answer)
+                continue
+            for item_id in brands.keys() - set(answer) - {"i000", "i001"}:
+                assert any(counts[group] == most for group in groups_of(brands[item_id]))
+
+
+async def test_near_duplicates_do_not_take_the_place_of_a_group(tmp_path: Path) -> None:
+    """Near-duplicates are excluded first, so that each group has its best other item."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        text = "a jazz trumpet player in a smoky club of the old city by the river"
+        for item_id, own_text, brand in (
+            ("best", text, "x"),
+            ("copy", text, "y"),
+            ("other", "a jazz band in a club", "y"),
+            ("last", "wolves hunt in the snow", "y"),
+        ):
+            await catalog.put_item(Item(item_id, own_text, {"brand": brand}))
+        query = Query(TextSource(text), 10, group_by=GroupBy("brand"))
+        assert ["best", "copy"] == ids(await catalog.recommender.recommend(query))
+        distinct = replace(query, max_similarity=0.8)
+        assert ["best", "other"] == ids(await catalog.recommender.recommend(distinct))
+
+
+async def test_items_without_the_attribute_are_not_grouped(tmp_path: Path) -> None:
+    """Each item without a value is a group of its own, also if no item has the attribute."""
+    async with random_catalog(tmp_path, 1) as (catalog, _):
+        query = Query(SOURCES[0], 30, group_by=GroupBy("missing"))
+        plain = await catalog.recommended(SOURCES[0], 30)
+        assert plain == ids(await catalog.recommender.recommend(query))
