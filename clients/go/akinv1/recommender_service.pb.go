@@ -2663,7 +2663,8 @@ type RecommendSimilarResponse struct {
 	// The sequence number of the last write that the recommendations reflect.
 	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The embedding usage of the call. Unset if the source has no text. The preferences of a user are
-	// texts of the source; their vectors are usually known.
+	// texts of the source; their vectors are usually known. Unset in a result of BatchRecommend,
+	// whose response has the usage of all queries together.
 	Usage *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The id of this response. Interactions that it leads to can name it.
 	RecommendationId string `protobuf:"bytes,5,opt,name=recommendation_id,json=recommendationId,proto3" json:"recommendation_id,omitempty"`
@@ -2745,6 +2746,196 @@ func (x *RecommendSimilarResponse) GetSignals() *Signals {
 	return nil
 }
 
+// Request of BatchRecommend.
+type BatchRecommendRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The queries. There must be 1 to 100. Otherwise the call fails with INVALID_ARGUMENT.
+	//
+	// Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
+	// the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
+	// call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
+	// if there is no such write.
+	Queries       []*RecommendSimilarRequest `protobuf:"bytes,2,rep,name=queries,proto3" json:"queries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRecommendRequest) Reset() {
+	*x = BatchRecommendRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRecommendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRecommendRequest) ProtoMessage() {}
+
+func (x *BatchRecommendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRecommendRequest.ProtoReflect.Descriptor instead.
+func (*BatchRecommendRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *BatchRecommendRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *BatchRecommendRequest) GetQueries() []*RecommendSimilarRequest {
+	if x != nil {
+		return x.Queries
+	}
+	return nil
+}
+
+// Response of BatchRecommend.
+type BatchRecommendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result of each query, in the order of the request.
+	Results []*QueryResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The embedding usage of the call. Unset if no query has a text.
+	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRecommendResponse) Reset() {
+	*x = BatchRecommendResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRecommendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRecommendResponse) ProtoMessage() {}
+
+func (x *BatchRecommendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRecommendResponse.ProtoReflect.Descriptor instead.
+func (*BatchRecommendResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BatchRecommendResponse) GetResults() []*QueryResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *BatchRecommendResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// The outcome for one query of a batch.
+type QueryResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recommendations. Unset if `code` is not 0.
+	Response *RecommendSimilarResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	// The status code of the query, as a google.rpc.Code: the code with which RecommendSimilar would
+	// fail. 0 (OK) if the query is answered.
+	Code int32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// The ErrorInfo reason of the error, such as USER_NOT_FOUND. Empty if code is 0.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The explanation of the error for people, which names the invalid fields. Its wording can
+	// change. Empty if code is 0.
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryResult) Reset() {
+	*x = QueryResult{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryResult) ProtoMessage() {}
+
+func (x *QueryResult) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryResult.ProtoReflect.Descriptor instead.
+func (*QueryResult) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *QueryResult) GetResponse() *RecommendSimilarResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *QueryResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *QueryResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *QueryResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // What recommendations are based on. Weights are shares of the score, and their sum is 1.
 type Signals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2760,7 +2951,7 @@ type Signals struct {
 
 func (x *Signals) Reset() {
 	*x = Signals{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2963,7 @@ func (x *Signals) String() string {
 func (*Signals) ProtoMessage() {}
 
 func (x *Signals) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2976,7 @@ func (x *Signals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signals.ProtoReflect.Descriptor instead.
 func (*Signals) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{35}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Signals) GetTextWeight() float32 {
@@ -2840,7 +3031,7 @@ type Recommendation struct {
 
 func (x *Recommendation) Reset() {
 	*x = Recommendation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +3043,7 @@ func (x *Recommendation) String() string {
 func (*Recommendation) ProtoMessage() {}
 
 func (x *Recommendation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +3056,7 @@ func (x *Recommendation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recommendation.ProtoReflect.Descriptor instead.
 func (*Recommendation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{36}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Recommendation) GetItemId() string {
@@ -2918,7 +3109,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3121,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3134,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{37}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Explanation) GetSource() isExplanation_Source {
@@ -3175,7 +3366,18 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
 	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\x12+\n" +
 	"\x11recommendation_id\x18\x05 \x01(\tR\x10recommendationId\x12*\n" +
-	"\asignals\x18\x06 \x01(\v2\x10.akin.v1.SignalsR\asignals\"\x8e\x01\n" +
+	"\asignals\x18\x06 \x01(\v2\x10.akin.v1.SignalsR\asignals\"m\n" +
+	"\x15BatchRecommendRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12:\n" +
+	"\aqueries\x18\x02 \x03(\v2 .akin.v1.RecommendSimilarRequestR\aqueries\"w\n" +
+	"\x16BatchRecommendResponse\x12.\n" +
+	"\aresults\x18\x01 \x03(\v2\x14.akin.v1.QueryResultR\aresults\x12-\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x92\x01\n" +
+	"\vQueryResult\x12=\n" +
+	"\bresponse\x18\x01 \x01(\v2!.akin.v1.RecommendSimilarResponseR\bresponse\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x8e\x01\n" +
 	"\aSignals\x12\x1f\n" +
 	"\vtext_weight\x18\x01 \x01(\x02R\n" +
 	"textWeight\x12'\n" +
@@ -3207,7 +3409,7 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\x06Signal\x12\x16\n" +
 	"\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSIGNAL_TEXT\x10\x01\x12\x13\n" +
-	"\x0fSIGNAL_BEHAVIOR\x10\x022\xe0\b\n" +
+	"\x0fSIGNAL_BEHAVIOR\x10\x022\xb3\t\n" +
 	"\x12RecommenderService\x12E\n" +
 	"\n" +
 	"UpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12E\n" +
@@ -3229,7 +3431,8 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\tListUsers\x12\x19.akin.v1.ListUsersRequest\x1a\x1a.akin.v1.ListUsersResponse\x12E\n" +
 	"\n" +
 	"DeleteUser\x12\x1a.akin.v1.DeleteUserRequest\x1a\x1b.akin.v1.DeleteUserResponse\x12W\n" +
-	"\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponseB\x1e\n" +
+	"\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponse\x12Q\n" +
+	"\x0eBatchRecommend\x12\x1e.akin.v1.BatchRecommendRequest\x1a\x1f.akin.v1.BatchRecommendResponseB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -3246,7 +3449,7 @@ func file_akin_v1_recommender_service_proto_rawDescGZIP() []byte {
 }
 
 var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(Relation)(0),                    // 0: akin.v1.Relation
 	(Fallback)(0),                    // 1: akin.v1.Fallback
@@ -3286,99 +3489,108 @@ var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(*Examples)(nil),                 // 35: akin.v1.Examples
 	(*Example)(nil),                  // 36: akin.v1.Example
 	(*RecommendSimilarResponse)(nil), // 37: akin.v1.RecommendSimilarResponse
-	(*Signals)(nil),                  // 38: akin.v1.Signals
-	(*Recommendation)(nil),           // 39: akin.v1.Recommendation
-	(*Explanation)(nil),              // 40: akin.v1.Explanation
-	(*Item)(nil),                     // 41: akin.v1.Item
-	(*EmbeddingUsage)(nil),           // 42: akin.v1.EmbeddingUsage
-	(*fieldmaskpb.FieldMask)(nil),    // 43: google.protobuf.FieldMask
-	(*ItemResult)(nil),               // 44: akin.v1.ItemResult
-	(*Filter)(nil),                   // 45: akin.v1.Filter
-	(*User)(nil),                     // 46: akin.v1.User
-	(*UserResult)(nil),               // 47: akin.v1.UserResult
-	(ItemView)(0),                    // 48: akin.v1.ItemView
-	(*timestamppb.Timestamp)(nil),    // 49: google.protobuf.Timestamp
+	(*BatchRecommendRequest)(nil),    // 38: akin.v1.BatchRecommendRequest
+	(*BatchRecommendResponse)(nil),   // 39: akin.v1.BatchRecommendResponse
+	(*QueryResult)(nil),              // 40: akin.v1.QueryResult
+	(*Signals)(nil),                  // 41: akin.v1.Signals
+	(*Recommendation)(nil),           // 42: akin.v1.Recommendation
+	(*Explanation)(nil),              // 43: akin.v1.Explanation
+	(*Item)(nil),                     // 44: akin.v1.Item
+	(*EmbeddingUsage)(nil),           // 45: akin.v1.EmbeddingUsage
+	(*fieldmaskpb.FieldMask)(nil),    // 46: google.protobuf.FieldMask
+	(*ItemResult)(nil),               // 47: akin.v1.ItemResult
+	(*Filter)(nil),                   // 48: akin.v1.Filter
+	(*User)(nil),                     // 49: akin.v1.User
+	(*UserResult)(nil),               // 50: akin.v1.UserResult
+	(ItemView)(0),                    // 51: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
-	41, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
-	41, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
-	42, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
-	43, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
-	41, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
-	42, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
-	44, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
-	42, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
-	41, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
-	45, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
-	41, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
+	44, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
+	44, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
+	45, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	44, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
+	46, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
+	44, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
+	45, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	44, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
+	47, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
+	45, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	44, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
+	44, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
+	48, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
+	44, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
 	18, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
-	45, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
-	46, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
-	46, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
-	42, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
-	43, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	46, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
-	42, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
-	47, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
-	42, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	46, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
-	46, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
+	48, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
+	49, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
+	49, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
+	45, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	49, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
+	46, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	49, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
+	45, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	49, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
+	50, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
+	45, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	49, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
+	49, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
 	35, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
 	34, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
-	45, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	48, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	48, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	51, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
 	0,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
 	33, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
 	1,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
 	36, // 35: akin.v1.Examples.positive:type_name -> akin.v1.Example
 	36, // 36: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	39, // 37: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	42, // 38: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	38, // 39: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
-	49, // 40: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
-	40, // 41: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	41, // 42: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	2,  // 43: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
-	3,  // 44: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	5,  // 45: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	7,  // 46: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	9,  // 47: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	11, // 48: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	13, // 49: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	15, // 50: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	17, // 51: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	20, // 52: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	22, // 53: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	24, // 54: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	26, // 55: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	28, // 56: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	30, // 57: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	32, // 58: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	4,  // 59: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	6,  // 60: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	8,  // 61: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	10, // 62: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	12, // 63: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	14, // 64: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	16, // 65: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	19, // 66: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	21, // 67: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	23, // 68: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	25, // 69: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	27, // 70: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	29, // 71: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	31, // 72: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	37, // 73: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	59, // [59:74] is the sub-list for method output_type
-	44, // [44:59] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	42, // 37: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	45, // 38: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	41, // 39: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	32, // 40: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
+	40, // 41: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
+	45, // 42: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	37, // 43: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
+	52, // 44: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	43, // 45: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	44, // 46: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	2,  // 47: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	3,  // 48: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	5,  // 49: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	7,  // 50: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	9,  // 51: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	11, // 52: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	13, // 53: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	15, // 54: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	17, // 55: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	20, // 56: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	22, // 57: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	24, // 58: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	26, // 59: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	28, // 60: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	30, // 61: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	32, // 62: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	38, // 63: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
+	4,  // 64: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	6,  // 65: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	8,  // 66: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	10, // 67: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	12, // 68: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	14, // 69: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	16, // 70: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	19, // 71: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	21, // 72: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	23, // 73: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	25, // 74: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	27, // 75: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	29, // 76: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	31, // 77: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	37, // 78: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	39, // 79: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
+	64, // [64:80] is the sub-list for method output_type
+	48, // [48:64] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -3410,7 +3622,7 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*Example_ItemId)(nil),
 		(*Example_Text)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[37].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[40].OneofWrappers = []any{
 		(*Explanation_ItemId)(nil),
 		(*Explanation_Text)(nil),
 	}
@@ -3420,7 +3632,7 @@ func file_akin_v1_recommender_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_recommender_service_proto_rawDesc), len(file_akin_v1_recommender_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

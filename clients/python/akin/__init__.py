@@ -81,6 +81,7 @@ from akin.v1.item_pb2 import (
 from akin.v1.recommender_service_pb2 import (
     BatchDeleteItemsResponse,
     BatchGetItemsResponse,
+    BatchRecommendResponse,
     Example,
     Examples,
     Explanation,
@@ -112,6 +113,7 @@ __all__ = [
     "AsyncClient",
     "BatchDeleteItemsResponse",
     "BatchGetItemsResponse",
+    "BatchRecommendResponse",
     "BehaviorModel",
     "Catalog",
     "CatalogSettings",
