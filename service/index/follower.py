@@ -45,7 +45,8 @@ class Follower:
         open_item_index: returns another item index: from a snapshot that the store confirms, or
             empty.
 
-    `change_count` is the number of changes that it has applied.
+    `change_count` is the number of changes that it has applied. `version` rises before changes are
+    applied and before another item index is in use.
 
     After a failover the store may have lost writes that are in the item index. Such an index still
     answers reads, but reflects no write, until another one has all writes of the store.
@@ -73,6 +74,8 @@ class Follower:
         self._following = asyncio.Lock()
         self._last_change = time.monotonic()
         self.change_count = 0
+        self.version = 0
+        self._has_changed = asyncio.Event()
         feed.listen(self._wake)
 
     async def run(self) -> None:
@@ -142,6 +145,11 @@ class Follower:
         """
         if self.sequence < sequence:
             await self._waits.wait(sequence)
+
+    async def wait_for_change(self, version: int) -> None:
+        """Wait until `version` is another one, and the change that it stands for is applied."""
+        while self.version == version:
+            await self._has_changed.wait()
 
     async def wait_for_all(self) -> None:
         """Wait until the item index has applied every write that the process knows of.
@@ -230,8 +238,10 @@ class Follower:
 
     def _put_into_use(self, item_index: ItemIndex, doubts: int) -> None:
         """Let reads use an item index, which the store has confirmed since a number of doubts."""
+        self.version += 1
         self._access.item_index, self._replacement = item_index, None
         self._confirmed_doubts = doubts
+        self._show_change()
 
     async def _apply_next_changes(self) -> bool:
         """Apply a round of changes and resume the calls that wait for them.
@@ -246,6 +256,7 @@ class Follower:
             await self._start_replacement()
             return True
         changes = batch.changes
+        self.version += bool(changes)
         await self._access.run(
             lambda item_index: item_index.apply(changes, batch.reached, batch.anchor),
             CHANGE_COST * len(changes),
@@ -295,7 +306,13 @@ class Follower:
         if count:
             self.change_count += count
             self._last_change = time.monotonic()
+            self._show_change()
         self._waits.resume(self.sequence)
+
+    def _show_change(self) -> None:
+        """Resume the tasks that wait for a change."""
+        self._has_changed.set()
+        self._has_changed = asyncio.Event()
 
     def _wake(self, _sequence: int) -> None:
         self._has_news.set()

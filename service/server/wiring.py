@@ -144,6 +144,7 @@ class Wiring:
             stores.catalog_settings,
             self.catalogs.show_change,
             self._find_model,
+            settings.max_catalogs,
         )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
