@@ -13,6 +13,8 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
+from service.domain.items import ChangedCatalogs
+from service.index.change_dispatch import ChangeDispatch
 from service.index.change_feed import ChangeFeed
 from service.index.change_reader import CHANGES_PER_ROUND, ChangeReader
 from service.index.index_access import IndexAccess
@@ -44,6 +46,7 @@ class Follower:
         threads: where expensive work runs.
         open_item_index: returns another item index: from a snapshot that the store confirms, or
             empty.
+        dispatch: wakes it after commits; None to be woken by the feed after each one.
 
     `change_count` is the number of changes that it has applied. `version` rises before changes are
     applied and before another item index is in use.
@@ -59,6 +62,7 @@ class Follower:
         item_index: ItemIndex,
         threads: IndexThreads,
         open_item_index: Callable[[], Awaitable[ItemIndex]],
+        dispatch: ChangeDispatch | None = None,
     ) -> None:
         self._feed = feed
         self._generation = generation
@@ -76,7 +80,11 @@ class Follower:
         self.change_count = 0
         self.version = 0
         self._has_changed = asyncio.Event()
-        feed.listen(self._wake)
+        self._dispatch = dispatch
+        if dispatch is None:
+            feed.listen(self._note_commit)
+        else:
+            dispatch.add(self)
 
     async def run(self) -> None:
         """Follow until cancelled; every pending `wait_for` then raises NotReady."""
@@ -93,7 +101,10 @@ class Follower:
                     log.exception("index_follow_failed", reason=exc.reason)
                     await asyncio.sleep(FOLLOW_RETRY_SECONDS)
         finally:
-            self._feed.unlisten(self._wake)
+            if self._dispatch is None:
+                self._feed.unlisten(self._note_commit)
+            else:
+                self._dispatch.remove(self)
             self._waits.close()
             self._access.close()
 
@@ -314,8 +325,42 @@ class Follower:
         self._has_changed.set()
         self._has_changed = asyncio.Event()
 
-    def _wake(self, _sequence: int) -> None:
+    def wake(self) -> None:
+        """Look for changes."""
         self._has_news.set()
+
+    def skip(self, start: ChangedCatalogs, end: ChangedCatalogs, doubts: int) -> bool:
+        """Note that the catalog has not changed between two answers of the store.
+
+        Args:
+            start: the former answer.
+            end: the later one.
+            doubts: those of the feed, before and after the later answer.
+
+        Returns:
+            Whether the item index reflects the later answer now. If not, it has to read.
+        """
+        item_index = self._access.item_index
+        is_reading = self._following.locked() or self._has_news.is_set()
+        is_between = start.reached <= item_index.sequence <= end.reached
+        if (
+            self._replacement is not None
+            or is_reading
+            or self._confirmed_doubts != doubts
+            or item_index.anchor != start.anchor
+            or not is_between
+            or not item_index.lock.acquire(blocking=False)
+        ):
+            return False
+        try:
+            item_index.sequence, item_index.anchor = end.reached, end.anchor
+        finally:
+            item_index.lock.release()
+        self._waits.resume(end.reached)
+        return True
+
+    def _note_commit(self, _sequence: int) -> None:
+        self.wake()
 
 
 def _distrust(item_index: ItemIndex) -> None:
