@@ -17,9 +17,9 @@ from service.storage.reembedding import ReembeddingStore
 # Users whose preferences are read and embedded at once.
 USERS_PER_ROUND = 100
 
-# The interval of looks for generations with users that are due, and the delay before the next attempt
-# at one. No call waits for these vectors, but the purge must not remove late ones before a round
-# uses them.
+# The interval of looks for generations with users that are due, and the delay before the next
+# attempt at one. No call waits for these vectors, but the purge must not remove late ones before a
+# round uses them.
 PREFERENCES_SECONDS = 10.0
 
 

@@ -48,17 +48,17 @@ class StatsWatch:
         names = await self._catalogs.refresh_names()
         self._look += 1
         known: dict[str, _KnownStats] = {}
-        usage: Sequence[DailyUsage] | None = None
+        usage: Sequence[DailyUsage] = ()
         for place, name in enumerate(names):
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
                 async with self._catalogs.use(name) as catalog:
                     # The first one is always read, for the usage of all catalogs together.
-                    is_turn = (place + self._look) % LOOKS_PER_TURN == 0 or usage is None
+                    is_turn = (place + self._look) % LOOKS_PER_TURN == 0 or not known
                     known[name] = await self._read_one(name, catalog, is_turn=is_turn)
-                    if usage is None:
+                    if len(known) == 1:
                         usage = known[name].stats.usage
         self._known = known
-        return [replace(entry.stats, usage=usage or ()) for entry in known.values()]
+        return [replace(entry.stats, usage=usage) for entry in known.values()]
 
     async def _read_one(self, name: str, catalog: CatalogHandle, *, is_turn: bool) -> _KnownStats:
         reader, former = catalog.stats, self._known.get(name)
