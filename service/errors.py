@@ -286,6 +286,16 @@ TEMPORARY_EMBEDDING_ERRORS = (EmbeddingUnavailable, EmbeddingRejected, TextFaile
 # Errors that are due to a text: they do not hold up other texts.
 TEXT_ERRORS = (TextRejected, TextFailed)
 
+# Errors that are due to one query of a batch: they do not make the others fail.
+QUERY_ERRORS = (
+    InvalidRequest,
+    ItemNotFound,
+    UserNotFound,
+    TextFailed,
+    EmbeddingUnavailable,
+    EmbeddingRejected,
+)
+
 
 def raise_if_invalid(violations: Iterable[Violation]) -> None:
     """Raise InvalidRequest with all of `violations`, if there are any."""

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as MalformedSettings
 
+from service.domain import limits
 from service.domain.addresses import is_loopback
 from service.domain.provider_preferences import ProviderPreferences
 from service.environment import (
@@ -246,6 +247,11 @@ class Settings(BaseSettings):
     embedding_budget_usd_per_day: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="Maximum cost of embedding in one day (UTC), in US dollars. Unset: no limit.",
+    )
+    max_catalogs: Annotated[int, Field(ge=1, le=limits.CATALOGS)] = Field(
+        limits.CATALOGS_DEFAULT,
+        description="Maximum number of catalogs, including `default`. If there are more already, "
+        "they stay, and no further one can be created.",
     )
     vector_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         30,

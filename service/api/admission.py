@@ -13,10 +13,12 @@ class CallKind(Enum):
     """Calls that are limited together; the value is how many may be in progress at once.
 
     Analyses compute for seconds, so that a few of them keep all cores busy. A stream can stay open
-    without end. All calls hold memory while they wait.
+    without end. A batch is as many calls as it has queries, up to 100. All calls hold memory while
+    they wait.
     """
 
     CALL = 2_000
+    BATCH = 20
     ANALYSIS = 8
     STREAM = 200
 

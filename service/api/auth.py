@@ -73,6 +73,7 @@ SCOPES = {
     "akin.v1.RecommenderService.ListUsers": Scope.READ,
     "akin.v1.RecommenderService.DeleteUser": Scope.WRITE,
     "akin.v1.RecommenderService.RecommendSimilar": Scope.READ,
+    "akin.v1.RecommenderService.BatchRecommend": Scope.READ,
 }
 
 
@@ -146,6 +147,19 @@ class KeyAuthorizer:
         if key.calls_per_second is not None:
             self._take_token(key.name, key.calls_per_second)
 
+    def charge_more(self, authorization: str | None, calls: int) -> None:
+        """Count further calls that come in one message, and refuse none of them.
+
+        The key pays for them later: its next calls are refused until its rate allows them.
+
+        Raises:
+            Unauthenticated: the key is no longer valid.
+        """
+        key = self._find_key(authorization)
+        if key.calls_per_second is not None:
+            tokens, now = self._fill_bucket(key.name, key.calls_per_second)
+            self._buckets[key.name] = tokens - calls, now
+
     def authorize(self, authorization: str | None, access: Access) -> None:
         """Check that the caller's key has the scope and is for the catalog.
 
@@ -174,13 +188,17 @@ class KeyAuthorizer:
 
     def _take_token(self, name: str, rate: float) -> None:
         """Take a token from the key's bucket, which refills at `rate` a second."""
-        now = self._clock()
-        capacity = max(1.0, rate * BURST_SECONDS)
-        tokens, filled_at = self._buckets.get(name, (capacity, now))
-        tokens = min(capacity, tokens + (now - filled_at) * rate)
+        tokens, now = self._fill_bucket(name, rate)
         if tokens < 1:
             raise errors.RateLimited("too many calls with this key", (1 - tokens) / rate)
         self._buckets[name] = tokens - 1, now
+
+    def _fill_bucket(self, name: str, rate: float) -> tuple[float, float]:
+        """Return the tokens of a key now, negative if it owes some, and the time."""
+        now = self._clock()
+        capacity = max(1.0, rate * BURST_SECONDS)
+        tokens, filled_at = self._buckets.get(name, (capacity, now))
+        return min(capacity, tokens + (now - filled_at) * rate), now
 
     def _refresh_keys(self) -> None:
         """Read the file again if it has changed; if that fails, keep the present keys."""

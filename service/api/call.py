@@ -52,6 +52,10 @@ class Authorizer(Protocol):
         """Count a call, or raise Unauthenticated, PermissionDenied or RateLimited."""
         ...
 
+    def charge_more(self, authorization: str | None, calls: int) -> None:
+        """Count further calls of one message, or raise Unauthenticated."""
+        ...
+
     def authorize(self, authorization: str | None, access: Access) -> None:
         """Return, or raise Unauthenticated or PermissionDenied."""
         ...
@@ -214,6 +218,10 @@ class Call:
                 authorizer.charge(self._authorization, self._method.scope)
             catalog = request.catalog if self._method.names_catalog else None
             authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
+            if self._method.kind is CallKind.BATCH:
+                # The first query was charged with the call, and those beyond the limit are no work.
+                further = min(len(request.queries), limits.BATCH_QUERIES) - 1
+                authorizer.charge_more(self._authorization, max(further, 0))
         self._has_parsed = True
         return cast("Message", request)
 

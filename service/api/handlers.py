@@ -25,6 +25,9 @@ from service.api.message_stream import Context, MessageStream
 # Analyses compute for seconds; ClassifyText and SearchPassages are as fast as a recommendation.
 ANALYSES = frozenset({"FindDuplicates", "FindOutliers", "ClusterItems", "EstimateReembedding"})
 
+# Their requests have a list of queries, each of which is as much work as a call.
+BATCHES = frozenset({"BatchRecommend"})
+
 
 class _Requests(AsyncIterator[Message]):
     """The requests of a stream.
@@ -109,4 +112,6 @@ def _make_handler(
 def _find_kind(descriptor: MethodDescriptor) -> CallKind:
     if descriptor.name in ANALYSES:
         return CallKind.ANALYSIS
+    if descriptor.name in BATCHES:
+        return CallKind.BATCH
     return CallKind.STREAM if descriptor.client_streaming else CallKind.CALL

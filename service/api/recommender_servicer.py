@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from akin.v1 import recommender_service_pb2 as pb
 
+from service import errors
 from service.api.import_stream import run_import
 from service.api.messages import item_updates, items, recommendations, users
 from service.api.messages.usage import usage_message
-from service.catalog.handle import CatalogSource
+from service.api.recommendation_batch import BatchRunner
+from service.catalog.handle import CatalogHandle, CatalogSource
 from service.catalog.items import PreparedItems
 from service.catalog.users import PreparedUsers
+from service.domain.recommendations import Query
+from service.domain.usage import EmbeddingUsage
+from service.recommend.query_preparation import PreparedQuery
 
 
 class RecommenderServicer:
@@ -20,6 +26,7 @@ class RecommenderServicer:
     def __init__(self, catalogs: CatalogSource, clock_ns: Callable[[], int]) -> None:
         self._catalogs = catalogs
         self._clock_ns = clock_ns
+        self._batches = BatchRunner()
 
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Store an item."""
@@ -190,3 +197,35 @@ class RecommenderServicer:
             answer = await catalog.recommender.recommend(query)
             recommendation_id = catalog.attribution.identify(query, answer)
         return recommendations.recommend_similar_response(answer, recommendation_id)
+
+    async def BatchRecommend(self, request: pb.BatchRecommendRequest) -> pb.BatchRecommendResponse:
+        """Answer many queries for recommendations."""
+        entries: list[Query | errors.AkinError] = []
+        min_sequence = 0
+        for position in range(recommendations.count_queries(request)):
+            entry = recommendations.parse_batch_query(request, position)
+            if isinstance(entry, Query):
+                min_sequence = max(min_sequence, request.queries[position].min_sequence)
+            entries.append(entry)
+            await asyncio.sleep(0)  # a query may exclude thousands of items
+        async with self._catalogs.use(request.catalog, min_sequence) as catalog:
+            results, usage = await self._answer_batch(catalog, entries)
+        response = pb.BatchRecommendResponse(results=results)
+        if usage.text_count:
+            response.usage.CopyFrom(usage_message(usage))
+        return response
+
+    async def _answer_batch(
+        self, catalog: CatalogHandle, entries: Sequence[Query | errors.AkinError]
+    ) -> tuple[list[pb.QueryResult], EmbeddingUsage]:
+        async def answer(prepared: PreparedQuery) -> pb.RecommendSimilarResponse:
+            answered = await catalog.recommender.answer(prepared)
+            recommendation_id = catalog.attribution.identify(prepared.query, answered)
+            return recommendations.recommend_similar_response(answered, recommendation_id)
+
+        queries = [entry for entry in entries if isinstance(entry, Query)]
+        prepared, usage = await catalog.recommender.prepare_many(queries)
+        outcomes = iter(prepared)
+        return await self._batches.run(
+            [next(outcomes) if isinstance(entry, Query) else entry for entry in entries], answer
+        ), usage

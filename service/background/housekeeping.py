@@ -11,6 +11,7 @@ import structlog
 from service import errors
 from service.catalog.attribution import ResponseCounts
 from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.stats_watch import StatsWatch
 from service.domain.stats import CatalogStats
 from service.storage.database import Database
 from service.storage.stores import Stores
@@ -87,9 +88,10 @@ async def report_stats(
         set_embedding_health: receives whether every catalog's provider answers.
     """
     warned_names: set[str] = set()
+    watch = StatsWatch(catalogs)
     while True:
         try:
-            stats = await catalogs.read_stats()
+            stats = await watch.read()
             show_stats(stats)
             _warn_of_unknown_texts(stats, warned_names)
             healthy = not any(catalog.embedding_error_reason for catalog in stats)

@@ -21,10 +21,16 @@ class BehaviorModels:
         self._store = store
         self._models: dict[int, BehaviorModel] = {}
         self._news = asyncio.Event()
+        self._loaded = asyncio.Event()
 
     def find(self, catalog_id: int) -> BehaviorModel | None:
         """Return the model of a catalog, None before its first training."""
         return self._models.get(catalog_id)
+
+    async def wait_for_first(self, catalog_id: int) -> None:
+        """Wait until a catalog has a model."""
+        while catalog_id not in self._models:
+            await self._loaded.wait()
 
     def wake(self) -> None:
         """Look for new models at once."""
@@ -66,6 +72,8 @@ class BehaviorModels:
             loaded = await self._store.load(catalog_id)
             if loaded is not None:
                 self._models[catalog_id] = await asyncio.to_thread(BehaviorModel, *loaded)
+                self._loaded.set()
+                self._loaded = asyncio.Event()
         except (KeyError, ValueError) as exc:
             structlog.get_logger().error(
                 "behavior_model_damaged", catalog_id=catalog_id, error=type(exc).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -24,6 +24,7 @@ async def list_new_items(
     follower: Follower,
     new_items: NewItems,
     find_model: Callable[[], BehaviorModel | None],
+    wait_for_model: Callable[[], Awaitable[None]],
 ) -> None:
     """Keep the new items of a catalog current until cancelled.
 
@@ -32,10 +33,12 @@ async def list_new_items(
         follower: of the index of the items.
         new_items: where they are listed.
         find_model: returns the present model of the catalog.
+        wait_for_model: waits until the catalog has a model.
     """
     state: tuple[BehaviorModel, int, int] | None = None
     pause = NEW_ITEMS_PAUSE_SECONDS
     while True:
+        await wait_for_model()
         await asyncio.sleep(pause)
         model = find_model()
         if model is None or state == (model, follower.sequence, follower.change_count):

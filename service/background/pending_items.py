@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from service import errors
 from service.background.rounds import run_rounds
@@ -18,8 +19,8 @@ PENDING_ITEMS_PER_ROUND = 256
 # Items that are tried one after the other, because the provider has failed on their texts.
 FAILED_ITEMS_PER_ROUND = 16
 
-# The interval of rounds while few items are due.
-IDLE_SECONDS = 1.0
+# The interval of looks for generations with items that are due, and so of rounds that are not full.
+PENDING_ITEMS_SECONDS = 1.0
 
 # Delays before the next attempt at an item; the last one repeats. They are short enough that the
 # backlog is embedded within half a minute of the provider's return. During an outage most rounds
@@ -48,13 +49,17 @@ class PendingEmbedder:
         self._generation = generation
         self._text_embedder = text_embedder
 
-    async def run(self) -> None:
-        """Embed items until cancelled."""
+    async def run(self, wait_until_due: Callable[[], Awaitable[None]]) -> None:
+        """Embed items until cancelled.
+
+        Args:
+            wait_until_due: waits until an item is due; several tasks call it.
+        """
+        rounds = (self.run_round, PENDING_ITEMS_PER_ROUND)
+        failed_rounds = (self.run_failed_round, FAILED_ITEMS_PER_ROUND)
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_rounds(self.run_round, PENDING_ITEMS_PER_ROUND, IDLE_SECONDS))
-            group.create_task(
-                run_rounds(self.run_failed_round, FAILED_ITEMS_PER_ROUND, IDLE_SECONDS)
-            )
+            group.create_task(run_rounds(*rounds, wait_until_due))
+            group.create_task(run_rounds(*failed_rounds, wait_until_due))
 
     async def run_round(self) -> int:
         """Try the items that are due; return their number."""

@@ -5,7 +5,7 @@ A write of a user waits for the serving generation only. Another one gets the ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from service.background.rounds import run_rounds
 from service.domain.generations import Generation
@@ -17,8 +17,9 @@ from service.storage.reembedding import ReembeddingStore
 # Users whose preferences are read and embedded at once.
 USERS_PER_ROUND = 100
 
-# The interval of rounds while few users are due, and the delay before the next attempt at one. No
-# call waits for these vectors, but the purge must not remove late ones before a round uses them.
+# The interval of looks for generations with users that are due, and the delay before the next
+# attempt at one. No call waits for these vectors, but the purge must not remove late ones before a
+# round uses them.
 PREFERENCES_SECONDS = 10.0
 
 
@@ -32,9 +33,13 @@ class PreferenceEmbedder:
         self._generation = generation
         self._text_embedder = text_embedder
 
-    async def run(self) -> None:
-        """Embed preferences until cancelled."""
-        await run_rounds(self.run_round, USERS_PER_ROUND, PREFERENCES_SECONDS)
+    async def run(self, wait_until_due: Callable[[], Awaitable[None]]) -> None:
+        """Embed preferences until cancelled.
+
+        Args:
+            wait_until_due: waits until a user is due.
+        """
+        await run_rounds(self.run_round, USERS_PER_ROUND, wait_until_due)
 
     async def run_round(self) -> int:
         """Try the users that are due; return their number.

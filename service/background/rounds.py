@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -11,20 +10,21 @@ from service import errors
 
 
 async def run_rounds(
-    run_round: Callable[[], Awaitable[int]], full_round: int, idle_seconds: float
+    run_round: Callable[[], Awaitable[int]],
+    full_round: int,
+    wait_until_due: Callable[[], Awaitable[None]],
 ) -> None:
-    """Run rounds until cancelled, with a pause after each that was not full.
+    """Run rounds whenever something is due, until cancelled; full rounds without a pause.
 
     Args:
         run_round: does the work; returns how many it tried.
         full_round: how many a full round tries.
-        idle_seconds: the pause.
+        wait_until_due: waits until something is due, for a time at least.
     """
     while True:
+        await wait_until_due()
         try:
-            tried = await run_round()
+            while await run_round() >= full_round:
+                pass
         except errors.AkinError as exc:
             structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
-            tried = 0
-        if tried < full_round:
-            await asyncio.sleep(idle_seconds)

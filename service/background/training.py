@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -32,8 +32,8 @@ from service.background.training_process import (
 from service.catalog.handle import CatalogHandle
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.behavior import TrainingInput, TrainingSummary
-from service.domain.catalog_settings import SignalMode
-from service.storage.behavior_models import BehaviorModelStore
+from service.domain.catalog_settings import CatalogSettings, SignalMode
+from service.storage.behavior_models import BehaviorModelStore, LikeChanges
 from service.storage.database import ReadSource
 
 # The interval at which catalogs are looked at.
@@ -67,6 +67,15 @@ class TrainingFailed(Exception):
         self.reason = reason
 
 
+class _TrainingState(NamedTuple):
+    """What decides whether the model of a catalog is out of date, apart from its age."""
+
+    changes: LikeChanges
+    train_time_us: int | None
+    settings: CatalogSettings
+    signals: SignalMode
+
+
 class Trainer:
     """Trains one model after the other, while `run` runs.
 
@@ -96,13 +105,15 @@ class Trainer:
         self._show_model = show_model
         self._rest_until: dict[int, float] = {}
         self._train_times_us: Mapping[int, int] | None = None
+        self._settled: dict[int, _TrainingState] = {}
 
     async def run(self) -> None:
         """Train whenever it is due, until cancelled."""
         while True:
             await self._remove_unused()
+            changes = await self._read_changes()
             for name in self._catalogs.names():
-                await self._try_training(name)
+                await self._try_training(name, changes)
             await asyncio.sleep(TRAINING_CHECK_SECONDS)
 
     async def _remove_unused(self) -> None:
@@ -118,11 +129,36 @@ class Trainer:
         except errors.AkinError as exc:
             log.warning("training_cleanup_failed", reason=exc.reason)
 
-    async def _try_training(self, name: str) -> None:
+    async def _read_changes(self) -> Mapping[int, LikeChanges]:
+        """Return how much the likes of each catalog have changed; empty if that is not known."""
+        try:
+            changes = await self._store.read_all_changes()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("training_failed", reason=exc.reason)
+            return {}
+        self._settled = {
+            catalog_id: state
+            for catalog_id, state in self._settled.items()
+            if catalog_id in changes
+        }
+        return changes
+
+    async def _try_training(self, name: str, changes: Mapping[int, LikeChanges]) -> None:
         """Train the model of a catalog if it is due, and log failures."""
         log = structlog.get_logger()
         try:
-            await self._look_at(name)
+            async with self._catalogs.use(name) as catalog:
+                catalog_id, record = catalog.record.catalog_id, catalog.record
+                train_time_us = (self._train_times_us or {}).get(catalog_id)
+                signals = catalog.signals
+            if catalog_id not in changes:
+                return
+            state = _TrainingState(changes[catalog_id], train_time_us, record.settings, signals)
+            if self._settled.get(catalog_id) == state:
+                return
+            self._settled.pop(catalog_id, None)
+            if await self._look_at(name):
+                self._settled[catalog_id] = state
         except errors.CatalogNotFound:
             pass
         except (errors.AkinError, TrainingFailed) as exc:
@@ -132,13 +168,17 @@ class Trainer:
         except Exception as exc:  # a failed training must not end the server
             log.exception("training_failed", catalog=name, reason=type(exc).__name__)
 
-    async def _look_at(self, name: str) -> None:
-        """Train the model of a catalog if it is due."""
+    async def _look_at(self, name: str) -> bool:
+        """Train the model of a catalog if it is due.
+
+        Returns:
+            Whether there is nothing to do until likes, settings or the model change.
+        """
         async with self._catalogs.use(name) as catalog:
             catalog_id = catalog.record.catalog_id
             learns = catalog.signals is not SignalMode.TEXT
             if learns and time.monotonic() < self._rest_until.get(catalog_id, 0.0):
-                return
+                return False
             changes = await self._store.read_changes(catalog_id)
             summary = await self._store.read_summary(catalog_id)
             weights = dict(catalog.record.settings.all_weights)
@@ -146,11 +186,13 @@ class Trainer:
             if summary and changes.deletion_count != summary.input.like_deletion_count:
                 # Someone wants to be forgotten, and no training will replace the model.
                 await self._store.remove(catalog_id, summary.train_time_us)
-            return
+                return False
+            return True
         present = TrainingInput(*changes, weights)
         now_us = self._clock_ns() // 1_000
         if not is_due(summary, present, now_us):
-            return
+            # Changes that are too few become due with the age of the model.
+            return summary is None or present == summary.input
         started, least_rest = time.monotonic(), FAILURE_REST_SECONDS
         try:
             await self._train(name, catalog_id, summary, present)
@@ -159,6 +201,7 @@ class Trainer:
             ended = time.monotonic()
             rest = max(TRAINING_REST_FACTOR * (ended - started), least_rest)
             self._rest_until[catalog_id] = ended + rest
+        return False
 
     async def _train(
         self,

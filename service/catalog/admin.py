@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 
 from service import errors
+from service.domain import limits
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.text_formats import TextFormat
@@ -21,6 +22,7 @@ class CatalogAdmin:
         settings: the settings of catalogs.
         update: opens, changes or closes a catalog as the store says, by its name.
         find_model: finds the model for a choice with one request to its provider.
+        max_catalogs: the number of catalogs from which on no further one is created.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class CatalogAdmin:
         settings: CatalogSettingsStore,
         update: Callable[[str], Awaitable[None]],
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
+        max_catalogs: int = limits.CATALOGS_DEFAULT,
     ) -> None:
         self._store = store
         self._settings = settings
         self._update = update
         self._find_model = find_model
+        self._max_catalogs = max_catalogs
 
     async def create(
         self,
@@ -53,7 +57,14 @@ class CatalogAdmin:
         if name in await self._store.list_catalogs():
             raise errors.CatalogExists(f"catalog {name!r} exists already")
         model = await self._find_model(choice)
-        await self._store.create_catalog(name, model.model, storage, text_format, settings)
+        await self._store.create_catalog(
+            name,
+            model.model,
+            storage,
+            text_format,
+            settings,
+            max_catalogs=self._max_catalogs,
+        )
         await self._update(name)
 
     async def update_settings(

@@ -118,15 +118,23 @@ class OpenCatalogs:
             InvalidRequest: there is no such write.
             NotReady: the service shuts down first.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(OPENING_SECONDS):
-                await self.update()  # another process may have just created or deleted a catalog
         stats = []
-        for name in self.names():
+        for name in await self.refresh_names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
                 async with self.use(name, min_sequence) as catalog:
                     stats.append(await catalog.stats.read())
         return stats
+
+    async def refresh_names(self) -> list[str]:
+        """Return the names of all catalogs that are open, ascending, also of those just created.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_SECONDS):
+                await self.update()  # another process may have just created or deleted a catalog
+        return self.names()
 
     def count_items(self) -> int:
         """Return the number of items that can be recommended, in all catalogs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from service.catalog.generations import CatalogGenerations
 from service.catalog.unknown_texts import UnknownTexts
 from service.domain.stats import CatalogStats
@@ -24,6 +26,19 @@ class StatsReader:
         self._serving = serving = generations.serving
         self._unknown_texts = UnknownTexts(
             stores.items, serving.generation, serving.text_embedder.space
+        )
+
+    def refresh(self, stats: CatalogStats) -> CatalogStats:
+        """Return statistics with what this process knows without reading from the store."""
+        serving = self._serving
+        problem = serving.text_embedder.problem
+        return replace(
+            stats,
+            sequence=self._stores.items.last_sequence,
+            indexed_sequence=serving.follower.sequence,
+            embedding_error_reason=problem.reason,
+            embedding_error_message=problem.message,
+            index=serving.follower.collect_stats(),
         )
 
     async def read(self) -> CatalogStats:

@@ -5,7 +5,7 @@ Times are whole microseconds since 1970-01-01 UTC, which SQLite stores and compa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -73,6 +73,19 @@ class Anchor(NamedTuple):
 
 # Before the first write, and in a store that never loses a commit: confirmed by every store.
 BEGINNING = Anchor(0, 0)
+
+
+class ChangedCatalogs(NamedTuple):
+    """The catalogs that have changed up to the sequence number `reached`.
+
+    `anchor` is a place in the store's history at `reached` or later. If the store does not confirm
+    the former one, `is_confirmed` is False, and which catalogs have changed is not known.
+    """
+
+    catalog_ids: Collection[int]
+    reached: int
+    anchor: Anchor = BEGINNING
+    is_confirmed: bool = True
 
 
 class ChangeBatch(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from service.domain.generations import Generation
-from service.domain.items import BEGINNING, Anchor, ChangeBatch
+from service.domain.items import BEGINNING, Anchor, ChangeBatch, ChangedCatalogs
 
 
 class ChangeFeed(Protocol):
@@ -30,6 +30,13 @@ class ChangeFeed(Protocol):
             after: the sequence number that the reader has reached.
             limit: the number of changes.
             anchor: the reader's place in the history of the store, which must confirm it.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+    async def changed_catalogs(self, former: ChangedCatalogs) -> ChangedCatalogs:
+        """Return which catalogs have changed since a former answer.
 
         Raises:
             StoreUnavailable: the store cannot be read.

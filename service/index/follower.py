@@ -13,6 +13,8 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
+from service.domain.items import ChangedCatalogs
+from service.index.change_dispatch import ChangeDispatch
 from service.index.change_feed import ChangeFeed
 from service.index.change_reader import CHANGES_PER_ROUND, ChangeReader
 from service.index.index_access import IndexAccess
@@ -44,8 +46,10 @@ class Follower:
         threads: where expensive work runs.
         open_item_index: returns another item index: from a snapshot that the store confirms, or
             empty.
+        dispatch: wakes it after commits; None to be woken by the feed after each one.
 
-    `change_count` is the number of changes that it has applied.
+    `change_count` is the number of changes that it has applied. `version` rises before changes are
+    applied and before another item index is in use.
 
     After a failover the store may have lost writes that are in the item index. Such an index still
     answers reads, but reflects no write, until another one has all writes of the store.
@@ -58,6 +62,7 @@ class Follower:
         item_index: ItemIndex,
         threads: IndexThreads,
         open_item_index: Callable[[], Awaitable[ItemIndex]],
+        dispatch: ChangeDispatch | None = None,
     ) -> None:
         self._feed = feed
         self._generation = generation
@@ -73,7 +78,13 @@ class Follower:
         self._following = asyncio.Lock()
         self._last_change = time.monotonic()
         self.change_count = 0
-        feed.listen(self._wake)
+        self.version = 0
+        self._has_changed = asyncio.Event()
+        self._dispatch = dispatch
+        if dispatch is None:
+            feed.listen(self._note_commit)
+        else:
+            dispatch.add(self)
 
     async def run(self) -> None:
         """Follow until cancelled; every pending `wait_for` then raises NotReady."""
@@ -90,7 +101,10 @@ class Follower:
                     log.exception("index_follow_failed", reason=exc.reason)
                     await asyncio.sleep(FOLLOW_RETRY_SECONDS)
         finally:
-            self._feed.unlisten(self._wake)
+            if self._dispatch is None:
+                self._feed.unlisten(self._note_commit)
+            else:
+                self._dispatch.remove(self)
             self._waits.close()
             self._access.close()
 
@@ -142,6 +156,11 @@ class Follower:
         """
         if self.sequence < sequence:
             await self._waits.wait(sequence)
+
+    async def wait_for_change(self, version: int) -> None:
+        """Wait until `version` is another one, and the change that it stands for is applied."""
+        while self.version == version:
+            await self._has_changed.wait()
 
     async def wait_for_all(self) -> None:
         """Wait until the item index has applied every write that the process knows of.
@@ -240,8 +259,10 @@ class Follower:
 
     def _put_into_use(self, item_index: ItemIndex, doubts: int) -> None:
         """Let reads use an item index, which the store has confirmed since a number of doubts."""
+        self.version += 1
         self._access.item_index, self._replacement = item_index, None
         self._confirmed_doubts = doubts
+        self._show_change()
 
     async def _apply_next_changes(self) -> bool:
         """Apply a round of changes and resume the calls that wait for them.
@@ -256,6 +277,7 @@ class Follower:
             await self._start_replacement()
             return True
         changes = batch.changes
+        self.version += bool(changes)
         await self._access.run(
             lambda item_index: item_index.apply(changes, batch.reached, batch.anchor),
             CHANGE_COST * len(changes),
@@ -305,10 +327,50 @@ class Follower:
         if count:
             self.change_count += count
             self._last_change = time.monotonic()
+            self._show_change()
         self._waits.resume(self.sequence)
 
-    def _wake(self, _sequence: int) -> None:
+    def _show_change(self) -> None:
+        """Resume the tasks that wait for a change."""
+        self._has_changed.set()
+        self._has_changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for changes."""
         self._has_news.set()
+
+    def skip(self, start: ChangedCatalogs, end: ChangedCatalogs, doubts: int) -> bool:
+        """Note that the catalog has not changed between two answers of the store.
+
+        Args:
+            start: the former answer.
+            end: the later one.
+            doubts: those of the feed, before and after the later answer.
+
+        Returns:
+            Whether the item index reflects the later answer now. If not, it has to read.
+        """
+        item_index = self._access.item_index
+        is_reading = self._following.locked() or self._has_news.is_set()
+        is_between = start.reached <= item_index.sequence <= end.reached
+        if (
+            self._replacement is not None
+            or is_reading
+            or self._confirmed_doubts != doubts
+            or item_index.anchor != start.anchor
+            or not is_between
+            or not item_index.lock.acquire(blocking=False)
+        ):
+            return False
+        try:
+            item_index.sequence, item_index.anchor = end.reached, end.anchor
+        finally:
+            item_index.lock.release()
+        self._waits.resume(end.reached)
+        return True
+
+    def _note_commit(self, _sequence: int) -> None:
+        self.wake()
 
 
 def _distrust(item_index: ItemIndex) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +23,10 @@ from service.index.vector_index import Build
 
 # Pause between two looks for something to do.
 MAINTENANCE_PAUSE_SECONDS = 0.2
+
+# The longest further pause between two looks for a snapshot of another process, while the catalog
+# does not change.
+MAX_LOAD_PAUSE_SECONDS = 5.0
 
 # Without writes for this long there is time to build more, and to write snapshots.
 QUIET_SECONDS = 3.0
@@ -54,8 +59,6 @@ class IndexPosition(NamedTuple):
 class IndexBuilder:
     """Builds graphs and neighbor lists as an index grows, and saves snapshots.
 
-    `settled_sequence` is the last write that was in the index when nothing was left to build.
-
     Args:
         follower: has the item index.
         snapshots: where to save.
@@ -77,7 +80,14 @@ class IndexBuilder:
         self._retry_time = 0.0
         self._retry_seconds = SNAPSHOT_RETRY_SECONDS
         self._last_failure = ""
-        self.settled_sequence = -1
+        self._settled_sequence = self._settled_version = -1
+
+    @property
+    def settled_sequence(self) -> int:
+        """The last write that is in the index while nothing is left to build."""
+        if self._settled_version == self._follower.version:
+            return self._follower.sequence  # later writes have not changed the catalog
+        return self._settled_sequence
 
     @property
     def position(self) -> IndexPosition:
@@ -93,15 +103,25 @@ class IndexBuilder:
             self._unfinished_build = None
         while True:
             graph_vectors = self._follower.collect_stats().graph_vectors
-            sequence = self._follower.sequence
+            sequence, version = self._follower.sequence, self._follower.version
+            is_quiet = self._follower.quiet_seconds > QUIET_SECONDS
             has_built = await self._build()
             if not has_built:
-                self.settled_sequence = sequence
+                self._settled_sequence, self._settled_version = sequence, version
             has_grown = graph_vectors != self._follower.collect_stats().graph_vectors
             if self._needs_snapshot(is_settled=not has_built, has_grown=has_grown):
                 await self._save_snapshot()
             if not has_built:
                 await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
+                if is_quiet and not self._snapshots.needs_renewal:
+                    await self._wait_for_work(version)
+
+    async def _wait_for_work(self, version: int) -> None:
+        """Wait for a change of the index, or until a snapshot that failed is due again."""
+        seconds = self._retry_time - time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds if seconds > 0 else None):
+                await self._follower.wait_for_change(version)
 
     async def _build(self) -> bool:
         """Run the next build; return False if none is needed."""
@@ -174,13 +194,24 @@ class SnapshotLoader:
 
     async def run(self) -> None:
         """Load new snapshots until cancelled."""
+        pause = 0.0
         while True:
+            version = self._follower.version
             try:
                 if await self._restorer.has_new():
                     await self._load_snapshot()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)
             await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._follower.wait_for_change(version)
+            has_changed = self._follower.version != version
+            pause = (
+                0.0
+                if has_changed
+                else min(2 * pause + MAINTENANCE_PAUSE_SECONDS, MAX_LOAD_PAUSE_SECONDS)
+            )
 
     async def _load_snapshot(self) -> None:
         item_index = await self._restorer.restore()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.recommendations import ItemSource, TextSource
-from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
@@ -45,7 +44,6 @@ class Profile:
     texts: Sequence[ProfileText] = ()
     oldest_first: bool = False
     seen_item_ids: Collection[str] = ()
-    usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
 
     @property
     def has_likes(self) -> bool:

@@ -1,8 +1,13 @@
-"""Reads the profile of a query's source: of a text, of examples, or of a user."""
+"""Reads the profile of a query's source: of a text, of examples, or of a user.
+
+A profile is first drafted without the vectors of its texts, so that the users and the texts of
+several queries are read and embedded together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from service import errors
@@ -19,19 +24,46 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, User
 from service.domain.violations import Violation
 from service.embedding.text_embedder import TextEmbedder, to_field_error
+from service.embedding.text_vectors import TextVectors
 from service.recommend.profile import Profile, ProfileSource, ProfileText
-from service.storage.profiles import ProfileStore
+from service.storage.profiles import ProfileStore, UserHistory
 
 # The latest interactions of a user that are read: it takes 10 ms.
 MAX_INTERACTIONS = 10_000
 
 
-class _WeightedText(NamedTuple):
+class WeightedText(NamedTuple):
     """A text to embed, and the request field that an error names."""
 
     text: str
     weight: float
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileDraft:
+    """A profile whose texts have no vectors yet."""
+
+    items: Sequence[LikedItem] = ()
+    texts: Sequence[WeightedText] = ()
+    oldest_first: bool = False
+    seen_item_ids: Collection[str] = ()
+
+    def complete(self, embedded: TextVectors) -> Profile:
+        """Return the profile with the vectors of its texts.
+
+        Raises:
+            InvalidRequest: the model rejects a text.
+            EmbeddingUnavailable: a text cannot be embedded now.
+        """
+        for text in self.texts:
+            if text.text in embedded.failures:
+                raise to_field_error(embedded.failures[text.text], text.path)
+        texts = [
+            ProfileText(text.text, text.weight, embedded.stack_vectors(text.text))
+            for text in self.texts
+        ]
+        return Profile(self.items, texts, self.oldest_first, self.seen_item_ids)
 
 
 class ProfileReader:
@@ -49,71 +81,67 @@ class ProfileReader:
         self._text_embedder = text_embedder
         self._weights = weights
 
-    async def read(
-        self, source: TextSource | ExamplesSource | UserSource, seen_types: Sequence[str]
-    ) -> Profile:
+    async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserHistory]:
+        """Return what is stored of users, by id; without those of whom nothing is known."""
+        if not user_ids:
+            return {}
+        return await self._profiles.read_many(self._generation, user_ids, MAX_INTERACTIONS)
+
+    async def embed(self, texts: Iterable[str]) -> TextVectors:
+        """Embed the texts of profiles.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+        """
+        distinct = dict.fromkeys(texts)
+        if not distinct:
+            return TextVectors({}, {}, frozenset(), EmbeddingUsage())
+        return await self._text_embedder.embed_queries(distinct)
+
+    def draft(
+        self,
+        source: TextSource | ExamplesSource | UserSource,
+        seen_types: Sequence[str],
+        users: Mapping[str, UserHistory],
+    ) -> ProfileDraft:
         """Return the profile of a valid source.
 
         Args:
             source: the source.
             seen_types: the types of a user's interactions whose items are not recommended.
+            users: what is stored of the user.
 
         Raises:
             UserNotFound: the user does not exist.
-            InvalidRequest: the model rejects a text, or the catalog has no such type.
-            EmbeddingUnavailable: a text cannot be embedded now.
+            InvalidRequest: the catalog has no such type.
         """
         match source:
             case TextSource(text):
-                texts, usage = await self._embed([_WeightedText(text, 1.0, "text")])
-                return Profile(texts=texts, usage=usage)
+                return ProfileDraft(texts=[WeightedText(text, 1.0, "text")])
             case ExamplesSource():
-                return await self._read_examples(source)
+                return _draft_examples(source)
             case UserSource(user_id):
-                return await self._read_user(user_id, seen_types)
+                self._check_types(seen_types)
+                if user_id not in users:
+                    raise errors.UserNotFound(f"user {user_id!r} does not exist")
+                return self._draft_user(user_id, seen_types, users[user_id])
 
-    async def _read_examples(self, source: ExamplesSource) -> Profile:
-        examples = [
-            *_add_signs(source.positive, 1.0, "examples.positive"),
-            *_add_signs(source.negative, -1.0, "examples.negative"),
+    def _draft_user(
+        self, user_id: str, seen_types: Sequence[str], history: UserHistory
+    ) -> ProfileDraft:
+        user = User(user_id) if history.stored is None else history.stored.user
+        texts = [
+            WeightedText(preference.text, preference.weight, "user_id")
+            for preference in user.preferences
         ]
-        items = [
-            LikedItem(origin.item_id, weight)
-            for origin, weight, _ in examples
-            if isinstance(origin, ItemSource)
-        ]
-        texts, usage = await self._embed(
-            [
-                _WeightedText(origin.text, weight, path)
-                for origin, weight, path in examples
-                if isinstance(origin, TextSource)
-            ]
-        )
-        seen_item_ids = {item.item_id for item in items}
-        return Profile(items, texts, seen_item_ids=seen_item_ids, usage=usage)
-
-    async def _read_user(self, user_id: str, seen_types: Sequence[str]) -> Profile:
-        self._check_types(seen_types)
-        stored, interactions = await self._profiles.read(
-            self._generation, user_id, MAX_INTERACTIONS
-        )
-        if stored is None and not interactions:
-            raise errors.UserNotFound(f"user {user_id!r} does not exist")
-        user = User(user_id) if stored is None else stored.user
-        texts, usage = await self._embed(
-            [
-                _WeightedText(preference.text, preference.weight, "user_id")
-                for preference in user.preferences
-            ]
-        )
         seen_item_ids = {item.item_id for item in user.liked_items}
         seen_item_ids |= {
             interaction.key.item_id
-            for interaction in interactions
+            for interaction in history.interactions
             if interaction.key.type in seen_types
         }
-        likes = merge_likes(user.liked_items, interactions, self._weights)
-        return Profile(likes, texts, oldest_first=True, seen_item_ids=seen_item_ids, usage=usage)
+        likes = merge_likes(user.liked_items, history.interactions, self._weights)
+        return ProfileDraft(likes, texts, oldest_first=True, seen_item_ids=seen_item_ids)
 
     def _check_types(self, seen_types: Sequence[str]) -> None:
         """Check that the catalog has these types of interactions.
@@ -132,19 +160,23 @@ class ProfileReader:
             ]
         )
 
-    async def _embed(
-        self, texts: Sequence[_WeightedText]
-    ) -> tuple[list[ProfileText], EmbeddingUsage]:
-        if not texts:
-            return [], EmbeddingUsage()
-        outcome = await self._text_embedder.embed_queries(text.text for text in texts)
-        for text in texts:
-            if text.text in outcome.failures:
-                raise to_field_error(outcome.failures[text.text], text.path)
-        profile_texts = [
-            ProfileText(text.text, text.weight, outcome.stack_vectors(text.text)) for text in texts
-        ]
-        return profile_texts, outcome.usage
+
+def _draft_examples(source: ExamplesSource) -> ProfileDraft:
+    examples = [
+        *_add_signs(source.positive, 1.0, "examples.positive"),
+        *_add_signs(source.negative, -1.0, "examples.negative"),
+    ]
+    items = [
+        LikedItem(origin.item_id, weight)
+        for origin, weight, _ in examples
+        if isinstance(origin, ItemSource)
+    ]
+    texts = [
+        WeightedText(origin.text, weight, path)
+        for origin, weight, path in examples
+        if isinstance(origin, TextSource)
+    ]
+    return ProfileDraft(items, texts, seen_item_ids={item.item_id for item in items})
 
 
 def _add_signs(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 from service import errors
 from service.domain.behavior import BlendWeights
@@ -19,15 +21,20 @@ from service.domain.recommendations import (
     Signals,
     UserSource,
 )
+from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
+from service.embedding.text_vectors import TextVectors
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
 from service.recommend.grouping import FilledGroups
 from service.recommend.new_items import NewItemBoost, NewItems
 from service.recommend.profile import Profile
-from service.recommend.profile_reader import ProfileReader
+from service.recommend.profile_reader import ProfileDraft, ProfileReader
 from service.recommend.stand_ins import StandIns
+from service.storage.profiles import UserHistory
+
+_T = TypeVar("_T")
 
 # The weights if behavior comes first. Text decides among items that behavior says nothing about.
 BEHAVIOR_FIRST = BlendWeights(1.0, 0.4, 0.01)
@@ -53,6 +60,7 @@ class PreparedQuery:
         stand_ins: what behavior says otherwise, if anything.
         signals: what recommendations are based on, unless the item index lacks what they need.
         filled: what further candidates are not needed of, if there are candidates already.
+        usage: of embedding its texts; that of a batch is not divided among its queries.
     """
 
     query: Query
@@ -62,6 +70,7 @@ class PreparedQuery:
     model: BehaviorModel | None = None
     signals: Signals = TEXT_SIGNALS
     filled: FilledGroups | None = None
+    usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
 
     @property
     def max_query_count(self) -> int:
@@ -100,20 +109,61 @@ class QueryPreparation:
             InvalidRequest: the model rejects a text.
             EmbeddingUnavailable: a text cannot be embedded now.
         """
+        (outcome,), usage = await self.prepare_many([query])
+        if isinstance(outcome, errors.AkinError):
+            raise outcome
+        return replace(outcome, usage=usage)
+
+    async def prepare_many(
+        self, queries: Sequence[Query]
+    ) -> tuple[list[PreparedQuery | errors.AkinError], EmbeddingUsage]:
+        """Prepare valid queries, and embed their texts together.
+
+        Returns:
+            Each query or, if it has one of errors.QUERY_ERRORS, its error; and the usage of all.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+            StoreUnavailable: the store cannot be read.
+        """
+        sources = [query.source for query in queries]
+        user_ids = dict.fromkeys(
+            source.user_id for source in sources if isinstance(source, UserSource)
+        )
+        users = await self._profiles.read_users(user_ids)
+        drafts = [_catch(partial(self._draft, query, users)) for query in queries]
+        embedded = await self._profiles.embed(
+            text.text for draft in drafts if isinstance(draft, ProfileDraft) for text in draft.texts
+        )
+        outcomes = [
+            _catch(partial(self._complete, query, draft, embedded))
+            if isinstance(draft, ProfileDraft)
+            else draft
+            for query, draft in zip(queries, drafts, strict=True)
+        ]
+        return outcomes, embedded.usage
+
+    def _draft(self, query: Query, users: Mapping[str, UserHistory]) -> ProfileDraft:
+        """Return the profile of a query, without the vectors of its texts."""
         source = query.source
         assert source is not None  # noqa: S101  (a valid query has a source)
+        if isinstance(source, PopularSource | ItemSource):
+            return ProfileDraft()
+        try:
+            return self._profiles.draft(source, query.seen_types, users)
+        except errors.UserNotFound:
+            if not query.falls_back:
+                raise
+            return ProfileDraft()
+
+    def _complete(self, query: Query, draft: ProfileDraft, embedded: TextVectors) -> PreparedQuery:
+        source = query.source
         if isinstance(source, PopularSource):
             return self._prepare_popular(query)
         if isinstance(source, ItemSource):
             return self._prepare_item(query, source)
-        falls_back = query.falls_back and isinstance(source, UserSource)
-        try:
-            profile = await self._profiles.read(source, query.seen_types)
-        except errors.UserNotFound:
-            if not falls_back:
-                raise
-            profile = Profile()
-        if falls_back and not profile.has_likes:
+        profile = draft.complete(embedded)
+        if query.falls_back and isinstance(source, UserSource) and not profile.has_likes:
             popular = replace(query, source=PopularSource(DEFAULT_HALF_LIFE_DAYS))
             return self._prepare_popular(popular, profile)
         return self._add_behavior(PreparedQuery(query, profile))
@@ -167,6 +217,14 @@ class QueryPreparation:
         if self._mode is SignalMode.BEHAVIOR:
             return chosen if chosen.uses_behavior else BEHAVIOR_FIRST
         return chosen if chosen.uses_behavior else None
+
+
+def _catch(work: Callable[[], _T]) -> _T | errors.AkinError:
+    """Return the result of work for one query, or its error that does not affect others."""
+    try:
+        return work()
+    except errors.QUERY_ERRORS as exc:
+        return exc
 
 
 def _describe(weights: BlendWeights, model: BehaviorModel) -> Signals:

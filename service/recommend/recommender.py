@@ -66,7 +66,29 @@ class Recommender:
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector now.
         """
-        prepared = await self._preparation.prepare(query)
+        return await self.answer(await self._preparation.prepare(query))
+
+    async def prepare_many(
+        self, queries: Sequence[Query]
+    ) -> tuple[list[PreparedQuery | errors.AkinError], EmbeddingUsage]:
+        """Prepare valid queries for `answer`; their texts are embedded together.
+
+        Returns:
+            Each query or, if it has one of errors.QUERY_ERRORS, its error; and the usage of all.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+        """
+        return await self._preparation.prepare_many(queries)
+
+    async def answer(self, prepared: PreparedQuery) -> Recommendations:
+        """Return the best items for a prepared query, best first.
+
+        Raises:
+            ItemNotFound: the source does not exist.
+            EmbeddingUnavailable: the source has no vector now.
+        """
+        query = prepared.query
         candidates = await self._select(prepared)
         items: Mapping[str, StoredItem] = {}
         if query.full:
@@ -79,12 +101,12 @@ class Recommender:
             for item_id, score, _ in candidates.ranked
             if item_id in items or not query.full
         ]
-        profile, query_vectors = prepared.profile, candidates.query_vectors
+        query_vectors = candidates.query_vectors
         return Recommendations(
             recommendations,
             candidates.sequence,
             () if query_vectors is None else query_vectors.missing_item_ids,
-            EmbeddingUsage() if profile is None else profile.usage,
+            prepared.usage,
             candidates.signals,
         )
 

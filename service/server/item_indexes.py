@@ -12,6 +12,7 @@ from service.background.duty_rounds import alternate, perform
 from service.catalog.open_catalog import Work
 from service.domain.generations import Generation
 from service.domain.spaces import Space, VectorStorage
+from service.index.change_dispatch import ChangeDispatch
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -36,6 +37,8 @@ class ItemIndexes:
         stores: the data on disk.
         leads: this worker builds and saves the indexes.
         shared: other processes write to the same data.
+
+    `dispatch` wakes the indexes after commits while it runs.
     """
 
     def __init__(self, settings: Settings, stores: Stores, *, leads: bool, shared: bool) -> None:
@@ -45,6 +48,7 @@ class ItemIndexes:
         self._shared = shared
         self._builders: dict[Generation, IndexBuilder] = {}
         self._threads = IndexThreads()
+        self.dispatch = ChangeDispatch(stores.items)
 
     def close(self) -> None:
         """End the threads."""
@@ -74,7 +78,9 @@ class ItemIndexes:
         if shelf is not None:
             downloader = SnapshotDownloader(items, snapshots, shelf)
         restorer = Restorer(items, snapshots, make_item_index, threads, downloader)
-        follower = Follower(items, generation, await restorer.open(), threads, restorer.open)
+        follower = Follower(
+            items, generation, await restorer.open(), threads, restorer.open, self.dispatch
+        )
         load = SnapshotLoader(follower, restorer).run
         if self._leads:
             builder = IndexBuilder(follower, snapshots, threads, shared=self._shared)

@@ -27,11 +27,12 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
+from service.background.due_generations import DueGenerations
 from service.background.duty_rounds import perform
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
-from service.background.pending_items import PendingEmbedder
-from service.background.pending_preferences import PreferenceEmbedder
+from service.background.pending_items import PENDING_ITEMS_SECONDS, PendingEmbedder
+from service.background.pending_preferences import PREFERENCES_SECONDS, PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.background.training import Trainer
@@ -125,12 +126,20 @@ class Wiring:
             observe_attribution(telemetry.metrics),
         )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
+        self._due_items = DueGenerations(stores.pending.list_due_generations, PENDING_ITEMS_SECONDS)
+        self._due_preferences = DueGenerations(
+            stores.reembedding.list_due_preferences, PREFERENCES_SECONDS
+        )
+        if worker.leads:
+            for due in (self._due_items, self._due_preferences):
+                spawn(perform(stores.duties, Duty.EMBEDDING, due.run))
         self._new_items: dict[Generation, NewItems] = {}
         self._models: dict[Generation, Model] = {}
         self._item_indexes = ItemIndexes(
             settings, stores, leads=worker.leads, shared=self.has_other_writers
         )
         stack.callback(self._item_indexes.close)
+        spawn(self._item_indexes.dispatch.run())
 
     def make_server(self) -> Server:
         """Return the gRPC server, which does not listen yet.
@@ -144,6 +153,7 @@ class Wiring:
             stores.catalog_settings,
             self.catalogs.show_change,
             self._find_model,
+            settings.max_catalogs,
         )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
@@ -229,7 +239,13 @@ class Wiring:
         find_model = partial(self.behavior_models.find, generation.catalog_id)
         return opened, [
             *tasks,
-            list_new_items(self._stores.behavior_models, follower, new_items, find_model),
+            list_new_items(
+                self._stores.behavior_models,
+                follower,
+                new_items,
+                find_model,
+                partial(self.behavior_models.wait_for_first, generation.catalog_id),
+            ),
         ]
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
@@ -245,9 +261,11 @@ class Wiring:
             return []
         stores, generation = self._stores, writer.generation
         embed = partial(perform, self._stores.duties, Duty.EMBEDDING)
+        items = PendingEmbedder(stores.pending, generation, writer.text_embedder)
+        preferences = PreferenceEmbedder(stores.reembedding, generation, writer.text_embedder)
         tasks = [
-            embed(PendingEmbedder(stores.pending, generation, writer.text_embedder).run),
-            embed(PreferenceEmbedder(stores.reembedding, generation, writer.text_embedder).run),
+            embed(partial(items.run, partial(self._due_items.wait, generation))),
+            embed(partial(preferences.run, partial(self._due_preferences.wait, generation))),
         ]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(

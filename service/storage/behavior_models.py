@@ -84,6 +84,18 @@ class BehaviorModelStore:
 
         return await self._database.read(query)
 
+    async def read_all_changes(self) -> Mapping[int, LikeChanges]:
+        """Return how much the likes of each catalog have changed, by catalog id."""
+
+        def query(connection: Connection) -> Mapping[int, LikeChanges]:
+            rows = connection.execute(
+                """SELECT catalog_id, like_change_count, like_deletion_count FROM catalogs
+                   WHERE name IS NOT NULL"""
+            )
+            return {catalog_id: LikeChanges(*counts) for catalog_id, *counts in rows}
+
+        return await self._database.read(query)
+
     async def list_new_ids(self, catalog_id: int, item_count: int, limit: int) -> Sequence[str]:
         """Return the ids of new items, the latest first.
 

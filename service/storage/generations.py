@@ -106,6 +106,8 @@ class GenerationStore:
         storage: VectorStorage,
         text_format: TextFormat = TextFormat.PLAIN,
         settings: CatalogSettings = DEFAULT_SETTINGS,
+        *,
+        max_catalogs: int = limits.CATALOGS,
     ) -> CatalogRecord:
         """Create a catalog with a model of its own.
 
@@ -118,8 +120,8 @@ class GenerationStore:
             catalogs = read_catalogs(transaction.connection)
             if name in catalogs:
                 raise errors.CatalogExists(f"catalog {name!r} exists already")
-            if len(catalogs) >= limits.CATALOGS:
-                raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
+            if len(catalogs) >= max_catalogs:
+                raise errors.TooManyCatalogs(f"there are {len(catalogs)} catalogs already")
             note_change(transaction)
             return insert_catalog(
                 transaction, name, model, storage, text_format, settings, own_model=True

@@ -9,7 +9,15 @@ from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import BEGINNING, Anchor, Change, ChangeBatch, Item, StoredItem
+from service.domain.items import (
+    BEGINNING,
+    Anchor,
+    Change,
+    ChangeBatch,
+    ChangedCatalogs,
+    Item,
+    StoredItem,
+)
 from service.storage.database import ReadKind
 from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
@@ -198,6 +206,33 @@ class ItemStore(ItemReads):
         if batch.reached > self.last_sequence:
             self._database.commits.announce(batch.reached)
         return batch
+
+    async def changed_catalogs(self, former: ChangedCatalogs) -> ChangedCatalogs:
+        """Return the catalogs with changes since a former answer, or with purged tombstones since.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+
+        def query(connection: Connection) -> ChangedCatalogs:
+            last = self._database.read_last_anchor(connection)
+            anchor = self._database.confirm(connection, former.anchor, last.sequence)
+            if anchor is None:
+                return ChangedCatalogs(frozenset(), last.sequence, last, is_confirmed=False)
+            rows = connection.execute(
+                """SELECT catalog_id FROM catalogs
+                   WHERE purged_sequence > :reached OR EXISTS (
+                       SELECT 1 FROM items WHERE items.catalog_id = catalogs.catalog_id
+                       AND change_sequence > :reached)""",
+                {"reached": former.reached},
+            )
+            ids = frozenset(catalog_id for (catalog_id,) in rows)
+            return ChangedCatalogs(ids, last.sequence, anchor)
+
+        changed = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
+        if changed.reached > self.last_sequence:
+            self._database.commits.announce(changed.reached)
+        return changed
 
     def _delete_rows(
         self, transaction: Transaction, catalog_id: int, item_keys: Sequence[int]

@@ -26,6 +26,13 @@ class PendingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def list_due_generations(self) -> Sequence[int]:
+        """Return the ids of the generations with an item whose next attempt is due."""
+        now_us = self._database.now_us()
+        return await self._database.read(
+            lambda connection: select_due_generations(connection, "pending", now_us)
+        )
+
     async def list_due(
         self, generation: Generation, limit: int, *, failed: bool = False
     ) -> list[UnembeddedItem]:
@@ -165,3 +172,23 @@ class PendingStore:
             return [PendingGroup(*row) for row in rows]
 
         return await self._database.read(query, ReadKind.SCAN)
+
+
+def select_due_generations(connection: Connection, table: str, now_us: int) -> Sequence[int]:
+    """Return the ids of the generations with a row in `table` whose next attempt is due.
+
+    It looks at the first row of each generation that has any, in the index by generation and time.
+    """
+    rows = connection.execute(
+        f"""WITH RECURSIVE found (generation_id) AS (
+                SELECT min(generation_id) FROM {table}
+                UNION ALL
+                SELECT (SELECT min(generation_id) FROM {table} AS next
+                        WHERE next.generation_id > found.generation_id)
+                FROM found WHERE found.generation_id IS NOT NULL)
+            SELECT generation_id FROM found WHERE EXISTS (
+                SELECT 1 FROM {table} AS due WHERE due.generation_id = found.generation_id
+                AND due.next_attempt_us <= ?)""",
+        (now_us,),
+    )
+    return [generation_id for (generation_id,) in rows]

@@ -13,6 +13,7 @@ from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage.database import REMOVED_STATES, Database, ReadKind
+from service.storage.pending import select_due_generations
 from service.storage.records import NEVER_US, FillProgress, UnembeddedItem, UserPreferences
 from service.storage.sql import Connection
 from service.storage.vectors import set_item_vectors, set_user_vectors, store_unused_vectors
@@ -125,6 +126,13 @@ class ReembeddingStore:
             return [UserPreferences(user_key, _parse_texts(text)) for user_key, text in rows]
 
         return await self._database.read(query, ReadKind.SCAN)
+
+    async def list_due_preferences(self) -> Sequence[int]:
+        """Return the ids of the generations with a user whose preferences are pending and due."""
+        now_us = self._database.now_us()
+        return await self._database.read(
+            lambda connection: select_due_generations(connection, "pending_users", now_us)
+        )
 
     async def list_pending_preferences(
         self, generation: Generation, limit: int

@@ -78,6 +78,7 @@ class Metrics:
         )
         self._names: set[str] = set()
         self._reasons: dict[str, set[str]] = {}
+        self._values: dict[str, dict[str, float]] = {}
         self._gauges = {
             name: Gauge(name, text, ["catalog", *labels], registry=self.registry)
             for name, (text, *labels) in _GAUGES.items()
@@ -110,6 +111,7 @@ class Metrics:
             for gauge in self._gauges.values():
                 gauge.clear()
             self._reasons.clear()
+            self._values.clear()
             self._names = names
         for stats in catalogs:
             self._update_catalog(stats, today, process)
@@ -131,8 +133,11 @@ class Metrics:
             "akin_queued_texts": process.queued_texts,
             "akin_queued_writes": process.queued_writes,
         }
-        for name, value in values.items():
-            self._gauges[name].labels(stats.name).set(value)
+        # To set a gauge takes much longer than to find that nothing has changed.
+        if values != self._values.get(stats.name):
+            for name, value in values.items():
+                self._gauges[name].labels(stats.name).set(value)
+            self._values[stats.name] = values
 
     def _update_pending(self, stats: CatalogStats) -> None:
         pending = self._gauges["akin_pending_items"]

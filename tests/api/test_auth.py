@@ -42,6 +42,23 @@ def test_a_rate_holds_on_average(tmp_path: Path) -> None:
     assert 0 < min(waits) <= max(waits) <= 0.25
 
 
+def test_the_queries_of_a_batch_are_paid_later(tmp_path: Path) -> None:
+    """Further calls of one message are never refused, but delay the next call as calls would."""
+    write_keys(tmp_path / "keys", entry("a", "read", calls_per_second=10), entry("b", "read"))
+    clock = Seconds()
+    keys = KeyAuthorizer(tmp_path / "keys", clock)
+    keys.charge("Bearer a-key", Scope.READ)
+    keys.charge_more("Bearer a-key", 99)
+    keys.charge_more("Bearer b-key", 99)
+    keys.charge("Bearer b-key", Scope.READ)
+    with pytest.raises(errors.RateLimited) as raised:
+        keys.charge("Bearer a-key", Scope.READ)
+    # A second's 10 calls were allowed at once, and the other 90 take 9 s more.
+    assert 9.1 == pytest.approx(raised.value.retry_after_seconds)
+    clock.now = 9.11
+    keys.charge("Bearer a-key", Scope.READ)
+
+
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """A key is good or not as the file says by now; one that cannot be read changes nothing."""
     path, clock = tmp_path / "keys", Seconds()

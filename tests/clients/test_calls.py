@@ -143,6 +143,7 @@ async def test_a_batch_delete_needs_one_selector(
         ("upsert_user", ("u",), {"liked_items": "ab"}),
         ("update_catalog", (), {"update_mask": "ab"}),
         ("recommend_similar", (), {"user_id": "u", "exclude_interactions": "ab"}),
+        ("batch_recommend", ([{"user_id": "u", "exclude_interactions": "ab"}],), {}),
     ],
 )
 async def test_a_string_is_no_list_of_characters(

@@ -34,6 +34,7 @@ Call = Callable[..., Awaitable[Any]]
         ("batch_delete_items", (["a"],), {"timeout_seconds": 50}, 50),
         ("batch_delete_items", (["a"],), {}, 20),
         ("batch_get_items", (["a"],), {}, 20),
+        ("batch_recommend", ([{"text": "sea"}],), {}, 20),
         ("update_item", ("a",), {"text": "sea"}, 20),
         ("list_users", (), {}, 20),
         ("rollback_reembedding", (), {}, 20),

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from support.stores import (
 )
 
 from service import errors
-from service.domain import limits
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.users import Preference, User
@@ -150,10 +150,13 @@ async def test_the_number_of_catalogs_is_limited(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, _):
         with pytest.raises(errors.CatalogExists):
             await stores.generations.create_catalog("default", NEW, VectorStorage.UNSPECIFIED)
-        for number in range(limits.CATALOGS - 1):
-            await stores.generations.create_catalog(f"c{number}", NEW, VectorStorage.UNSPECIFIED)
+        create = partial(stores.generations.create_catalog, model=NEW, max_catalogs=3)
+        for name in ("first", "second"):
+            await create(name, storage=VectorStorage.UNSPECIFIED)
         with pytest.raises(errors.TooManyCatalogs):
-            await stores.generations.create_catalog("more", NEW, VectorStorage.UNSPECIFIED)
+            await create("more", storage=VectorStorage.UNSPECIFIED)
+        await stores.generations.delete_catalog("first")
+        await create("more", storage=VectorStorage.UNSPECIFIED)
 
 
 async def test_every_change_of_catalogs_moves_the_version(tmp_path: Path) -> None:

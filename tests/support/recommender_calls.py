@@ -213,6 +213,20 @@ CALLS_WITH_OPTIONS = [
             **RECOMMEND_OPTIONS,
         ),
     ),
+    ClientCall(
+        "batch_recommend",
+        ([{"user_id": "u", "where": NEW, "full": True}, {"text": "sea", **RECOMMEND_OPTIONS}],),
+        {},
+        pb.BatchRecommendRequest(
+            catalog="books",
+            queries=[
+                pb.RecommendSimilarRequest(
+                    user_id="u", filter=ONLY_NEW, view=akin.ItemView.ITEM_VIEW_FULL
+                ),
+                pb.RecommendSimilarRequest(text="sea", **RECOMMEND_OPTIONS),
+            ],
+        ),
+    ),
 ]
 
 CALLS_WITHOUT_OPTIONS = [

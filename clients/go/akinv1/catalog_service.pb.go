@@ -956,7 +956,7 @@ func (x *ListCatalogsRequest) GetMinSequence() int64 {
 // Response of ListCatalogs.
 type ListCatalogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All catalogs, by ascending name. There are at most 100.
+	// All catalogs, by ascending name. There are at most AKIN_MAX_CATALOGS (100 by default).
 	Catalogs      []*Catalog `protobuf:"bytes,1,rep,name=catalogs,proto3" json:"catalogs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -3216,7 +3216,8 @@ type RecommendSimilarResponse struct {
 	// The sequence number of the last write that the recommendations reflect.
 	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The embedding usage of the call. Unset if the source has no text. The preferences of a user are
-	// texts of the source; their vectors are usually known.
+	// texts of the source; their vectors are usually known. Unset in a result of BatchRecommend,
+	// whose response has the usage of all queries together.
 	Usage *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The id of this response. Interactions that it leads to can name it.
 	RecommendationId string `protobuf:"bytes,5,opt,name=recommendation_id,json=recommendationId,proto3" json:"recommendation_id,omitempty"`
@@ -3298,6 +3299,196 @@ func (x *RecommendSimilarResponse) GetSignals() *Signals {
 	return nil
 }
 
+// Request of BatchRecommend.
+type BatchRecommendRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The queries. There must be 1 to 100. Otherwise the call fails with INVALID_ARGUMENT.
+	//
+	// Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
+	// the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
+	// call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
+	// if there is no such write.
+	Queries       []*RecommendSimilarRequest `protobuf:"bytes,2,rep,name=queries,proto3" json:"queries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRecommendRequest) Reset() {
+	*x = BatchRecommendRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRecommendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRecommendRequest) ProtoMessage() {}
+
+func (x *BatchRecommendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRecommendRequest.ProtoReflect.Descriptor instead.
+func (*BatchRecommendRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *BatchRecommendRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *BatchRecommendRequest) GetQueries() []*RecommendSimilarRequest {
+	if x != nil {
+		return x.Queries
+	}
+	return nil
+}
+
+// Response of BatchRecommend.
+type BatchRecommendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result of each query, in the order of the request.
+	Results []*QueryResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The embedding usage of the call. Unset if no query has a text.
+	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRecommendResponse) Reset() {
+	*x = BatchRecommendResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRecommendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRecommendResponse) ProtoMessage() {}
+
+func (x *BatchRecommendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRecommendResponse.ProtoReflect.Descriptor instead.
+func (*BatchRecommendResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *BatchRecommendResponse) GetResults() []*QueryResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *BatchRecommendResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// The outcome for one query of a batch.
+type QueryResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recommendations. Unset if `code` is not 0.
+	Response *RecommendSimilarResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	// The status code of the query, as a google.rpc.Code: the code with which RecommendSimilar would
+	// fail. 0 (OK) if the query is answered.
+	Code int32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// The ErrorInfo reason of the error, such as USER_NOT_FOUND. Empty if code is 0.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The explanation of the error for people, which names the invalid fields. Its wording can
+	// change. Empty if code is 0.
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryResult) Reset() {
+	*x = QueryResult{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryResult) ProtoMessage() {}
+
+func (x *QueryResult) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryResult.ProtoReflect.Descriptor instead.
+func (*QueryResult) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *QueryResult) GetResponse() *RecommendSimilarResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *QueryResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *QueryResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *QueryResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // What recommendations are based on. Weights are shares of the score, and their sum is 1.
 type Signals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3313,7 +3504,7 @@ type Signals struct {
 
 func (x *Signals) Reset() {
 	*x = Signals{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3516,7 @@ func (x *Signals) String() string {
 func (*Signals) ProtoMessage() {}
 
 func (x *Signals) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[39]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3529,7 @@ func (x *Signals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signals.ProtoReflect.Descriptor instead.
 func (*Signals) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{39}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Signals) GetTextWeight() float32 {
@@ -3395,7 +3586,7 @@ type Recommendation struct {
 
 func (x *Recommendation) Reset() {
 	*x = Recommendation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3598,7 @@ func (x *Recommendation) String() string {
 func (*Recommendation) ProtoMessage() {}
 
 func (x *Recommendation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[40]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3611,7 @@ func (x *Recommendation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recommendation.ProtoReflect.Descriptor instead.
 func (*Recommendation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{40}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Recommendation) GetItemId() string {
@@ -3473,7 +3664,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3676,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[41]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3689,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{41}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Explanation) GetSource() isExplanation_Source {
@@ -3760,7 +3951,18 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
 	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\x12+\n" +
 	"\x11recommendation_id\x18\x05 \x01(\tR\x10recommendationId\x12*\n" +
-	"\asignals\x18\x06 \x01(\v2\x10.akin.v1.SignalsR\asignals\"\x8e\x01\n" +
+	"\asignals\x18\x06 \x01(\v2\x10.akin.v1.SignalsR\asignals\"m\n" +
+	"\x15BatchRecommendRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12:\n" +
+	"\aqueries\x18\x02 \x03(\v2 .akin.v1.RecommendSimilarRequestR\aqueries\"w\n" +
+	"\x16BatchRecommendResponse\x12.\n" +
+	"\aresults\x18\x01 \x03(\v2\x14.akin.v1.QueryResultR\aresults\x12-\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x92\x01\n" +
+	"\vQueryResult\x12=\n" +
+	"\bresponse\x18\x01 \x01(\v2!.akin.v1.RecommendSimilarResponseR\bresponse\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x8e\x01\n" +
 	"\aSignals\x12\x1f\n" +
 	"\vtext_weight\x18\x01 \x01(\x02R\n" +
 	"textWeight\x12'\n" +
@@ -3804,7 +4006,7 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\x06Signal\x12\x16\n" +
 	"\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSIGNAL_TEXT\x10\x01\x12\x13\n" +
-	"\x0fSIGNAL_BEHAVIOR\x10\x022\xe0\b\n" +
+	"\x0fSIGNAL_BEHAVIOR\x10\x022\xb3\t\n" +
 	"\x12RecommenderService\x12E\n" +
 	"\n" +
 	"UpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12E\n" +
@@ -3826,7 +4028,8 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\tListUsers\x12\x19.akin.v1.ListUsersRequest\x1a\x1a.akin.v1.ListUsersResponse\x12E\n" +
 	"\n" +
 	"DeleteUser\x12\x1a.akin.v1.DeleteUserRequest\x1a\x1b.akin.v1.DeleteUserResponse\x12W\n" +
-	"\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponseB\x1e\n" +
+	"\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponse\x12Q\n" +
+	"\x0eBatchRecommend\x12\x1e.akin.v1.BatchRecommendRequest\x1a\x1f.akin.v1.BatchRecommendResponseB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -3843,7 +4046,7 @@ func file_akin_v1_recommender_service_proto_rawDescGZIP() []byte {
 }
 
 var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(BoostCurve)(0),                  // 0: akin.v1.BoostCurve
 	(DecayShape)(0),                  // 1: akin.v1.DecayShape
@@ -3889,107 +4092,116 @@ var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(*Examples)(nil),                 // 41: akin.v1.Examples
 	(*Example)(nil),                  // 42: akin.v1.Example
 	(*RecommendSimilarResponse)(nil), // 43: akin.v1.RecommendSimilarResponse
-	(*Signals)(nil),                  // 44: akin.v1.Signals
-	(*Recommendation)(nil),           // 45: akin.v1.Recommendation
-	(*Explanation)(nil),              // 46: akin.v1.Explanation
-	(*Item)(nil),                     // 47: akin.v1.Item
-	(*EmbeddingUsage)(nil),           // 48: akin.v1.EmbeddingUsage
-	(*fieldmaskpb.FieldMask)(nil),    // 49: google.protobuf.FieldMask
-	(*ItemResult)(nil),               // 50: akin.v1.ItemResult
-	(*Filter)(nil),                   // 51: akin.v1.Filter
-	(*User)(nil),                     // 52: akin.v1.User
-	(*UserResult)(nil),               // 53: akin.v1.UserResult
-	(ItemView)(0),                    // 54: akin.v1.ItemView
-	(*timestamppb.Timestamp)(nil),    // 55: google.protobuf.Timestamp
+	(*BatchRecommendRequest)(nil),    // 44: akin.v1.BatchRecommendRequest
+	(*BatchRecommendResponse)(nil),   // 45: akin.v1.BatchRecommendResponse
+	(*QueryResult)(nil),              // 46: akin.v1.QueryResult
+	(*Signals)(nil),                  // 47: akin.v1.Signals
+	(*Recommendation)(nil),           // 48: akin.v1.Recommendation
+	(*Explanation)(nil),              // 49: akin.v1.Explanation
+	(*Item)(nil),                     // 50: akin.v1.Item
+	(*EmbeddingUsage)(nil),           // 51: akin.v1.EmbeddingUsage
+	(*fieldmaskpb.FieldMask)(nil),    // 52: google.protobuf.FieldMask
+	(*ItemResult)(nil),               // 53: akin.v1.ItemResult
+	(*Filter)(nil),                   // 54: akin.v1.Filter
+	(*User)(nil),                     // 55: akin.v1.User
+	(*UserResult)(nil),               // 56: akin.v1.UserResult
+	(ItemView)(0),                    // 57: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 58: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
-	47, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
-	47, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
-	48, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	47, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
-	49, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
-	47, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
-	48, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	47, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
-	50, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
-	48, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	47, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
-	47, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
-	51, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
-	47, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
+	50, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
+	50, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
+	51, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	50, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
+	52, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
+	50, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
+	51, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	50, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
+	53, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
+	51, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	50, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
+	50, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
+	54, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
+	50, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
 	20, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
-	51, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
-	52, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
-	52, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
-	48, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	52, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
-	49, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	52, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
-	48, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	52, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
-	53, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
-	48, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	52, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
-	52, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
+	54, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
+	55, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
+	55, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
+	51, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	55, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
+	52, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	55, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
+	51, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	55, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
+	56, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
+	51, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	55, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
+	55, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
 	41, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
 	40, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
-	51, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	54, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	54, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	57, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
 	2,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
 	39, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
 	3,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
 	35, // 35: akin.v1.RecommendSimilarRequest.group_by:type_name -> akin.v1.GroupBy
 	36, // 36: akin.v1.RecommendSimilarRequest.boosts:type_name -> akin.v1.Boost
-	51, // 37: akin.v1.Boost.filter:type_name -> akin.v1.Filter
+	54, // 37: akin.v1.Boost.filter:type_name -> akin.v1.Filter
 	37, // 38: akin.v1.Boost.number:type_name -> akin.v1.NumberBoost
 	38, // 39: akin.v1.Boost.decay:type_name -> akin.v1.Decay
 	0,  // 40: akin.v1.NumberBoost.curve:type_name -> akin.v1.BoostCurve
-	55, // 41: akin.v1.Decay.time:type_name -> google.protobuf.Timestamp
+	58, // 41: akin.v1.Decay.time:type_name -> google.protobuf.Timestamp
 	1,  // 42: akin.v1.Decay.shape:type_name -> akin.v1.DecayShape
 	42, // 43: akin.v1.Examples.positive:type_name -> akin.v1.Example
 	42, // 44: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	45, // 45: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	48, // 46: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	44, // 47: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
-	55, // 48: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
-	46, // 49: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	47, // 50: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	4,  // 51: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
-	5,  // 52: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	7,  // 53: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	9,  // 54: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	11, // 55: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	13, // 56: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	15, // 57: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	17, // 58: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	19, // 59: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	22, // 60: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	24, // 61: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	26, // 62: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	28, // 63: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	30, // 64: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	32, // 65: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	34, // 66: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	6,  // 67: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	8,  // 68: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	10, // 69: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	12, // 70: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	14, // 71: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	16, // 72: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	18, // 73: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	21, // 74: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	23, // 75: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	25, // 76: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	27, // 77: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	29, // 78: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	31, // 79: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	33, // 80: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	43, // 81: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	67, // [67:82] is the sub-list for method output_type
-	52, // [52:67] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	48, // 45: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	51, // 46: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	47, // 47: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	34, // 48: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
+	46, // 49: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
+	51, // 50: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	43, // 51: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
+	58, // 52: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	49, // 53: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	50, // 54: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	4,  // 55: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	5,  // 56: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	7,  // 57: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	9,  // 58: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	11, // 59: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	13, // 60: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	15, // 61: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	17, // 62: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	19, // 63: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	22, // 64: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	24, // 65: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	26, // 66: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	28, // 67: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	30, // 68: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	32, // 69: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	34, // 70: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	44, // 71: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
+	6,  // 72: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	8,  // 73: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	10, // 74: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	12, // 75: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	14, // 76: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	16, // 77: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	18, // 78: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	21, // 79: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	23, // 80: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	25, // 81: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	27, // 82: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	29, // 83: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	31, // 84: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	33, // 85: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	43, // 86: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	45, // 87: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
+	72, // [72:88] is the sub-list for method output_type
+	56, // [56:72] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -4031,7 +4243,7 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*Example_ItemId)(nil),
 		(*Example_Text)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[41].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[44].OneofWrappers = []any{
 		(*Explanation_ItemId)(nil),
 		(*Explanation_Text)(nil),
 	}
@@ -4041,7 +4253,7 @@ func file_akin_v1_recommender_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_recommender_service_proto_rawDesc), len(file_akin_v1_recommender_service_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   42,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

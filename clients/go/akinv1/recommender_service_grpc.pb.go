@@ -34,6 +34,7 @@ const (
 	RecommenderService_ListUsers_FullMethodName        = "/akin.v1.RecommenderService/ListUsers"
 	RecommenderService_DeleteUser_FullMethodName       = "/akin.v1.RecommenderService/DeleteUser"
 	RecommenderService_RecommendSimilar_FullMethodName = "/akin.v1.RecommenderService/RecommendSimilar"
+	RecommenderService_BatchRecommend_FullMethodName   = "/akin.v1.RecommenderService/BatchRecommend"
 )
 
 // RecommenderServiceClient is the client API for RecommenderService service.
@@ -74,16 +75,16 @@ const (
 // Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
 // (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
 // fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-// fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-// (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-// response.
+// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+// each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+// (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+// next message, or for the client to read a response.
 //
 // Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
 // A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
 // PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-// method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-// scope `write`.
+// method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+// all others need the scope `write`.
 type RecommenderServiceClient interface {
 	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
@@ -178,6 +179,19 @@ type RecommenderServiceClient interface {
 	// the examples has a vector. If all parts are dislikes, the items that are least similar to them
 	// are best.
 	RecommendSimilar(ctx context.Context, in *RecommendSimilarRequest, opts ...grpc.CallOption) (*RecommendSimilarResponse, error)
+	// Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+	// the request. An invalid query, or one whose source does not exist, does not affect the others;
+	// its result contains the error. The texts of all queries are embedded together, and equal texts
+	// once. A batch takes less time than the same calls one after the other. It is meant for jobs
+	// such as a mailing to many users: under too much load, the server refuses batches before single
+	// calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+	//
+	// For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+	// one call would be; the key is then refused until the limit allows further calls.
+	//
+	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	BatchRecommend(ctx context.Context, in *BatchRecommendRequest, opts ...grpc.CallOption) (*BatchRecommendResponse, error)
 }
 
 type recommenderServiceClient struct {
@@ -344,6 +358,16 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 	return out, nil
 }
 
+func (c *recommenderServiceClient) BatchRecommend(ctx context.Context, in *BatchRecommendRequest, opts ...grpc.CallOption) (*BatchRecommendResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchRecommendResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_BatchRecommend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecommenderServiceServer is the server API for RecommenderService service.
 // All implementations must embed UnimplementedRecommenderServiceServer
 // for forward compatibility.
@@ -382,16 +406,16 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 // Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
 // (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
 // fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-// fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-// (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-// response.
+// key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+// each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+// (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+// next message, or for the client to read a response.
 //
 // Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
 // A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
 // PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-// method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-// scope `write`.
+// method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+// all others need the scope `write`.
 type RecommenderServiceServer interface {
 	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
@@ -486,6 +510,19 @@ type RecommenderServiceServer interface {
 	// the examples has a vector. If all parts are dislikes, the items that are least similar to them
 	// are best.
 	RecommendSimilar(context.Context, *RecommendSimilarRequest) (*RecommendSimilarResponse, error)
+	// Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+	// the request. An invalid query, or one whose source does not exist, does not affect the others;
+	// its result contains the error. The texts of all queries are embedded together, and equal texts
+	// once. A batch takes less time than the same calls one after the other. It is meant for jobs
+	// such as a mailing to many users: under too much load, the server refuses batches before single
+	// calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+	//
+	// For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+	// one call would be; the key is then refused until the limit allows further calls.
+	//
+	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	BatchRecommend(context.Context, *BatchRecommendRequest) (*BatchRecommendResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }
 
@@ -540,6 +577,9 @@ func (UnimplementedRecommenderServiceServer) DeleteUser(context.Context, *Delete
 }
 func (UnimplementedRecommenderServiceServer) RecommendSimilar(context.Context, *RecommendSimilarRequest) (*RecommendSimilarResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecommendSimilar not implemented")
+}
+func (UnimplementedRecommenderServiceServer) BatchRecommend(context.Context, *BatchRecommendRequest) (*BatchRecommendResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchRecommend not implemented")
 }
 func (UnimplementedRecommenderServiceServer) mustEmbedUnimplementedRecommenderServiceServer() {}
 func (UnimplementedRecommenderServiceServer) testEmbeddedByValue()                            {}
@@ -810,6 +850,24 @@ func _RecommenderService_RecommendSimilar_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_BatchRecommend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchRecommendRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).BatchRecommend(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_BatchRecommend_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).BatchRecommend(ctx, req.(*BatchRecommendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecommenderService_ServiceDesc is the grpc.ServiceDesc for RecommenderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -868,6 +926,10 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RecommendSimilar",
 			Handler:    _RecommenderService_RecommendSimilar_Handler,
+		},
+		{
+			MethodName: "BatchRecommend",
+			Handler:    _RecommenderService_BatchRecommend_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

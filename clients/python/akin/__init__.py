@@ -84,6 +84,7 @@ from akin.v1.item_pb2 import (
 from akin.v1.recommender_service_pb2 import (
     BatchDeleteItemsResponse,
     BatchGetItemsResponse,
+    BatchRecommendResponse,
     Boost,
     BoostCurve,
     Decay,
@@ -122,6 +123,7 @@ __all__ = [
     "AttributePrior",
     "BatchDeleteItemsResponse",
     "BatchGetItemsResponse",
+    "BatchRecommendResponse",
     "BehaviorModel",
     "Boost",
     "BoostCurve",

@@ -240,6 +240,20 @@ def recommend_similar(
     )
 
 
+def batch_recommend(
+    catalog: str, queries: Iterable[RecommendSimilarOptions]
+) -> pb.BatchRecommendRequest:
+    """Build a request for the recommendations of several queries.
+
+    Raises:
+        TypeError: a keyword of a query is not an option of `recommend_similar`.
+        ValueError: a query does not have exactly one source, or its types of interactions are a
+            single string.
+    """
+    requests = (recommend_similar("", **query) for query in queries)
+    return pb.BatchRecommendRequest(catalog=catalog, queries=requests)
+
+
 def upsert_item(
     catalog: str,
     item_id: str,

@@ -13,7 +13,9 @@ from service.api.messages.filters import read_filter
 from service.api.messages.items import item_message
 from service.api.messages.timestamps import timestamp
 from service.api.messages.usage import usage_message
+from service.api.status import status
 from service.domain import limits
+from service.domain.generations import DEFAULT_CATALOG
 from service.domain.recommendations import (
     DEFAULT_HALF_LIFE_DAYS,
     SEEN_TYPES,
@@ -85,6 +87,32 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
     return query
 
 
+def count_queries(request: pb.BatchRecommendRequest) -> int:
+    """Return the number of queries of a batch.
+
+    Raises:
+        InvalidRequest: with every violation of the batch itself.
+    """
+    violations = [*read_violations(request.catalog)]
+    if not 1 <= len(request.queries) <= limits.BATCH_QUERIES:
+        violations.append(Violation("queries", f"must have 1 to {limits.BATCH_QUERIES} entries"))
+    errors.raise_if_invalid(violations)
+    return len(request.queries)
+
+
+def parse_batch_query(
+    request: pb.BatchRecommendRequest, position: int
+) -> Query | errors.InvalidRequest:
+    """Return one query of a batch, or why it is invalid."""
+    message = request.queries[position]
+    if message.catalog and message.catalog != (request.catalog or DEFAULT_CATALOG):
+        return errors.invalid_field("catalog", "must be unset, or the catalog of the batch")
+    try:
+        return parse_recommend_similar(message)
+    except errors.InvalidRequest as exc:
+        return exc
+
+
 def _enum_violations(request: pb.RecommendSimilarRequest) -> Iterator[Violation]:
     if request.relation not in _RELATIONS:
         yield Violation("relation", "must be a value of Relation")
@@ -118,6 +146,16 @@ def recommend_similar_response(
         if recommendation.explanations:
             added.explanations.extend(map(_explanation_message, recommendation.explanations))
     return message
+
+
+def query_result(
+    outcome: pb.RecommendSimilarResponse | errors.AkinError,
+) -> pb.QueryResult:
+    """Return the outcome for one query of a batch."""
+    if isinstance(outcome, pb.RecommendSimilarResponse):
+        return pb.QueryResult(response=outcome)
+    error = status(outcome)
+    return pb.QueryResult(code=error.code, message=error.message, reason=outcome.reason)
 
 
 def _signals_message(signals: Signals) -> pb.Signals:

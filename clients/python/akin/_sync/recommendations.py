@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Unpack
 
 from akin import _requests
@@ -30,3 +31,22 @@ class RecommendationCalls(Connection):
         """
         request = _requests.recommend_similar(self._catalog, **options)
         return self._channel.call(self._recommender.RecommendSimilar, request)
+
+    def batch_recommend(
+        self, queries: Iterable[RecommendSimilarOptions]
+    ) -> pb.BatchRecommendResponse:
+        """Answer up to 100 queries like `recommend_similar`, in order.
+
+            client.batch_recommend([{"user_id": "ann"}, {"user_id": "bob", "limit": 5}])
+
+        A query that fails does not affect the others: its result has a code other than 0.
+
+        Args:
+            queries: the keywords of `recommend_similar` for each query.
+
+        Raises:
+            ValueError: a query does not have exactly one source, or its `exclude_interactions` is a
+                single string.
+        """
+        request = _requests.batch_recommend(self._catalog, queries)
+        return self._channel.call(self._recommender.BatchRecommend, request)

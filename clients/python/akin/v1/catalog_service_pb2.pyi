@@ -573,7 +573,7 @@ class ListCatalogsResponse(_message.Message):
     CATALOGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def catalogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Catalog]:
-        """All catalogs, by ascending name. There are at most 100."""
+        """All catalogs, by ascending name. There are at most AKIN_MAX_CATALOGS (100 by default)."""
 
     def __init__(
         self,

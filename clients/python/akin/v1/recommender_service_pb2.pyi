@@ -1775,7 +1775,8 @@ class RecommendSimilarResponse(_message.Message):
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
         """The embedding usage of the call. Unset if the source has no text. The preferences of a user are
-        texts of the source; their vectors are usually known.
+        texts of the source; their vectors are usually known. Unset in a result of BatchRecommend,
+        whose response has the usage of all queries together.
         """
 
     @_builtins.property
@@ -1799,6 +1800,110 @@ class RecommendSimilarResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendSimilarResponse: _TypeAlias = RecommendSimilarResponse  # noqa: Y015
+
+@_typing.final
+class BatchRecommendRequest(_message.Message):
+    """Request of BatchRecommend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendSimilarRequest]:
+        """Required. The queries. There must be 1 to 100. Otherwise the call fails with INVALID_ARGUMENT.
+
+        Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
+        the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
+        call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
+        if there is no such write.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        queries: _abc.Iterable[Global___RecommendSimilarRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "queries", b"queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRecommendRequest: _TypeAlias = BatchRecommendRequest  # noqa: Y015
+
+@_typing.final
+class BatchRecommendResponse(_message.Message):
+    """Response of BatchRecommend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryResult]:
+        """The result of each query, in the order of the request."""
+
+    @_builtins.property
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
+        """The embedding usage of the call. Unset if no query has a text."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___QueryResult] | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRecommendResponse: _TypeAlias = BatchRecommendResponse  # noqa: Y015
+
+@_typing.final
+class QueryResult(_message.Message):
+    """The outcome for one query of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The status code of the query, as a google.rpc.Code: the code with which RecommendSimilar would
+    fail. 0 (OK) if the query is answered.
+    """
+    reason: _builtins.str
+    """The ErrorInfo reason of the error, such as USER_NOT_FOUND. Empty if code is 0."""
+    message: _builtins.str
+    """The explanation of the error for people, which names the invalid fields. Its wording can
+    change. Empty if code is 0.
+    """
+    @_builtins.property
+    def response(self) -> Global___RecommendSimilarResponse:
+        """The recommendations. Unset if `code` is not 0."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___RecommendSimilarResponse | None = ...,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryResult: _TypeAlias = QueryResult  # noqa: Y015
 
 @_typing.final
 class Signals(_message.Message):

@@ -60,16 +60,16 @@ class RecommenderServiceStub:
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     def __init__(self, channel):
@@ -153,6 +153,11 @@ class RecommenderServiceStub:
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarResponse.FromString,
                 _registered_method=True)
+        self.BatchRecommend = channel.unary_unary(
+                '/akin.v1.RecommenderService/BatchRecommend',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchRecommendRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchRecommendResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -190,16 +195,16 @@ class RecommenderServiceServicer:
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     def UpsertItem(self, request, context):
@@ -370,6 +375,24 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchRecommend(self, request, context):
+        """Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+        the request. An invalid query, or one whose source does not exist, does not affect the others;
+        its result contains the error. The texts of all queries are embedded together, and equal texts
+        once. A batch takes less time than the same calls one after the other. It is meant for jobs
+        such as a mailing to many users: under too much load, the server refuses batches before single
+        calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+
+        For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+        one call would be; the key is then refused until the limit allows further calls.
+
+        The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+        fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -448,6 +471,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarResponse.SerializeToString,
             ),
+            'BatchRecommend': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchRecommend,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchRecommendRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchRecommendResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'akin.v1.RecommenderService', rpc_method_handlers)
@@ -491,16 +519,16 @@ class RecommenderService:
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     @staticmethod
@@ -898,6 +926,33 @@ class RecommenderService:
             '/akin.v1.RecommenderService/RecommendSimilar',
             akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarRequest.SerializeToString,
             akin_dot_v1_dot_recommender__service__pb2.RecommendSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchRecommend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/BatchRecommend',
+            akin_dot_v1_dot_recommender__service__pb2.BatchRecommendRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.BatchRecommendResponse.FromString,
             options,
             channel_credentials,
             insecure,

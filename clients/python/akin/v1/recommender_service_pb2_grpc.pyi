@@ -61,16 +61,16 @@ class RecommenderServiceStub:
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     @_typing.overload
@@ -183,6 +183,20 @@ class RecommenderServiceStub:
     the examples has a vector. If all parts are dislikes, the items that are least similar to them
     are best.
     """
+    BatchRecommend: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchRecommendRequest, _recommender_service_pb2.BatchRecommendResponse]
+    """Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+    the request. An invalid query, or one whose source does not exist, does not affect the others;
+    its result contains the error. The texts of all queries are embedded together, and equal texts
+    once. A batch takes less time than the same calls one after the other. It is meant for jobs
+    such as a mailing to many users: under too much load, the server refuses batches before single
+    calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+
+    For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+    one call would be; the key is then refused until the limit allows further calls.
+
+    The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+    """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -220,16 +234,16 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -339,6 +353,20 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     the examples has a vector. If all parts are dislikes, the items that are least similar to them
     are best.
     """
+    BatchRecommend: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchRecommendRequest, _recommender_service_pb2.BatchRecommendResponse]  # type: ignore[assignment]
+    """Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+    the request. An invalid query, or one whose source does not exist, does not affect the others;
+    its result contains the error. The texts of all queries are embedded together, and equal texts
+    once. A batch takes less time than the same calls one after the other. It is meant for jobs
+    such as a mailing to many users: under too much load, the server refuses batches before single
+    calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+
+    For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+    one call would be; the key is then refused until the limit allows further calls.
+
+    The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+    """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores items and users, and recommends items.
@@ -375,16 +403,16 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
-    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
-    fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
-    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
-    response.
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+    each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+    (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+    next message, or for the client to read a response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
     PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
-    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
-    scope `write`.
+    method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+    all others need the scope `write`.
     """
 
     @_abc_1.abstractmethod
@@ -581,6 +609,26 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
         the examples has a vector. If all parts are dislikes, the items that are least similar to them
         are best.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchRecommend(
+        self,
+        request: _recommender_service_pb2.BatchRecommendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.BatchRecommendResponse, _abc.Awaitable[_recommender_service_pb2.BatchRecommendResponse]]:
+        """Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+        the request. An invalid query, or one whose source does not exist, does not affect the others;
+        its result contains the error. The texts of all queries are embedded together, and equal texts
+        once. A batch takes less time than the same calls one after the other. It is meant for jobs
+        such as a mailing to many users: under too much load, the server refuses batches before single
+        calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+
+        For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+        one call would be; the key is then refused until the limit allows further calls.
+
+        The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+        fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -35,7 +35,8 @@ export const serviceConfig = {
         {"service": "akin.v1.RecommenderService", "method": "GetUser"},
         {"service": "akin.v1.RecommenderService", "method": "ListUsers"},
         {"service": "akin.v1.RecommenderService", "method": "DeleteUser"},
-        {"service": "akin.v1.RecommenderService", "method": "RecommendSimilar"}
+        {"service": "akin.v1.RecommenderService", "method": "RecommendSimilar"},
+        {"service": "akin.v1.RecommenderService", "method": "BatchRecommend"}
       ],
       "retryPolicy": {
         "maxAttempts": 5,

@@ -1067,7 +1067,8 @@ export interface RecommendSimilarResponse {
   sequence: string;
   /**
    * The embedding usage of the call. Unset if the source has no text. The preferences of a user are
-   * texts of the source; their vectors are usually known.
+   * texts of the source; their vectors are usually known. Unset in a result of BatchRecommend,
+   * whose response has the usage of all queries together.
    */
   usage?:
     | EmbeddingUsage
@@ -1076,6 +1077,49 @@ export interface RecommendSimilarResponse {
   recommendationId: string;
   /** What the recommendations are based on. */
   signals?: Signals | undefined;
+}
+
+/** Request of BatchRecommend. */
+export interface BatchRecommendRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * Required. The queries. There must be 1 to 100. Otherwise the call fails with INVALID_ARGUMENT.
+   *
+   * Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
+   * the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
+   * call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
+   * if there is no such write.
+   */
+  queries: RecommendSimilarRequest[];
+}
+
+/** Response of BatchRecommend. */
+export interface BatchRecommendResponse {
+  /** The result of each query, in the order of the request. */
+  results: QueryResult[];
+  /** The embedding usage of the call. Unset if no query has a text. */
+  usage?: EmbeddingUsage | undefined;
+}
+
+/** The outcome for one query of a batch. */
+export interface QueryResult {
+  /** The recommendations. Unset if `code` is not 0. */
+  response?:
+    | RecommendSimilarResponse
+    | undefined;
+  /**
+   * The status code of the query, as a google.rpc.Code: the code with which RecommendSimilar would
+   * fail. 0 (OK) if the query is answered.
+   */
+  code: number;
+  /** The ErrorInfo reason of the error, such as USER_NOT_FOUND. Empty if code is 0. */
+  reason: string;
+  /**
+   * The explanation of the error for people, which names the invalid fields. Its wording can
+   * change. Empty if code is 0.
+   */
+  message: string;
 }
 
 /** What recommendations are based on. Weights are shares of the score, and their sum is 1. */
@@ -5573,6 +5617,299 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
   },
 };
 
+function createBaseBatchRecommendRequest(): BatchRecommendRequest {
+  return { catalog: "", queries: [] };
+}
+
+export const BatchRecommendRequest: MessageFns<BatchRecommendRequest> = {
+  encode(message: BatchRecommendRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    for (const v of message.queries) {
+      RecommendSimilarRequest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRecommendRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRecommendRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.queries.push(RecommendSimilarRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchRecommendRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      queries: globalThis.Array.isArray(object?.queries)
+        ? object.queries.map((e: any) => RecommendSimilarRequest.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchRecommendRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.queries?.length) {
+      obj.queries = message.queries.map((e) => RecommendSimilarRequest.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchRecommendRequest>): BatchRecommendRequest {
+    return BatchRecommendRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchRecommendRequest>): BatchRecommendRequest {
+    const message = createBaseBatchRecommendRequest();
+    message.catalog = object.catalog ?? "";
+    message.queries = object.queries?.map((e) => RecommendSimilarRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchRecommendResponse(): BatchRecommendResponse {
+  return { results: [], usage: undefined };
+}
+
+export const BatchRecommendResponse: MessageFns<BatchRecommendResponse> = {
+  encode(message: BatchRecommendResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      QueryResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      EmbeddingUsage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRecommendResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRecommendResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(QueryResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchRecommendResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results) ? object.results.map((e: any) => QueryResult.fromJSON(e)) : [],
+      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: BatchRecommendResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => QueryResult.toJSON(e));
+    }
+    if (message.usage !== undefined) {
+      obj.usage = EmbeddingUsage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchRecommendResponse>): BatchRecommendResponse {
+    return BatchRecommendResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchRecommendResponse>): BatchRecommendResponse {
+    const message = createBaseBatchRecommendResponse();
+    message.results = object.results?.map((e) => QueryResult.fromPartial(e)) || [];
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? EmbeddingUsage.fromPartial(object.usage)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseQueryResult(): QueryResult {
+  return { response: undefined, code: 0, reason: "", message: "" };
+}
+
+export const QueryResult: MessageFns<QueryResult> = {
+  encode(message: QueryResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.response !== undefined) {
+      RecommendSimilarResponse.encode(message.response, writer.uint32(10).fork()).join();
+    }
+    if (message.code !== 0) {
+      writer.uint32(16).int32(message.code);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueryResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueryResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.response = RecommendSimilarResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): QueryResult {
+    return {
+      response: isSet(object.response) ? RecommendSimilarResponse.fromJSON(object.response) : undefined,
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: QueryResult): unknown {
+    const obj: any = {};
+    if (message.response !== undefined) {
+      obj.response = RecommendSimilarResponse.toJSON(message.response);
+    }
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<QueryResult>): QueryResult {
+    return QueryResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<QueryResult>): QueryResult {
+    const message = createBaseQueryResult();
+    message.response = (object.response !== undefined && object.response !== null)
+      ? RecommendSimilarResponse.fromPartial(object.response)
+      : undefined;
+    message.code = object.code ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseSignals(): Signals {
   return { textWeight: 0, behaviorWeight: 0, modelTime: undefined };
 }
@@ -5965,16 +6302,16 @@ export const Explanation: MessageFns<Explanation> = {
  * Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
  * (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
  * fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
- * key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can
- * fail with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
- * (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
- * response.
+ * key (RATE_LIMITED). For this limit, each message of a request stream counts as a call, and so does
+ * each query of BatchRecommend. It can fail with DATA_LOSS if the database is damaged
+ * (STORE_CORRUPTED). A stream ends with ABORTED (STREAM_IDLE) if the server waits 10 minutes for the
+ * next message, or for the client to read a response.
  *
  * Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
  * A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
  * PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
- * method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
- * scope `write`.
+ * method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
+ * all others need the scope `write`.
  */
 export type RecommenderServiceDefinition = typeof RecommenderServiceDefinition;
 export const RecommenderServiceDefinition = {
@@ -6202,6 +6539,28 @@ export const RecommenderServiceDefinition = {
       requestType: RecommendSimilarRequest as typeof RecommendSimilarRequest,
       requestStream: false,
       responseType: RecommendSimilarResponse as typeof RecommendSimilarResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Answers up to 100 queries for recommendations, each like RecommendSimilar does, in the order of
+     * the request. An invalid query, or one whose source does not exist, does not affect the others;
+     * its result contains the error. The texts of all queries are embedded together, and equal texts
+     * once. A batch takes less time than the same calls one after the other. It is meant for jobs
+     * such as a mailing to many users: under too much load, the server refuses batches before single
+     * calls, with RESOURCE_EXHAUSTED (OVERLOADED).
+     *
+     * For the rate limit of the API key, each query counts as a call. A batch is admitted as soon as
+     * one call would be; the key is then refused until the limit allows further calls.
+     *
+     * The call fails as a whole, like any call, if the server or its store cannot serve it now. It
+     * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+     */
+    batchRecommend: {
+      name: "BatchRecommend",
+      requestType: BatchRecommendRequest as typeof BatchRecommendRequest,
+      requestStream: false,
+      responseType: BatchRecommendResponse as typeof BatchRecommendResponse,
       responseStream: false,
       options: {},
     },
