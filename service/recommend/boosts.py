@@ -120,12 +120,11 @@ def _grow(numbers: _Values, boost: NumberBoost) -> _Values:
 
 def _rank(numbers: _Values) -> _Values:
     """Return the share of the numbers that are smaller, equal ones counting half."""
-    is_number = ~np.isnan(numbers)
-    ordered = np.sort(numbers[is_number])
     values = np.zeros(len(numbers))
-    below = np.searchsorted(ordered, numbers[is_number], "left")
-    not_above = np.searchsorted(ordered, numbers[is_number], "right")
-    values[is_number] = (below + not_above) / (2 * max(len(ordered), 1))
+    is_number = ~np.isnan(numbers)
+    if is_number.any():
+        _, places, counts = np.unique(numbers[is_number], return_inverse=True, return_counts=True)
+        values[is_number] = ((np.cumsum(counts) - counts / 2) / counts.sum())[places]
     return values
 
 

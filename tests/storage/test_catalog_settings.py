@@ -10,6 +10,8 @@ from service import errors
 from service.domain.catalog_settings import (
     DEFAULT_SETTINGS,
     CatalogSettings,
+    Prior,
+    RankingMode,
     SettingsField,
     SignalMode,
 )
@@ -17,7 +19,15 @@ from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.storage.stores import Stores
 
-SETTINGS = CatalogSettings(SignalMode.TEXT, {"VIEW": 0.1, "SAVE": -0.5}, 2.5)
+SETTINGS = CatalogSettings(
+    SignalMode.TEXT,
+    {"VIEW": 0.1, "SAVE": -0.5},
+    2.5,
+    RankingMode.NEAREST,
+    Prior("r\u00e9.'x", -0.1),
+)
+LIKES = {"LIKE": 2.0}
+MEAN, RATED = RankingMode.MEAN, Prior("rating", 0.1)
 
 
 async def create_other(stores: Stores, settings: CatalogSettings = DEFAULT_SETTINGS) -> None:
@@ -41,9 +51,14 @@ async def test_a_catalog_keeps_its_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
-        (SettingsField.SIGNALS, CatalogSettings(SignalMode.TEXT, {"LIKE": 2.0}, 1.0)),
-        (SettingsField.INTERACTION_WEIGHTS, CatalogSettings(SignalMode.AUTO, {}, 1.0)),
-        (SettingsField.NEW_ITEM_BOOST, CatalogSettings(SignalMode.AUTO, {"LIKE": 2.0}, 0.0)),
+        (SettingsField.SIGNALS, CatalogSettings(SignalMode.TEXT, LIKES, 1.0, MEAN, RATED)),
+        (SettingsField.INTERACTION_WEIGHTS, CatalogSettings(SignalMode.AUTO, {}, 1.0, MEAN, RATED)),
+        (SettingsField.NEW_ITEM_BOOST, CatalogSettings(SignalMode.AUTO, LIKES, 0.0, MEAN, RATED)),
+        (
+            SettingsField.RANKING,
+            CatalogSettings(SignalMode.AUTO, LIKES, 1.0, RankingMode.SERVER, RATED),
+        ),
+        (SettingsField.PRIOR, CatalogSettings(SignalMode.AUTO, LIKES, 1.0, MEAN, None)),
     ],
 )
 async def test_an_update_changes_only_its_fields(
@@ -52,7 +67,7 @@ async def test_an_update_changes_only_its_fields(
     """A field of an update is replaced as a whole, and the others stay, also after a restart."""
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         await create_other(stores, SETTINGS)
-        before = CatalogSettings(SignalMode.AUTO, {"LIKE": 2.0}, 1.0)
+        before = CatalogSettings(SignalMode.AUTO, LIKES, 1.0, MEAN, RATED)
         await stores.catalog_settings.update("default", before, tuple(SettingsField))
         assert before == await stores.catalog_settings.get(generation)
         await stores.catalog_settings.update("default", CatalogSettings(SignalMode.TEXT), [field])
