@@ -35,6 +35,13 @@ class TextSource:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorSource:
+    """A vector of the catalog's space, of any length, to recommend similar items for."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """An item or a text that recommendations should be like or unlike."""
 
@@ -60,7 +67,7 @@ class PopularSource:
 # The half-life of interactions for popular items, in days.
 DEFAULT_HALF_LIFE_DAYS = 30.0
 
-Source = ItemSource | UserSource | TextSource | ExamplesSource | PopularSource
+Source = ItemSource | UserSource | TextSource | VectorSource | ExamplesSource | PopularSource
 
 
 class Relation(Enum):
@@ -84,6 +91,7 @@ class Query:
         seen_types: the types of the user's interactions whose items are not recommended.
         new_item_boost: how early new items come; None for the catalog's value.
         falls_back: recommend popular items to a user who does not exist.
+        with_vectors: whole items have their vectors.
     """
 
     source: Source | None
@@ -100,6 +108,7 @@ class Query:
     seen_types: tuple[str, ...] = SEEN_TYPES
     new_item_boost: float | None = None
     falls_back: bool = False
+    with_vectors: bool = False
 
 
 class Signal(Enum):

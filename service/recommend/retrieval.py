@@ -17,6 +17,7 @@ from service.domain.recommendations import (
     Relation,
     Signals,
     TextSource,
+    VectorSource,
 )
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
@@ -142,7 +143,7 @@ class Retriever:
             return None, signals
         if not len(item_index):
             return Hits.empty(), signals
-        if isinstance(query.source, TextSource):
+        if isinstance(query.source, TextSource | VectorSource):
             exclude = _find_excluded_keys(item_index, prepared)
             chunks = query_vectors.sources.vectors
             return _search_by_text(item_index, query, chunks, limit, exclude), signals

@@ -62,9 +62,10 @@ type CatalogServiceClient interface {
 	// `local`.
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-	// FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+	// default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+	// rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+	// provider does not respond.
 	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
@@ -263,9 +264,10 @@ type CatalogServiceServer interface {
 	// `local`.
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-	// FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+	// default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+	// rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+	// provider does not respond.
 	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)

@@ -643,9 +643,11 @@ type GetItemRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the item, in Item.vectors. Default: false.
+	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetItemRequest) Reset() {
@@ -697,6 +699,13 @@ func (x *GetItemRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *GetItemRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of GetItem.
@@ -757,9 +766,11 @@ type BatchGetItemsRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the items, in Item.vectors. Default: false.
+	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BatchGetItemsRequest) Reset() {
@@ -811,6 +822,13 @@ func (x *BatchGetItemsRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *BatchGetItemsRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of BatchGetItems.
@@ -886,9 +904,12 @@ type ListItemsRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the items, in Item.vectors. A page then also ends with
+	// the item whose vectors make it exceed 1 MiB. Default: false.
+	IncludeVectors bool `protobuf:"varint,6,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListItemsRequest) Reset() {
@@ -954,6 +975,13 @@ func (x *ListItemsRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *ListItemsRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of ListItems.
@@ -2100,6 +2128,7 @@ type RecommendSimilarRequest struct {
 	//	*RecommendSimilarRequest_Text
 	//	*RecommendSimilarRequest_Examples
 	//	*RecommendSimilarRequest_Popular
+	//	*RecommendSimilarRequest_Vector
 	Source isRecommendSimilarRequest_Source `protobuf_oneof:"source"`
 	// The maximum number of recommendations to return. It can be at most 1,000 and must not be
 	// negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
@@ -2160,9 +2189,12 @@ type RecommendSimilarRequest struct {
 	// What to recommend to a user who does not exist, or of whom no like and no preference is known.
 	// For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
 	// FALLBACK_NONE.
-	Fallback      Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	// If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
+	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+	IncludeVectors bool `protobuf:"varint,22,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RecommendSimilarRequest) Reset() {
@@ -2249,6 +2281,15 @@ func (x *RecommendSimilarRequest) GetPopular() *Popular {
 	if x != nil {
 		if x, ok := x.Source.(*RecommendSimilarRequest_Popular); ok {
 			return x.Popular
+		}
+	}
+	return nil
+}
+
+func (x *RecommendSimilarRequest) GetVector() *Vector {
+	if x != nil {
+		if x, ok := x.Source.(*RecommendSimilarRequest_Vector); ok {
+			return x.Vector
 		}
 	}
 	return nil
@@ -2352,6 +2393,13 @@ func (x *RecommendSimilarRequest) GetFallback() Fallback {
 	return Fallback_FALLBACK_UNSPECIFIED
 }
 
+func (x *RecommendSimilarRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
+}
+
 type isRecommendSimilarRequest_Source interface {
 	isRecommendSimilarRequest_Source()
 }
@@ -2388,6 +2436,13 @@ type RecommendSimilarRequest_Popular struct {
 	Popular *Popular `protobuf:"bytes,16,opt,name=popular,proto3,oneof"`
 }
 
+type RecommendSimilarRequest_Vector struct {
+	// A vector, for callers that embed by themselves with the model of the catalog. It must have as
+	// many values as the catalog's space has dimensions, and they must be finite and not all 0.
+	// Otherwise the call fails with INVALID_ARGUMENT. The server scales it to unit length.
+	Vector *Vector `protobuf:"bytes,21,opt,name=vector,proto3,oneof"`
+}
+
 func (*RecommendSimilarRequest_ItemId) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_UserId) isRecommendSimilarRequest_Source() {}
@@ -2397,6 +2452,8 @@ func (*RecommendSimilarRequest_Text) isRecommendSimilarRequest_Source() {}
 func (*RecommendSimilarRequest_Examples) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_Popular) isRecommendSimilarRequest_Source() {}
+
+func (*RecommendSimilarRequest_Vector) isRecommendSimilarRequest_Source() {}
 
 // Types of interactions.
 type InteractionTypes struct {
@@ -3005,7 +3062,7 @@ type Recommendation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The similarity to the source. A higher score is better. For an item or a text it is the cosine
+	// The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
 	// similarity, between -1 and 1, of the two most similar chunks of the source and the item.
 	//
 	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
@@ -3021,7 +3078,7 @@ type Recommendation struct {
 	// catalog, between 0 and 1.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
-	// Dislikes are never among them. Empty if `explain` is false.
+	// Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
 	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
 	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
@@ -3228,27 +3285,30 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x13ImportItemsResponse\x12-\n" +
 	"\aresults\x18\x01 \x03(\v2\x13.akin.v1.ItemResultR\aresults\x12-\n" +
-	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"f\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x8f\x01\n" +
 	"\x0eGetItemRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
 	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12!\n" +
-	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"4\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x04 \x01(\bR\x0eincludeVectors\"4\n" +
 	"\x0fGetItemResponse\x12!\n" +
-	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"n\n" +
+	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"\x97\x01\n" +
 	"\x14BatchGetItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\bitem_ids\x18\x02 \x03(\tR\aitemIds\x12!\n" +
-	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"f\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x04 \x01(\bR\x0eincludeVectors\"f\n" +
 	"\x15BatchGetItemsResponse\x12#\n" +
 	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12(\n" +
-	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\"\xb4\x01\n" +
+	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\"\xdd\x01\n" +
 	"\x10ListItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12'\n" +
 	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12!\n" +
-	"\fmin_sequence\x18\x05 \x01(\x03R\vminSequence\"\x7f\n" +
+	"\fmin_sequence\x18\x05 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x06 \x01(\bR\x0eincludeVectors\"\x7f\n" +
 	"\x11ListItemsResponse\x12#\n" +
 	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -3319,14 +3379,15 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xc2\x06\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\x96\a\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
 	"\auser_id\x18\x03 \x01(\tH\x00R\x06userId\x12\x14\n" +
 	"\x04text\x18\x04 \x01(\tH\x00R\x04text\x12/\n" +
 	"\bexamples\x18\x05 \x01(\v2\x11.akin.v1.ExamplesH\x00R\bexamples\x12,\n" +
-	"\apopular\x18\x10 \x01(\v2\x10.akin.v1.PopularH\x00R\apopular\x12\x14\n" +
+	"\apopular\x18\x10 \x01(\v2\x10.akin.v1.PopularH\x00R\apopular\x12)\n" +
+	"\x06vector\x18\x15 \x01(\v2\x0f.akin.v1.VectorH\x00R\x06vector\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12'\n" +
 	"\x06filter\x18\a \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12(\n" +
 	"\x10exclude_item_ids\x18\b \x03(\tR\x0eexcludeItemIds\x12 \n" +
@@ -3341,7 +3402,8 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\brelation\x18\x11 \x01(\x0e2\x11.akin.v1.RelationR\brelation\x12L\n" +
 	"\x14exclude_interactions\x18\x12 \x01(\v2\x19.akin.v1.InteractionTypesR\x13excludeInteractions\x12)\n" +
 	"\x0enew_item_boost\x18\x13 \x01(\x02H\x03R\fnewItemBoost\x88\x01\x01\x12-\n" +
-	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallbackB\b\n" +
+	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12'\n" +
+	"\x0finclude_vectors\x18\x16 \x01(\bR\x0eincludeVectorsB\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
@@ -3502,8 +3564,9 @@ var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(*Filter)(nil),                   // 48: akin.v1.Filter
 	(*User)(nil),                     // 49: akin.v1.User
 	(*UserResult)(nil),               // 50: akin.v1.UserResult
-	(ItemView)(0),                    // 51: akin.v1.ItemView
-	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
+	(*Vector)(nil),                   // 51: akin.v1.Vector
+	(ItemView)(0),                    // 52: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
 	44, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
@@ -3536,61 +3599,62 @@ var file_akin_v1_recommender_service_proto_depIdxs = []int32{
 	49, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
 	35, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
 	34, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
-	48, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	51, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
-	0,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
-	33, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
-	1,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
-	36, // 35: akin.v1.Examples.positive:type_name -> akin.v1.Example
-	36, // 36: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	42, // 37: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	45, // 38: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	41, // 39: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
-	32, // 40: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
-	40, // 41: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
-	45, // 42: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	37, // 43: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
-	52, // 44: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
-	43, // 45: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	44, // 46: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	2,  // 47: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
-	3,  // 48: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	5,  // 49: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	7,  // 50: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	9,  // 51: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	11, // 52: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	13, // 53: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	15, // 54: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	17, // 55: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	20, // 56: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	22, // 57: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	24, // 58: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	26, // 59: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	28, // 60: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	30, // 61: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	32, // 62: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	38, // 63: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
-	4,  // 64: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	6,  // 65: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	8,  // 66: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	10, // 67: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	12, // 68: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	14, // 69: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	16, // 70: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	19, // 71: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	21, // 72: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	23, // 73: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	25, // 74: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	27, // 75: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	29, // 76: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	31, // 77: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	37, // 78: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	39, // 79: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
-	64, // [64:80] is the sub-list for method output_type
-	48, // [48:64] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	51, // 30: akin.v1.RecommendSimilarRequest.vector:type_name -> akin.v1.Vector
+	48, // 31: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	52, // 32: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	0,  // 33: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
+	33, // 34: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
+	1,  // 35: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
+	36, // 36: akin.v1.Examples.positive:type_name -> akin.v1.Example
+	36, // 37: akin.v1.Examples.negative:type_name -> akin.v1.Example
+	42, // 38: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	45, // 39: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	41, // 40: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	32, // 41: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
+	40, // 42: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
+	45, // 43: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	37, // 44: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
+	53, // 45: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	43, // 46: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	44, // 47: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	2,  // 48: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	3,  // 49: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	5,  // 50: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	7,  // 51: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	9,  // 52: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	11, // 53: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	13, // 54: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	15, // 55: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	17, // 56: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	20, // 57: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	22, // 58: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	24, // 59: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	26, // 60: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	28, // 61: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	30, // 62: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	32, // 63: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	38, // 64: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
+	4,  // 65: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	6,  // 66: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	8,  // 67: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	10, // 68: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	12, // 69: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	14, // 70: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	16, // 71: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	19, // 72: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	21, // 73: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	23, // 74: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	25, // 75: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	27, // 76: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	29, // 77: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	31, // 78: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	37, // 79: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	39, // 80: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
+	65, // [65:81] is the sub-list for method output_type
+	49, // [49:65] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -3616,6 +3680,7 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*RecommendSimilarRequest_Text)(nil),
 		(*RecommendSimilarRequest_Examples)(nil),
 		(*RecommendSimilarRequest_Popular)(nil),
+		(*RecommendSimilarRequest_Vector)(nil),
 	}
 	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{}
 	file_akin_v1_recommender_service_proto_msgTypes[33].OneofWrappers = []any{

@@ -482,7 +482,7 @@ class ListCatalogsResponse(_message.Message):
     CATALOGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def catalogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Catalog]:
-        """All catalogs, by ascending name. There are at most 100."""
+        """All catalogs, by ascending name. There are at most AKIN_MAX_CATALOGS (100 by default)."""
 
     def __init__(
         self,
@@ -1117,7 +1117,7 @@ class ClickThrough(_message.Message):
     RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
     CLICKED_RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """The source: `item`, `user`, `text`, `examples` or `popular`."""
+    """The source: `item`, `user`, `text`, `vector`, `examples` or `popular`."""
     signals: _builtins.str
     """What the recommendations were based on: `text`, `behavior` or `both`."""
     response_count: _builtins.int

@@ -141,9 +141,10 @@ class CatalogServiceServicer:
         `local`.
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-        FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+        default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+        rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+        provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,9 +59,10 @@ class CatalogServiceStub:
     `local`.
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-    FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+    default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+    rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+    provider does not respond.
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
     """Gets a catalog with its statistics."""
@@ -149,9 +150,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     `local`.
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-    FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+    default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+    rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+    provider does not respond.
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
     """Gets a catalog with its statistics."""
@@ -242,9 +244,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         `local`.
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-        FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+        default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+        rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+        provider does not respond.
         """
 
     @_abc_1.abstractmethod

@@ -353,7 +353,7 @@ export interface ListCatalogsRequest {
 
 /** Response of ListCatalogs. */
 export interface ListCatalogsResponse {
-  /** All catalogs, by ascending name. There are at most 100. */
+  /** All catalogs, by ascending name. There are at most AKIN_MAX_CATALOGS (100 by default). */
   catalogs: Catalog[];
 }
 
@@ -619,7 +619,7 @@ export interface BehaviorModel {
 
 /** How often recommendations of one kind led to interactions in the last 30 days. */
 export interface ClickThrough {
-  /** The source: `item`, `user`, `text`, `examples` or `popular`. */
+  /** The source: `item`, `user`, `text`, `vector`, `examples` or `popular`. */
   source: string;
   /** What the recommendations were based on: `text`, `behavior` or `both`. */
   signals: string;
@@ -4476,9 +4476,10 @@ export const CatalogServiceDefinition = {
      * `local`.
      *
      * The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-     * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
-     * FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
-     * and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+     * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
+     * default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
+     * rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+     * provider does not respond.
      */
     createCatalog: {
       name: "CreateCatalog",
