@@ -85,14 +85,14 @@ class RecommenderServicer:
         """Return an item."""
         item_id = items.parse_get_item(request)
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
-            stored = await catalog.items.get(item_id)
+            stored = await catalog.items.get(item_id, with_vectors=request.include_vectors)
         return pb.GetItemResponse(item=items.item_message(stored))
 
     async def BatchGetItems(self, request: pb.BatchGetItemsRequest) -> pb.BatchGetItemsResponse:
         """Return many items."""
         item_ids = items.parse_batch_get_items(request)
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
-            stored = await catalog.items.get_many(item_ids)
+            stored = await catalog.items.get_many(item_ids, with_vectors=request.include_vectors)
         return pb.BatchGetItemsResponse(
             items=(
                 items.item_message(stored[item_id]) for item_id in item_ids if item_id in stored
@@ -104,7 +104,9 @@ class RecommenderServicer:
         """Return a page of items."""
         query = items.parse_list_items(request)
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
-            page = await catalog.items.list_page(query.after, query.page_size, query.filter)
+            page = await catalog.items.list_page(
+                query.after, query.page_size, query.filter, with_vectors=request.include_vectors
+            )
         return items.list_items_response(page.items, page.last_id, page.total, request)
 
     async def DeleteItem(self, request: pb.DeleteItemRequest) -> pb.DeleteItemResponse:

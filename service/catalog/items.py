@@ -195,35 +195,45 @@ class CatalogItems:
                 (outcomes[number],) = await self._store.upsert_many(generation, [write])
         return outcomes
 
-    async def get(self, item_id: str) -> StoredItem:
-        """Return an item.
+    async def get(self, item_id: str, *, with_vectors: bool = False) -> StoredItem:
+        """Return an item, with its vectors on request.
 
         Raises:
             ItemNotFound: the item does not exist.
         """
-        items = await self._store.get_many(self._generation, [item_id])
+        items = await self._store.get_many(self._generation, [item_id], with_vectors=with_vectors)
         if item_id not in items:
             raise errors.ItemNotFound(f"item {item_id!r} does not exist")
         return items[item_id]
 
-    async def get_many(self, item_ids: Sequence[str]) -> Mapping[str, StoredItem]:
-        """Return those of the items that exist, by id."""
-        return await self._store.get_many(self._generation, item_ids)
+    async def get_many(
+        self, item_ids: Sequence[str], *, with_vectors: bool = False
+    ) -> Mapping[str, StoredItem]:
+        """Return those of the items that exist, by id, with their vectors on request."""
+        return await self._store.get_many(self._generation, item_ids, with_vectors=with_vectors)
 
-    async def list_page(self, after: str, page_size: int, filter_: Filter | None) -> ListedItems:
+    async def list_page(
+        self, after: str, page_size: int, filter_: Filter | None, *, with_vectors: bool = False
+    ) -> ListedItems:
         """Return a page of matching items with ids after `after`, in ascending byte order."""
         if filter_ is not None:
-            return await self._list_matching(after, page_size, filter_)
-        page = await self._store.list_page(self._generation, after, page_size, limits.PAGE_BYTES)
+            return await self._list_matching(after, page_size, filter_, with_vectors=with_vectors)
+        page = await self._store.list_page(
+            self._generation, after, page_size, limits.PAGE_BYTES, with_vectors=with_vectors
+        )
         last_id = page.items[-1].item.item_id if page.more else ""
         return ListedItems(page.items, last_id, page.total)
 
-    async def _list_matching(self, after: str, page_size: int, filter_: Filter) -> ListedItems:
+    async def _list_matching(
+        self, after: str, page_size: int, filter_: Filter, *, with_vectors: bool
+    ) -> ListedItems:
         for _ in range(PAGE_ATTEMPTS):
             # One more id than requested tells whether there is another page.
             sequence, item_ids, total = await self._find_matching(filter_, after, page_size + 1)
             page_ids = item_ids[:page_size]
-            read, is_cut = await self._store.get_page(self._generation, page_ids, limits.PAGE_BYTES)
+            read, is_cut = await self._store.get_page(
+                self._generation, page_ids, limits.PAGE_BYTES, with_vectors=with_vectors
+            )
             # An item that was written since may no longer match.
             items = [item for item in read if item.sequence <= sequence]
             if len(items) == len(page_ids) or (is_cut and len(items) == len(read)):

@@ -36,7 +36,8 @@ class StoredItem:
     """An item as the store holds it: the version that `sequence` wrote.
 
     `pending_reason` is the reason code of the error that keeps it pending, and `pending_message`
-    its explanation; both are empty if it is not pending.
+    its explanation; both are empty if it is not pending. `vectors` are those of its chunks, as
+    float32 bytes, if they were requested.
     """
 
     item: Item
@@ -45,6 +46,7 @@ class StoredItem:
     update_time_us: int
     pending_reason: str = ""
     pending_message: str = ""
+    vectors: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)

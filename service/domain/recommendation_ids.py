@@ -24,6 +24,7 @@ from service.domain.recommendations import (
     Source,
     TextSource,
     UserSource,
+    VectorSource,
 )
 
 US_PER_DAY = 86_400_000_000
@@ -43,6 +44,7 @@ class SourceKind(StrEnum):
     TEXT = "text"
     EXAMPLES = "examples"
     POPULAR = "popular"
+    VECTOR = "vector"
 
 
 class SignalKind(StrEnum):
@@ -142,6 +144,8 @@ def find_source_kind(source: Source) -> SourceKind:
             return SourceKind.EXAMPLES
         case PopularSource():
             return SourceKind.POPULAR
+        case VectorSource():
+            return SourceKind.VECTOR
     assert_never(source)
 
 

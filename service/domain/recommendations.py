@@ -37,6 +37,13 @@ class TextSource:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorSource:
+    """A vector of the catalog's space, of any length, to recommend similar items for."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """An item or a text that recommendations should be like or unlike."""
 
@@ -62,7 +69,7 @@ class PopularSource:
 # The half-life of interactions for popular items, in days.
 DEFAULT_HALF_LIFE_DAYS = 30.0
 
-Source = ItemSource | UserSource | TextSource | ExamplesSource | PopularSource
+Source = ItemSource | UserSource | TextSource | VectorSource | ExamplesSource | PopularSource
 
 
 class Relation(Enum):
@@ -88,6 +95,7 @@ class Query:
         falls_back: recommend popular items to a user who does not exist.
         group_by: how many items with the same value of an attribute are recommended.
         boosts: what raises or lowers scores.
+        with_vectors: whole items have their vectors.
     """
 
     source: Source | None
@@ -106,6 +114,7 @@ class Query:
     falls_back: bool = False
     group_by: GroupBy | None = None
     boosts: tuple[Boost, ...] = ()
+    with_vectors: bool = False
 
 
 class Signal(Enum):

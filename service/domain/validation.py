@@ -25,6 +25,7 @@ from service.domain.recommendations import (
     Source,
     TextSource,
     UserSource,
+    VectorSource,
 )
 from service.domain.spaces import ModelChoice
 from service.domain.users import User
@@ -169,6 +170,8 @@ def query_violations(query: Query) -> Iterator[Violation]:
         yield from filter_violations(query.filter)
     yield from ids_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
     yield from _reranking_violations(query)
+    if query.with_vectors and not query.full:
+        yield Violation("include_vectors", "must not be set unless view is ITEM_VIEW_FULL")
     yield from _behavior_violations(query)
     if query.group_by is not None:
         yield from group_by_violations(query.group_by)
@@ -197,12 +200,24 @@ def _source_violations(source: Source | None) -> Iterator[Violation]:
             yield from text_violations(text, "text")
         case ExamplesSource():
             yield from _examples_violations(source)
+        case VectorSource(values):
+            yield from _vector_violations(values)
         case PopularSource(half_life_days):
             least, most = limits.MIN_HALF_LIFE_DAYS, limits.MAX_HALF_LIFE_DAYS
             if not least <= half_life_days <= most:  # also true of NaN
                 yield Violation("popular.half_life_days", f"must be between {least:g} and {most:g}")
         case None:
-            yield Violation("source", "must be one of item_id, user_id, text, examples, popular")
+            yield Violation(
+                "source", "must be one of item_id, user_id, text, examples, popular, vector"
+            )
+
+
+def _vector_violations(values: Sequence[float]) -> Iterator[Violation]:
+    """Validate a vector; whether it has the dimensions of the catalog is known only there."""
+    if not all(map(math.isfinite, values)):
+        yield Violation("vector.values", "must be finite numbers")
+    elif not any(values):
+        yield Violation("vector.values", "must have a value that is not 0")
 
 
 def _reranking_violations(query: Query) -> Iterator[Violation]:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from service import errors
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionType
@@ -19,9 +21,11 @@ from service.domain.recommendations import (
     ItemSource,
     TextSource,
     UserSource,
+    VectorSource,
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, User
+from service.domain.vectors import Vectors
 from service.domain.violations import Violation
 from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.embedding.text_vectors import TextVectors
@@ -42,12 +46,16 @@ class WeightedText(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProfileDraft:
-    """A profile whose texts have no vectors yet."""
+    """A profile whose texts have no vectors yet.
+
+    `vector` is that of the source itself, float32 [1, dimensions], if it is one.
+    """
 
     items: Sequence[LikedItem] = ()
     texts: Sequence[WeightedText] = ()
     oldest_first: bool = False
     seen_item_ids: Collection[str] = ()
+    vector: Vectors | None = None
 
     def complete(self, embedded: TextVectors) -> Profile:
         """Return the profile with the vectors of its texts.
@@ -63,6 +71,8 @@ class ProfileDraft:
             ProfileText(text.text, text.weight, embedded.stack_vectors(text.text))
             for text in self.texts
         ]
+        if self.vector is not None:
+            texts.append(ProfileText("", 1.0, self.vector))
         return Profile(self.items, texts, self.oldest_first, self.seen_item_ids)
 
 
@@ -100,7 +110,7 @@ class ProfileReader:
 
     def draft(
         self,
-        source: TextSource | ExamplesSource | UserSource,
+        source: TextSource | VectorSource | ExamplesSource | UserSource,
         seen_types: Sequence[str],
         users: Mapping[str, UserHistory],
     ) -> ProfileDraft:
@@ -113,9 +123,11 @@ class ProfileReader:
 
         Raises:
             UserNotFound: the user does not exist.
-            InvalidRequest: the catalog has no such type.
+            InvalidRequest: the catalog has no such type, or its vectors have other dimensions.
         """
         match source:
+            case VectorSource(values):
+                return ProfileDraft(vector=self._scale(values))
             case TextSource(text):
                 return ProfileDraft(texts=[WeightedText(text, 1.0, "text")])
             case ExamplesSource():
@@ -142,6 +154,20 @@ class ProfileReader:
         }
         likes = merge_likes(user.liked_items, history.interactions, self._weights)
         return ProfileDraft(likes, texts, oldest_first=True, seen_item_ids=seen_item_ids)
+
+    def _scale(self, values: Sequence[float]) -> Vectors:
+        """Return a vector with unit length, float32 [1, dimensions].
+
+        Raises:
+            InvalidRequest: the vectors of the catalog have other dimensions.
+        """
+        dimensions = self._text_embedder.space.dimensions
+        if len(values) != dimensions:
+            rule = f"must have {dimensions} values, as the vectors of the catalog do"
+            raise errors.invalid_field("vector.values", rule)
+        # In float64, neither the largest nor the smallest float32 values lose their length.
+        vector = np.array([values], np.float64)
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     def _check_types(self, seen_types: Sequence[str]) -> None:
         """Check that the catalog has these types of interactions.

@@ -15,6 +15,7 @@ from service.domain.recommendations import (
     Query,
     Recommendation,
     Recommendations,
+    VectorSource,
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
@@ -94,7 +95,7 @@ class Recommender:
         if query.full:
             candidates, items = await self._select_with_items(prepared, candidates)
         explanations: Mapping[str, Sequence[Explanation]] = {}
-        if query.explain:
+        if query.explain and not isinstance(query.source, VectorSource):
             explanations = await self._explain(prepared, candidates)
         recommendations = [
             Recommendation(item_id, score, items.get(item_id), explanations.get(item_id, ()))
@@ -210,7 +211,9 @@ class Recommender:
 
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
         """Return the items by id, without those that may no longer match the filter."""
-        items = await self._item_store.get_many(self._generation, candidates.item_ids)
+        items = await self._item_store.get_many(
+            self._generation, candidates.item_ids, with_vectors=query.with_vectors
+        )
         if query.filter is None:
             return items
         return {

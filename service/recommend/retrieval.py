@@ -15,6 +15,7 @@ from service.domain.recommendations import (
     Relation,
     Signals,
     TextSource,
+    VectorSource,
 )
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
@@ -112,7 +113,7 @@ class Retriever:
             return None, signals
         if not len(item_index):
             return Hits.empty(), signals
-        if isinstance(query.source, TextSource):
+        if isinstance(query.source, TextSource | VectorSource):
             chunks = query_vectors.sources.vectors
             return _search_by_text(item_index, prepared, chunks, limit), signals
         allowed = compute_allowed(item_index, prepared)

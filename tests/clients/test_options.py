@@ -53,7 +53,7 @@ def test_every_option_has_an_example(method: str) -> None:
     (options,) = [{*example.options} for example in examples if example.method == method]
     optional = options_by_method()[method].__annotations__.keys() - {"timeout_seconds"}
     if method == "recommend_similar":
-        optional -= {"item_id", "user_id", "text", "popular"}
+        optional -= {"item_id", "user_id", "text", "popular", "vector"}
     assert optional == options
 
 

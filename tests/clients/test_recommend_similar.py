@@ -3,6 +3,7 @@ from typing import Any
 
 import akin
 import pytest
+from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from support.recommender_calls import NEW
 from support.recording import RecordingServer
@@ -19,6 +20,10 @@ Call = Callable[..., Awaitable[Any]]
         (
             {"examples": akin.examples()},
             pb.RecommendSimilarRequest(catalog="books", examples=akin.Examples()),
+        ),
+        (
+            {"vector": [3.0, 4.0]},
+            pb.RecommendSimilarRequest(catalog="books", vector=item_pb2.Vector(values=[3.0, 4.0])),
         ),
         (
             {"popular": akin.Popular()},

@@ -64,6 +64,7 @@ RECOMMEND_OPTIONS: dict[str, Any] = {
     "exact": True,
     "relation": pb.RELATION_BOTH,
     "new_item_boost": 0.0,
+    "include_vectors": True,
     "fallback": pb.FALLBACK_POPULAR,
     "min_sequence": 9,
 }
@@ -113,25 +114,28 @@ CALLS_WITH_OPTIONS = [
     ClientCall(
         "get_item",
         ("a",),
-        {"min_sequence": 9},
-        pb.GetItemRequest(catalog="books", item_id="a", min_sequence=9),
+        {"min_sequence": 9, "include_vectors": True},
+        pb.GetItemRequest(catalog="books", item_id="a", min_sequence=9, include_vectors=True),
     ),
     ClientCall(
         "batch_get_items",
         (["b", "a"],),
-        {"min_sequence": 9},
-        pb.BatchGetItemsRequest(catalog="books", item_ids=["b", "a"], min_sequence=9),
+        {"min_sequence": 9, "include_vectors": True},
+        pb.BatchGetItemsRequest(
+            catalog="books", item_ids=["b", "a"], min_sequence=9, include_vectors=True
+        ),
     ),
     ClientCall(
         "list_items",
         (7, "t"),
-        {"where": NEW, "min_sequence": 9},
+        {"where": NEW, "min_sequence": 9, "include_vectors": True},
         pb.ListItemsRequest(
             catalog="books",
             page_size=7,
             page_token="t",  # noqa: S106
             filter=ONLY_NEW,
             min_sequence=9,
+            include_vectors=True,
         ),
     ),
     ClientCall(

@@ -2180,7 +2180,7 @@ func (x *BehaviorModel) GetBehaviorWeight() float32 {
 // How often recommendations of one kind led to interactions in the last 30 days.
 type ClickThrough struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The source: `item`, `user`, `text`, `examples` or `popular`.
+	// The source: `item`, `user`, `text`, `vector`, `examples` or `popular`.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// What the recommendations were based on: `text`, `behavior` or `both`.
 	Signals string `protobuf:"bytes,2,opt,name=signals,proto3" json:"signals,omitempty"`

@@ -169,8 +169,13 @@ type Item struct {
 	// Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
 	// item is not pending. Requests that set it are accepted, and the value is ignored.
 	PendingMessage string `protobuf:"bytes,9,opt,name=pending_message,json=pendingMessage,proto3" json:"pending_message,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Output only. The vectors of the item, one for each chunk of its text, in order. They have unit
+	// length and the dimensions of the catalog's space. Those of a pending item belong to its
+	// previous text. Empty unless the request has include_vectors, and for a pending item without a
+	// previous text. Requests that set it are accepted, and the value is ignored.
+	Vectors       []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
@@ -266,6 +271,59 @@ func (x *Item) GetPendingMessage() string {
 	return ""
 }
 
+func (x *Item) GetVectors() []*Vector {
+	if x != nil {
+		return x.Vectors
+	}
+	return nil
+}
+
+// A vector.
+type Vector struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value of each dimension.
+	Values        []float32 `protobuf:"fixed32,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vector) Reset() {
+	*x = Vector{}
+	mi := &file_akin_v1_item_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vector) ProtoMessage() {}
+
+func (x *Vector) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_item_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vector.ProtoReflect.Descriptor instead.
+func (*Vector) Descriptor() ([]byte, []int) {
+	return file_akin_v1_item_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Vector) GetValues() []float32 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // The outcome for one item of an import.
 type ItemResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -289,7 +347,7 @@ type ItemResult struct {
 
 func (x *ItemResult) Reset() {
 	*x = ItemResult{}
-	mi := &file_akin_v1_item_proto_msgTypes[1]
+	mi := &file_akin_v1_item_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +359,7 @@ func (x *ItemResult) String() string {
 func (*ItemResult) ProtoMessage() {}
 
 func (x *ItemResult) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_item_proto_msgTypes[1]
+	mi := &file_akin_v1_item_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +372,7 @@ func (x *ItemResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemResult.ProtoReflect.Descriptor instead.
 func (*ItemResult) Descriptor() ([]byte, []int) {
-	return file_akin_v1_item_proto_rawDescGZIP(), []int{1}
+	return file_akin_v1_item_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ItemResult) GetItemId() string {
@@ -363,7 +421,7 @@ var File_akin_v1_item_proto protoreflect.FileDescriptor
 
 const file_akin_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x02\n" +
+	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x127\n" +
@@ -377,7 +435,11 @@ const file_akin_v1_item_proto_rawDesc = "" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12%\n" +
 	"\x0epending_reason\x18\b \x01(\tR\rpendingReason\x12'\n" +
-	"\x0fpending_message\x18\t \x01(\tR\x0ependingMessage\"\xb1\x01\n" +
+	"\x0fpending_message\x18\t \x01(\tR\x0ependingMessage\x12)\n" +
+	"\avectors\x18\n" +
+	" \x03(\v2\x0f.akin.v1.VectorR\avectors\" \n" +
+	"\x06Vector\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\"\xb1\x01\n" +
 	"\n" +
 	"ItemResult\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1a\n" +
@@ -410,26 +472,28 @@ func file_akin_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var file_akin_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_akin_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_akin_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_akin_v1_item_proto_goTypes = []any{
 	(ItemState)(0),                // 0: akin.v1.ItemState
 	(ItemView)(0),                 // 1: akin.v1.ItemView
 	(*Item)(nil),                  // 2: akin.v1.Item
-	(*ItemResult)(nil),            // 3: akin.v1.ItemResult
-	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Vector)(nil),                // 3: akin.v1.Vector
+	(*ItemResult)(nil),            // 4: akin.v1.ItemResult
+	(*structpb.Struct)(nil),       // 5: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_akin_v1_item_proto_depIdxs = []int32{
-	4, // 0: akin.v1.Item.attributes:type_name -> google.protobuf.Struct
-	5, // 1: akin.v1.Item.expire_time:type_name -> google.protobuf.Timestamp
+	5, // 0: akin.v1.Item.attributes:type_name -> google.protobuf.Struct
+	6, // 1: akin.v1.Item.expire_time:type_name -> google.protobuf.Timestamp
 	0, // 2: akin.v1.Item.state:type_name -> akin.v1.ItemState
-	5, // 3: akin.v1.Item.update_time:type_name -> google.protobuf.Timestamp
-	0, // 4: akin.v1.ItemResult.state:type_name -> akin.v1.ItemState
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 3: akin.v1.Item.update_time:type_name -> google.protobuf.Timestamp
+	3, // 4: akin.v1.Item.vectors:type_name -> akin.v1.Vector
+	0, // 5: akin.v1.ItemResult.state:type_name -> akin.v1.ItemState
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_item_proto_init() }
@@ -443,7 +507,7 @@ func file_akin_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_item_proto_rawDesc), len(file_akin_v1_item_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -759,9 +759,11 @@ type GetItemRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the item, in Item.vectors. Default: false.
+	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetItemRequest) Reset() {
@@ -813,6 +815,13 @@ func (x *GetItemRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *GetItemRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of GetItem.
@@ -873,9 +882,11 @@ type BatchGetItemsRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the items, in Item.vectors. Default: false.
+	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BatchGetItemsRequest) Reset() {
@@ -927,6 +938,13 @@ func (x *BatchGetItemsRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *BatchGetItemsRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of BatchGetItems.
@@ -1002,9 +1020,12 @@ type ListItemsRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MinSequence int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// If true, the response has the vectors of the items, in Item.vectors. A page then also ends with
+	// the item whose vectors make it exceed 1 MiB. Default: false.
+	IncludeVectors bool `protobuf:"varint,6,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListItemsRequest) Reset() {
@@ -1070,6 +1091,13 @@ func (x *ListItemsRequest) GetMinSequence() int64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *ListItemsRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
 }
 
 // Response of ListItems.
@@ -2216,6 +2244,7 @@ type RecommendSimilarRequest struct {
 	//	*RecommendSimilarRequest_Text
 	//	*RecommendSimilarRequest_Examples
 	//	*RecommendSimilarRequest_Popular
+	//	*RecommendSimilarRequest_Vector
 	Source isRecommendSimilarRequest_Source `protobuf_oneof:"source"`
 	// The maximum number of recommendations to return. It can be at most 1,000 and must not be
 	// negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
@@ -2277,6 +2306,9 @@ type RecommendSimilarRequest struct {
 	// For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
 	// FALLBACK_NONE.
 	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	// If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
+	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+	IncludeVectors bool `protobuf:"varint,22,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	// Limits how many items with the same value of an attribute are recommended. Default: no limit.
 	GroupBy *GroupBy `protobuf:"bytes,23,opt,name=group_by,json=groupBy,proto3" json:"group_by,omitempty"`
 	// Raises or lowers the scores of items by their attributes. With boosts, Akin scores every item
@@ -2372,6 +2404,15 @@ func (x *RecommendSimilarRequest) GetPopular() *Popular {
 	if x != nil {
 		if x, ok := x.Source.(*RecommendSimilarRequest_Popular); ok {
 			return x.Popular
+		}
+	}
+	return nil
+}
+
+func (x *RecommendSimilarRequest) GetVector() *Vector {
+	if x != nil {
+		if x, ok := x.Source.(*RecommendSimilarRequest_Vector); ok {
+			return x.Vector
 		}
 	}
 	return nil
@@ -2475,6 +2516,13 @@ func (x *RecommendSimilarRequest) GetFallback() Fallback {
 	return Fallback_FALLBACK_UNSPECIFIED
 }
 
+func (x *RecommendSimilarRequest) GetIncludeVectors() bool {
+	if x != nil {
+		return x.IncludeVectors
+	}
+	return false
+}
+
 func (x *RecommendSimilarRequest) GetGroupBy() *GroupBy {
 	if x != nil {
 		return x.GroupBy
@@ -2525,6 +2573,13 @@ type RecommendSimilarRequest_Popular struct {
 	Popular *Popular `protobuf:"bytes,16,opt,name=popular,proto3,oneof"`
 }
 
+type RecommendSimilarRequest_Vector struct {
+	// A vector, for callers that embed by themselves with the model of the catalog. It must have as
+	// many values as the catalog's space has dimensions, and they must be finite and not all 0.
+	// Otherwise the call fails with INVALID_ARGUMENT. The server scales it to unit length.
+	Vector *Vector `protobuf:"bytes,21,opt,name=vector,proto3,oneof"`
+}
+
 func (*RecommendSimilarRequest_ItemId) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_UserId) isRecommendSimilarRequest_Source() {}
@@ -2534,6 +2589,8 @@ func (*RecommendSimilarRequest_Text) isRecommendSimilarRequest_Source() {}
 func (*RecommendSimilarRequest_Examples) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_Popular) isRecommendSimilarRequest_Source() {}
+
+func (*RecommendSimilarRequest_Vector) isRecommendSimilarRequest_Source() {}
 
 // Limits how many items with the same value of an attribute are recommended. Akin takes the items
 // best first, or in the order of `diversity`, and leaves out an item if `max_per_group` items with
@@ -3558,7 +3615,7 @@ type Recommendation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The similarity to the source. A higher score is better. For an item or a text it is the cosine
+	// The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
 	// similarity, between -1 and 1, of the two most similar chunks of the source and the item.
 	//
 	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
@@ -3576,7 +3633,7 @@ type Recommendation struct {
 	// With boosts, the score has what they add.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
-	// Dislikes are never among them. Empty if `explain` is false.
+	// Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
 	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
 	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
@@ -3783,27 +3840,30 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x13ImportItemsResponse\x12-\n" +
 	"\aresults\x18\x01 \x03(\v2\x13.akin.v1.ItemResultR\aresults\x12-\n" +
-	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"f\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x8f\x01\n" +
 	"\x0eGetItemRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
 	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12!\n" +
-	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"4\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x04 \x01(\bR\x0eincludeVectors\"4\n" +
 	"\x0fGetItemResponse\x12!\n" +
-	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"n\n" +
+	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"\x97\x01\n" +
 	"\x14BatchGetItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\bitem_ids\x18\x02 \x03(\tR\aitemIds\x12!\n" +
-	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"f\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x04 \x01(\bR\x0eincludeVectors\"f\n" +
 	"\x15BatchGetItemsResponse\x12#\n" +
 	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12(\n" +
-	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\"\xb4\x01\n" +
+	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\"\xdd\x01\n" +
 	"\x10ListItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12'\n" +
 	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12!\n" +
-	"\fmin_sequence\x18\x05 \x01(\x03R\vminSequence\"\x7f\n" +
+	"\fmin_sequence\x18\x05 \x01(\x03R\vminSequence\x12'\n" +
+	"\x0finclude_vectors\x18\x06 \x01(\bR\x0eincludeVectors\"\x7f\n" +
 	"\x11ListItemsResponse\x12#\n" +
 	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -3874,14 +3934,15 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\x97\a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xeb\a\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
 	"\auser_id\x18\x03 \x01(\tH\x00R\x06userId\x12\x14\n" +
 	"\x04text\x18\x04 \x01(\tH\x00R\x04text\x12/\n" +
 	"\bexamples\x18\x05 \x01(\v2\x11.akin.v1.ExamplesH\x00R\bexamples\x12,\n" +
-	"\apopular\x18\x10 \x01(\v2\x10.akin.v1.PopularH\x00R\apopular\x12\x14\n" +
+	"\apopular\x18\x10 \x01(\v2\x10.akin.v1.PopularH\x00R\apopular\x12)\n" +
+	"\x06vector\x18\x15 \x01(\v2\x0f.akin.v1.VectorH\x00R\x06vector\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12'\n" +
 	"\x06filter\x18\a \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12(\n" +
 	"\x10exclude_item_ids\x18\b \x03(\tR\x0eexcludeItemIds\x12 \n" +
@@ -3896,7 +3957,8 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\brelation\x18\x11 \x01(\x0e2\x11.akin.v1.RelationR\brelation\x12L\n" +
 	"\x14exclude_interactions\x18\x12 \x01(\v2\x19.akin.v1.InteractionTypesR\x13excludeInteractions\x12)\n" +
 	"\x0enew_item_boost\x18\x13 \x01(\x02H\x03R\fnewItemBoost\x88\x01\x01\x12-\n" +
-	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12+\n" +
+	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12'\n" +
+	"\x0finclude_vectors\x18\x16 \x01(\bR\x0eincludeVectors\x12+\n" +
 	"\bgroup_by\x18\x17 \x01(\v2\x10.akin.v1.GroupByR\agroupBy\x12&\n" +
 	"\x06boosts\x18\x18 \x03(\v2\x0e.akin.v1.BoostR\x06boostsB\b\n" +
 	"\x06sourceB\f\n" +
@@ -4105,8 +4167,9 @@ var file_akin_v1_recommender_service_proto_goTypes = []any{
 	(*Filter)(nil),                   // 54: akin.v1.Filter
 	(*User)(nil),                     // 55: akin.v1.User
 	(*UserResult)(nil),               // 56: akin.v1.UserResult
-	(ItemView)(0),                    // 57: akin.v1.ItemView
-	(*timestamppb.Timestamp)(nil),    // 58: google.protobuf.Timestamp
+	(*Vector)(nil),                   // 57: akin.v1.Vector
+	(ItemView)(0),                    // 58: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
 	50, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
@@ -4139,69 +4202,70 @@ var file_akin_v1_recommender_service_proto_depIdxs = []int32{
 	55, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
 	41, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
 	40, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
-	54, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	57, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
-	2,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
-	39, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
-	3,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
-	35, // 35: akin.v1.RecommendSimilarRequest.group_by:type_name -> akin.v1.GroupBy
-	36, // 36: akin.v1.RecommendSimilarRequest.boosts:type_name -> akin.v1.Boost
-	54, // 37: akin.v1.Boost.filter:type_name -> akin.v1.Filter
-	37, // 38: akin.v1.Boost.number:type_name -> akin.v1.NumberBoost
-	38, // 39: akin.v1.Boost.decay:type_name -> akin.v1.Decay
-	0,  // 40: akin.v1.NumberBoost.curve:type_name -> akin.v1.BoostCurve
-	58, // 41: akin.v1.Decay.time:type_name -> google.protobuf.Timestamp
-	1,  // 42: akin.v1.Decay.shape:type_name -> akin.v1.DecayShape
-	42, // 43: akin.v1.Examples.positive:type_name -> akin.v1.Example
-	42, // 44: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	48, // 45: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	51, // 46: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	47, // 47: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
-	34, // 48: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
-	46, // 49: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
-	51, // 50: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	43, // 51: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
-	58, // 52: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
-	49, // 53: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	50, // 54: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	4,  // 55: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
-	5,  // 56: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	7,  // 57: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	9,  // 58: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	11, // 59: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	13, // 60: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	15, // 61: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	17, // 62: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	19, // 63: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	22, // 64: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	24, // 65: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	26, // 66: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	28, // 67: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	30, // 68: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	32, // 69: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	34, // 70: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	44, // 71: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
-	6,  // 72: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	8,  // 73: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	10, // 74: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	12, // 75: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	14, // 76: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	16, // 77: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	18, // 78: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	21, // 79: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	23, // 80: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	25, // 81: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	27, // 82: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	29, // 83: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	31, // 84: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	33, // 85: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	43, // 86: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	45, // 87: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
-	72, // [72:88] is the sub-list for method output_type
-	56, // [56:72] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	57, // 30: akin.v1.RecommendSimilarRequest.vector:type_name -> akin.v1.Vector
+	54, // 31: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	58, // 32: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	2,  // 33: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
+	39, // 34: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
+	3,  // 35: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
+	35, // 36: akin.v1.RecommendSimilarRequest.group_by:type_name -> akin.v1.GroupBy
+	36, // 37: akin.v1.RecommendSimilarRequest.boosts:type_name -> akin.v1.Boost
+	54, // 38: akin.v1.Boost.filter:type_name -> akin.v1.Filter
+	37, // 39: akin.v1.Boost.number:type_name -> akin.v1.NumberBoost
+	38, // 40: akin.v1.Boost.decay:type_name -> akin.v1.Decay
+	0,  // 41: akin.v1.NumberBoost.curve:type_name -> akin.v1.BoostCurve
+	59, // 42: akin.v1.Decay.time:type_name -> google.protobuf.Timestamp
+	1,  // 43: akin.v1.Decay.shape:type_name -> akin.v1.DecayShape
+	42, // 44: akin.v1.Examples.positive:type_name -> akin.v1.Example
+	42, // 45: akin.v1.Examples.negative:type_name -> akin.v1.Example
+	48, // 46: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	51, // 47: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	47, // 48: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	34, // 49: akin.v1.BatchRecommendRequest.queries:type_name -> akin.v1.RecommendSimilarRequest
+	46, // 50: akin.v1.BatchRecommendResponse.results:type_name -> akin.v1.QueryResult
+	51, // 51: akin.v1.BatchRecommendResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	43, // 52: akin.v1.QueryResult.response:type_name -> akin.v1.RecommendSimilarResponse
+	59, // 53: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	49, // 54: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	50, // 55: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	4,  // 56: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	5,  // 57: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	7,  // 58: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	9,  // 59: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	11, // 60: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	13, // 61: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	15, // 62: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	17, // 63: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	19, // 64: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	22, // 65: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	24, // 66: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	26, // 67: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	28, // 68: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	30, // 69: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	32, // 70: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	34, // 71: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	44, // 72: akin.v1.RecommenderService.BatchRecommend:input_type -> akin.v1.BatchRecommendRequest
+	6,  // 73: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	8,  // 74: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	10, // 75: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	12, // 76: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	14, // 77: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	16, // 78: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	18, // 79: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	21, // 80: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	23, // 81: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	25, // 82: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	27, // 83: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	29, // 84: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	31, // 85: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	33, // 86: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	43, // 87: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	45, // 88: akin.v1.RecommenderService.BatchRecommend:output_type -> akin.v1.BatchRecommendResponse
+	73, // [73:89] is the sub-list for method output_type
+	57, // [57:73] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -4227,6 +4291,7 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*RecommendSimilarRequest_Text)(nil),
 		(*RecommendSimilarRequest_Examples)(nil),
 		(*RecommendSimilarRequest_Popular)(nil),
+		(*RecommendSimilarRequest_Vector)(nil),
 	}
 	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{
 		(*Boost_Filter)(nil),

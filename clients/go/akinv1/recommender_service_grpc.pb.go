@@ -168,7 +168,8 @@ type RecommenderServiceClient interface {
 	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
 	// unless allow_missing is set.
 	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error)
-	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
+	// Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+	// first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
 	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
@@ -499,7 +500,8 @@ type RecommenderServiceServer interface {
 	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
 	// unless allow_missing is set.
 	DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error)
-	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
+	// Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+	// first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
 	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,

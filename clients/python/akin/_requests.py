@@ -23,7 +23,7 @@ from akin.options import (
 from akin.v1 import filter_pb2, interaction_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
-SOURCES = ("item_id", "user_id", "text", "examples", "popular")
+SOURCES = ("item_id", "user_id", "text", "examples", "popular", "vector")
 
 Request = TypeVar("Request", bound=Message)
 
@@ -211,7 +211,7 @@ def check_source(options: Mapping[str, object]) -> None:
         ValueError: the options do not have exactly one source.
     """
     if sum(options.get(source) is not None for source in SOURCES) != 1:
-        raise ValueError("give exactly one of item_id, user_id, text, examples and popular")
+        raise ValueError("give exactly one of item_id, user_id, text, examples, popular and vector")
 
 
 def recommend_similar(
@@ -231,12 +231,14 @@ def recommend_similar(
     if types is not None:
         check_list("exclude_interactions", types)
         excluded = pb.InteractionTypes(types=types)
+    values = options.pop("vector", None)
     return build(
         pb.RecommendSimilarRequest,
         RecommendSimilarOptions,
         options,
         catalog=catalog,
         exclude_interactions=excluded,
+        vector=None if values is None else item_pb2.Vector(values=values),
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "EstimateReembeddingOptions",
     "FindDuplicatesOptions",
     "FindOutliersOptions",
+    "GetItemOptions",
     "ImportInteractionsOptions",
     "ImportItemsOptions",
     "ImportUsersOptions",
@@ -54,8 +55,7 @@ Where: TypeAlias = filter_pb2.Filter | filter_pb2.Condition | None
 class ReadOptions(TypedDict, total=False):
     """Options of reads that have no others.
 
-    They are `get_item`, `batch_get_items`, `get_user`, `list_users`, `get_catalog`, `list_catalogs`
-    and `get_reembedding`.
+    They are `get_user`, `list_users`, `get_catalog`, `list_catalogs` and `get_reembedding`.
 
     Attributes:
         min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
@@ -64,15 +64,29 @@ class ReadOptions(TypedDict, total=False):
     min_sequence: int
 
 
+class GetItemOptions(TypedDict, total=False):
+    """Options of `get_item` and `batch_get_items`.
+
+    Attributes:
+        include_vectors: return the vectors of items, too.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
+    """
+
+    include_vectors: bool
+    min_sequence: int
+
+
 class ListItemsOptions(TypedDict, total=False):
     """Options of `list_items`.
 
     Attributes:
         where: return only items that match (see `akin.filters`).
+        include_vectors: return the vectors of items, too.
         min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
 
     where: Where
+    include_vectors: bool
     min_sequence: int
 
 
@@ -234,6 +248,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
         examples: source: positive and negative examples (see `akin.examples`).
         popular: source: the items with the most interactions; `akin.Popular()` for the default
             half-life.
+        vector: source: a vector of the catalog's model, of any length.
         relation: how recommended items relate to the source item: by similar texts, by what people
             also like, or both.
         exclude_interactions: exclude the items of the user's interactions of these types; an empty
@@ -253,6 +268,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
         boosts: raise or lower scores by attributes, up to 10 of `akin.Boost`.
         explain: return the parts of the source that each item is recommended for.
         full: return whole items, not only their ids.
+        include_vectors: return the vectors of the items, too; requires `full`.
         exact: compare vectors exhaustively, instead of approximately in large catalogs.
         min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
@@ -262,6 +278,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
     text: str | None
     examples: pb.Examples | None
     popular: pb.Popular | None
+    vector: Iterable[float] | None
     relation: pb.Relation.ValueType
     exclude_interactions: Sequence[str] | None
     new_item_boost: float | None
@@ -276,6 +293,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
     boosts: Sequence[pb.Boost]
     explain: bool
     full: bool
+    include_vectors: bool
     exact: bool
     min_sequence: int
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -183,6 +184,8 @@ def item_message(stored: StoredItem) -> item_pb2.Item:
     )
     if stored.item.attributes:
         message.attributes.update(stored.item.attributes)
+    for vector in stored.vectors:
+        message.vectors.add(values=array("f", vector))
     if stored.item.expire_time_us is not None:
         message.expire_time.CopyFrom(timestamp(stored.item.expire_time_us))
     return message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
@@ -32,6 +32,7 @@ from service.domain.recommendations import (
     Source,
     TextSource,
     UserSource,
+    VectorSource,
 )
 from service.domain.validation import query_violations, read_violations
 from service.domain.violations import Violation
@@ -44,6 +45,11 @@ _RELATIONS: dict[int, Relation] = {
     pb.RELATION_SIMILAR: Relation.SIMILAR,
     pb.RELATION_ALSO_LIKED: Relation.ALSO_LIKED,
     pb.RELATION_BOTH: Relation.BOTH,
+}
+_STRING_SOURCES: dict[str, Callable[[str], Source]] = {
+    "item_id": ItemSource,
+    "user_id": UserSource,
+    "text": TextSource,
 }
 _SIGNALS: dict[Signal, pb.Signal.ValueType] = {
     Signal.TEXT: pb.SIGNAL_TEXT,
@@ -80,6 +86,7 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         falls_back=request.fallback == pb.FALLBACK_POPULAR,
         group_by=read_group_by(request),
         boosts=read_boosts(request, violations),
+        with_vectors=request.include_vectors,
     )
     violations += query_violations(query)
     if violations:
@@ -167,17 +174,15 @@ def _signals_message(signals: Signals) -> pb.Signals:
 
 def _read_source(request: pb.RecommendSimilarRequest) -> Source | None:
     match request.WhichOneof("source"):
-        case "item_id":
-            return ItemSource(request.item_id)
-        case "user_id":
-            return UserSource(request.user_id)
-        case "text":
-            return TextSource(request.text)
+        case "item_id" | "user_id" | "text" as name:
+            return _STRING_SOURCES[name](getattr(request, name))
         case "examples":
             return ExamplesSource(
                 tuple(map(_read_example, request.examples.positive[: limits.EXAMPLES + 1])),
                 tuple(map(_read_example, request.examples.negative[: limits.EXAMPLES + 1])),
             )
+        case "vector":
+            return VectorSource(tuple(request.vector.values[: limits.DIMENSIONS + 1]))
         case "popular":
             has_half_life = request.popular.HasField("half_life_days")
             # In 32 bits, 0.01 is a little less.

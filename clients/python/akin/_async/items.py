@@ -10,8 +10,8 @@ from akin._async.connection import Connection
 from akin.options import (
     BatchDeleteItemsOptions,
     DeleteOptions,
+    GetItemOptions,
     ListItemsOptions,
-    ReadOptions,
     UpdateItemOptions,
     UpsertItemOptions,
 )
@@ -66,27 +66,27 @@ class ItemCalls(Connection):
         request = _requests.update_item(self._catalog, item_id, **options)
         return await self._channel.call(self._recommender.UpdateItem, request)
 
-    async def get_item(self, item_id: str, **options: Unpack[ReadOptions]) -> item_pb2.Item:
+    async def get_item(self, item_id: str, **options: Unpack[GetItemOptions]) -> item_pb2.Item:
         """Return an item.
 
         Args:
             item_id: your id of the item.
-            **options: see `akin.options.ReadOptions`.
+            **options: see `akin.options.GetItemOptions`.
         """
         request = _requests.build(
-            pb.GetItemRequest, ReadOptions, options, catalog=self._catalog, item_id=item_id
+            pb.GetItemRequest, GetItemOptions, options, catalog=self._catalog, item_id=item_id
         )
         response = await self._channel.call(self._recommender.GetItem, request)
         return response.item
 
     async def batch_get_items(
-        self, item_ids: Iterable[str], **options: Unpack[ReadOptions]
+        self, item_ids: Iterable[str], **options: Unpack[GetItemOptions]
     ) -> pb.BatchGetItemsResponse:
         """Return the items with these ids, and the ids that have no item.
 
         Args:
             item_ids: ids of the items, up to 1,000.
-            **options: see `akin.options.ReadOptions`.
+            **options: see `akin.options.GetItemOptions`.
 
         Raises:
             ValueError: `item_ids` is a single string.
@@ -94,7 +94,7 @@ class ItemCalls(Connection):
         _requests.check_list("item_ids", item_ids)
         request = _requests.build(
             pb.BatchGetItemsRequest,
-            ReadOptions,
+            GetItemOptions,
             options,
             catalog=self._catalog,
             item_ids=item_ids,

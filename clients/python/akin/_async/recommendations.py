@@ -20,8 +20,9 @@ class RecommendationCalls(Connection):
         """Return the items that suit one source best, best first.
 
         Args:
-            **options: the source (one of `item_id`, `user_id`, `text`, `examples` and `popular`),
-                and how to choose the items; see `akin.options.RecommendSimilarOptions`.
+            **options: the source (one of `item_id`, `user_id`, `text`, `examples`, `popular` and
+                `vector`), and how to choose the items; see
+                `akin.options.RecommendSimilarOptions`.
 
         Raises:
             ValueError: the options do not have exactly one source, or `exclude_interactions` is a

@@ -1210,7 +1210,7 @@ class ClickThrough(_message.Message):
     RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
     CLICKED_RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """The source: `item`, `user`, `text`, `examples` or `popular`."""
+    """The source: `item`, `user`, `text`, `vector`, `examples` or `popular`."""
     signals: _builtins.str
     """What the recommendations were based on: `text`, `behavior` or `both`."""
     response_count: _builtins.int

@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -86,6 +88,7 @@ class Item(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PENDING_REASON_FIELD_NUMBER: _builtins.int
     PENDING_MESSAGE_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
     to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
@@ -137,6 +140,14 @@ class Item(_message.Message):
         accepted, and the value is ignored.
         """
 
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vector]:
+        """Output only. The vectors of the item, one for each chunk of its text, in order. They have unit
+        length and the dimensions of the catalog's space. Those of a pending item belong to its
+        previous text. Empty unless the request has include_vectors, and for a pending item without a
+        previous text. Requests that set it are accepted, and the value is ignored.
+        """
+
     def __init__(
         self,
         *,
@@ -149,14 +160,39 @@ class Item(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         pending_reason: _builtins.str = ...,
         pending_message: _builtins.str = ...,
+        vectors: _abc.Iterable[Global___Vector] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
+
+@_typing.final
+class Vector(_message.Message):
+    """A vector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The value of each dimension."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Vector: _TypeAlias = Vector  # noqa: Y015
 
 @_typing.final
 class ItemResult(_message.Message):

@@ -441,6 +441,7 @@ class GetItemRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
@@ -452,16 +453,19 @@ class GetItemRequest(_message.Message):
     until its deadline. The number must not be negative or greater than the sequence number of the
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
+    include_vectors: _builtins.bool
+    """If true, the response has the vectors of the item, in Item.vectors. Default: false."""
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         item_id: _builtins.str = ...,
         min_sequence: _builtins.int = ...,
+        include_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "item_id", b"item_id", "min_sequence", b"min_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "include_vectors", b"include_vectors", "item_id", b"item_id", "min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -500,6 +504,7 @@ class BatchGetItemsRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     ITEM_IDS_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     min_sequence: _builtins.int
@@ -507,6 +512,8 @@ class BatchGetItemsRequest(_message.Message):
     until its deadline. The number must not be negative or greater than the sequence number of the
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
+    include_vectors: _builtins.bool
+    """If true, the response has the vectors of the items, in Item.vectors. Default: false."""
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
@@ -520,10 +527,11 @@ class BatchGetItemsRequest(_message.Message):
         catalog: _builtins.str = ...,
         item_ids: _abc.Iterable[_builtins.str] | None = ...,
         min_sequence: _builtins.int = ...,
+        include_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "item_ids", b"item_ids", "min_sequence", b"min_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "include_vectors", b"include_vectors", "item_ids", b"item_ids", "min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,6 +578,7 @@ class ListItemsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     page_size: _builtins.int
@@ -587,6 +596,10 @@ class ListItemsRequest(_message.Message):
     until its deadline. The number must not be negative or greater than the sequence number of the
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
+    include_vectors: _builtins.bool
+    """If true, the response has the vectors of the items, in Item.vectors. A page then also ends with
+    the item whose vectors make it exceed 1 MiB. Default: false.
+    """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
         """Only items that match this filter are considered. Default: all items."""
@@ -599,10 +612,11 @@ class ListItemsRequest(_message.Message):
         page_token: _builtins.str = ...,
         filter: _filter_pb2.Filter | None = ...,
         min_sequence: _builtins.int = ...,
+        include_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "include_vectors", b"include_vectors", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1206,6 +1220,7 @@ class RecommendSimilarRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
     POPULAR_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
@@ -1220,6 +1235,7 @@ class RecommendSimilarRequest(_message.Message):
     EXCLUDE_INTERACTIONS_FIELD_NUMBER: _builtins.int
     NEW_ITEM_BOOST_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
     BOOSTS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
@@ -1300,6 +1316,10 @@ class RecommendSimilarRequest(_message.Message):
     For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
     FALLBACK_NONE.
     """
+    include_vectors: _builtins.bool
+    """If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
+    ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+    """
     @_builtins.property
     def examples(self) -> Global___Examples:
         """Items and texts that the recommendations should be like or unlike, for someone who is not a
@@ -1309,6 +1329,13 @@ class RecommendSimilarRequest(_message.Message):
     @_builtins.property
     def popular(self) -> Global___Popular:
         """The items with the most interactions."""
+
+    @_builtins.property
+    def vector(self) -> _item_pb2.Vector:
+        """A vector, for callers that embed by themselves with the model of the catalog. It must have as
+        many values as the catalog's space has dimensions, and they must be finite and not all 0.
+        Otherwise the call fails with INVALID_ARGUMENT. The server scales it to unit length.
+        """
 
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -1349,6 +1376,7 @@ class RecommendSimilarRequest(_message.Message):
         text: _builtins.str = ...,
         examples: Global___Examples | None = ...,
         popular: Global___Popular | None = ...,
+        vector: _item_pb2.Vector | None = ...,
         limit: _builtins.int = ...,
         filter: _filter_pb2.Filter | None = ...,
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
@@ -1363,12 +1391,13 @@ class RecommendSimilarRequest(_message.Message):
         exclude_interactions: Global___InteractionTypes | None = ...,
         new_item_boost: _builtins.float | None = ...,
         fallback: Global___Fallback.ValueType = ...,
+        include_vectors: _builtins.bool = ...,
         group_by: Global___GroupBy | None = ...,
         boosts: _abc.Iterable[Global___Boost] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "boosts", b"boosts", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "boosts", b"boosts", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "group_by", b"group_by", "include_vectors", b"include_vectors", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_similarity: _TypeAlias = _typing.Literal["max_similarity"]  # noqa: Y015
     _WhichOneofArgType__max_similarity: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity"]  # noqa: Y015
@@ -1376,7 +1405,7 @@ class RecommendSimilarRequest(_message.Message):
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
     _WhichOneofReturnType__new_item_boost: _TypeAlias = _typing.Literal["new_item_boost"]  # noqa: Y015
     _WhichOneofArgType__new_item_boost: _TypeAlias = _typing.Literal["_new_item_boost", b"_new_item_boost"]  # noqa: Y015
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples", "popular"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples", "popular", "vector"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_similarity) -> _WhichOneofReturnType__max_similarity | None: ...
@@ -1950,7 +1979,7 @@ class Recommendation(_message.Message):
     item_id: _builtins.str
     """The id of the item."""
     score: _builtins.float
-    """The similarity to the source. A higher score is better. For an item or a text it is the cosine
+    """The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
     similarity, between -1 and 1, of the two most similar chunks of the source and the item.
 
     For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
@@ -1970,7 +1999,7 @@ class Recommendation(_message.Message):
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
         """The parts of the source that the item is recommended for, strongest first. There are at most 5.
-        Dislikes are never among them. Empty if `explain` is false.
+        Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
         """
 
     @_builtins.property

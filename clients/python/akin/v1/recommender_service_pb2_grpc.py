@@ -360,7 +360,8 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecommendSimilar(self, request, context):
-        """Recommends the items that are most similar to an item, a user, a text or examples, best first.
+        """Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+        first.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
         fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,

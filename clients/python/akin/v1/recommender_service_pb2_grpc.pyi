@@ -172,7 +172,8 @@ class RecommenderServiceStub:
     unless allow_missing is set.
     """
     RecommendSimilar: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]
-    """Recommends the items that are most similar to an item, a user, a text or examples, best first.
+    """Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+    first.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
     fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
@@ -342,7 +343,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     unless allow_missing is set.
     """
     RecommendSimilar: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]  # type: ignore[assignment]
-    """Recommends the items that are most similar to an item, a user, a text or examples, best first.
+    """Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+    first.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
     fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
@@ -599,7 +601,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.RecommendSimilarRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.RecommendSimilarResponse, _abc.Awaitable[_recommender_service_pb2.RecommendSimilarResponse]]:
-        """Recommends the items that are most similar to an item, a user, a text or examples, best first.
+        """Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+        first.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
         fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,

@@ -713,7 +713,7 @@ export interface BehaviorModel {
 
 /** How often recommendations of one kind led to interactions in the last 30 days. */
 export interface ClickThrough {
-  /** The source: `item`, `user`, `text`, `examples` or `popular`. */
+  /** The source: `item`, `user`, `text`, `vector`, `examples` or `popular`. */
   source: string;
   /** What the recommendations were based on: `text`, `behavior` or `both`. */
   signals: string;

@@ -157,6 +157,19 @@ export interface Item {
    * item is not pending. Requests that set it are accepted, and the value is ignored.
    */
   pendingMessage: string;
+  /**
+   * Output only. The vectors of the item, one for each chunk of its text, in order. They have unit
+   * length and the dimensions of the catalog's space. Those of a pending item belong to its
+   * previous text. Empty unless the request has include_vectors, and for a pending item without a
+   * previous text. Requests that set it are accepted, and the value is ignored.
+   */
+  vectors: Vector[];
+}
+
+/** A vector. */
+export interface Vector {
+  /** The value of each dimension. */
+  values: number[];
 }
 
 /** The outcome for one item of an import. */
@@ -192,6 +205,7 @@ function createBaseItem(): Item {
     updateTime: undefined,
     pendingReason: "",
     pendingMessage: "",
+    vectors: [],
   };
 }
 
@@ -223,6 +237,9 @@ export const Item: MessageFns<Item> = {
     }
     if (message.pendingMessage !== "") {
       writer.uint32(74).string(message.pendingMessage);
+    }
+    for (const v of message.vectors) {
+      Vector.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -312,6 +329,14 @@ export const Item: MessageFns<Item> = {
             message.pendingMessage = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.vectors.push(Vector.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -355,6 +380,9 @@ export const Item: MessageFns<Item> = {
         : isSet(object.pending_message)
         ? globalThis.String(object.pending_message)
         : "",
+      vectors: globalThis.Array.isArray(object?.vectors)
+        ? object.vectors.map((e: any) => Vector.fromJSON(e))
+        : [],
     };
   },
 
@@ -387,6 +415,9 @@ export const Item: MessageFns<Item> = {
     if (message.pendingMessage !== "") {
       obj.pendingMessage = message.pendingMessage;
     }
+    if (message.vectors?.length) {
+      obj.vectors = message.vectors.map((e) => Vector.toJSON(e));
+    }
     return obj;
   },
 
@@ -404,6 +435,90 @@ export const Item: MessageFns<Item> = {
     message.updateTime = object.updateTime ?? undefined;
     message.pendingReason = object.pendingReason ?? "";
     message.pendingMessage = object.pendingMessage ?? "";
+    message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseVector(): Vector {
+  return { values: [] };
+}
+
+export const Vector: MessageFns<Vector> = {
+  encode(message: Vector, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.values.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.values) {
+        writer.float(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Vector {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVector();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 13) {
+              message.values.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.values.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Vector {
+    return {
+      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: Vector): unknown {
+    const obj: any = {};
+    if (message.values?.length) {
+      obj.values = message.values.map((e) => floatToJson(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Vector>): Vector {
+    return Vector.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Vector>): Vector {
+    const message = createBaseVector();
+    message.values = object.values?.map((e) => e) || [];
     return message;
   },
 };
@@ -560,6 +675,10 @@ export const ItemResult: MessageFns<ItemResult> = {
     return message;
   },
 };
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 

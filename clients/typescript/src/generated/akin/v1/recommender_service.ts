@@ -7,7 +7,7 @@ import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { EmbeddingUsage } from "./embedding_usage.js";
 import { Filter } from "./filter.js";
-import { Item, ItemResult, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
+import { Item, ItemResult, ItemView, itemViewFromJSON, itemViewToJSON, Vector } from "./item.js";
 import { User, UserResult } from "./user.js";
 
 /** How the value of a number grows. */
@@ -406,6 +406,8 @@ export interface GetItemRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
+  /** If true, the response has the vectors of the item, in Item.vectors. Default: false. */
+  includeVectors: boolean;
 }
 
 /** Response of GetItem. */
@@ -430,6 +432,8 @@ export interface BatchGetItemsRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
+  /** If true, the response has the vectors of the items, in Item.vectors. Default: false. */
+  includeVectors: boolean;
 }
 
 /** Response of BatchGetItems. */
@@ -466,6 +470,11 @@ export interface ListItemsRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
+  /**
+   * If true, the response has the vectors of the items, in Item.vectors. A page then also ends with
+   * the item whose vectors make it exceed 1 MiB. Default: false.
+   */
+  includeVectors: boolean;
 }
 
 /** Response of ListItems. */
@@ -745,6 +754,14 @@ export interface RecommendSimilarRequest {
     | Popular
     | undefined;
   /**
+   * A vector, for callers that embed by themselves with the model of the catalog. It must have as
+   * many values as the catalog's space has dimensions, and they must be finite and not all 0.
+   * Otherwise the call fails with INVALID_ARGUMENT. The server scales it to unit length.
+   */
+  vector?:
+    | Vector
+    | undefined;
+  /**
    * The maximum number of recommendations to return. It can be at most 1,000 and must not be
    * negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
    */
@@ -840,6 +857,11 @@ export interface RecommendSimilarRequest {
    * FALLBACK_NONE.
    */
   fallback: Fallback;
+  /**
+   * If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
+   * ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+   */
+  includeVectors: boolean;
   /** Limits how many items with the same value of an attribute are recommended. Default: no limit. */
   groupBy?:
     | GroupBy
@@ -1137,7 +1159,7 @@ export interface Recommendation {
   /** The id of the item. */
   itemId: string;
   /**
-   * The similarity to the source. A higher score is better. For an item or a text it is the cosine
+   * The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
    * similarity, between -1 and 1, of the two most similar chunks of the source and the item.
    *
    * For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
@@ -1157,7 +1179,7 @@ export interface Recommendation {
   score: number;
   /**
    * The parts of the source that the item is recommended for, strongest first. There are at most 5.
-   * Dislikes are never among them. Empty if `explain` is false.
+   * Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
    */
   explanations: Explanation[];
   /** The item. Unset with ITEM_VIEW_BASIC. */
@@ -1873,7 +1895,7 @@ export const ImportItemsResponse: MessageFns<ImportItemsResponse> = {
 };
 
 function createBaseGetItemRequest(): GetItemRequest {
-  return { catalog: "", itemId: "", minSequence: "0" };
+  return { catalog: "", itemId: "", minSequence: "0", includeVectors: false };
 }
 
 export const GetItemRequest: MessageFns<GetItemRequest> = {
@@ -1886,6 +1908,9 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     }
     if (message.minSequence !== "0") {
       writer.uint32(24).int64(message.minSequence);
+    }
+    if (message.includeVectors !== false) {
+      writer.uint32(32).bool(message.includeVectors);
     }
     return writer;
   },
@@ -1927,6 +1952,14 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
             message.minSequence = reader.int64().toString();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.includeVectors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1952,6 +1985,11 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
+      includeVectors: isSet(object.includeVectors)
+        ? globalThis.Boolean(object.includeVectors)
+        : isSet(object.include_vectors)
+        ? globalThis.Boolean(object.include_vectors)
+        : false,
     };
   },
 
@@ -1966,6 +2004,9 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
     }
+    if (message.includeVectors !== false) {
+      obj.includeVectors = message.includeVectors;
+    }
     return obj;
   },
 
@@ -1977,6 +2018,7 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     message.catalog = object.catalog ?? "";
     message.itemId = object.itemId ?? "";
     message.minSequence = object.minSequence ?? "0";
+    message.includeVectors = object.includeVectors ?? false;
     return message;
   },
 };
@@ -2049,7 +2091,7 @@ export const GetItemResponse: MessageFns<GetItemResponse> = {
 };
 
 function createBaseBatchGetItemsRequest(): BatchGetItemsRequest {
-  return { catalog: "", itemIds: [], minSequence: "0" };
+  return { catalog: "", itemIds: [], minSequence: "0", includeVectors: false };
 }
 
 export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
@@ -2062,6 +2104,9 @@ export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
     }
     if (message.minSequence !== "0") {
       writer.uint32(24).int64(message.minSequence);
+    }
+    if (message.includeVectors !== false) {
+      writer.uint32(32).bool(message.includeVectors);
     }
     return writer;
   },
@@ -2103,6 +2148,14 @@ export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
             message.minSequence = reader.int64().toString();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.includeVectors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2128,6 +2181,11 @@ export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
+      includeVectors: isSet(object.includeVectors)
+        ? globalThis.Boolean(object.includeVectors)
+        : isSet(object.include_vectors)
+        ? globalThis.Boolean(object.include_vectors)
+        : false,
     };
   },
 
@@ -2142,6 +2200,9 @@ export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
     }
+    if (message.includeVectors !== false) {
+      obj.includeVectors = message.includeVectors;
+    }
     return obj;
   },
 
@@ -2153,6 +2214,7 @@ export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
     message.catalog = object.catalog ?? "";
     message.itemIds = object.itemIds?.map((e) => e) || [];
     message.minSequence = object.minSequence ?? "0";
+    message.includeVectors = object.includeVectors ?? false;
     return message;
   },
 };
@@ -2247,7 +2309,7 @@ export const BatchGetItemsResponse: MessageFns<BatchGetItemsResponse> = {
 };
 
 function createBaseListItemsRequest(): ListItemsRequest {
-  return { catalog: "", pageSize: 0, pageToken: "", filter: undefined, minSequence: "0" };
+  return { catalog: "", pageSize: 0, pageToken: "", filter: undefined, minSequence: "0", includeVectors: false };
 }
 
 export const ListItemsRequest: MessageFns<ListItemsRequest> = {
@@ -2266,6 +2328,9 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
     }
     if (message.minSequence !== "0") {
       writer.uint32(40).int64(message.minSequence);
+    }
+    if (message.includeVectors !== false) {
+      writer.uint32(48).bool(message.includeVectors);
     }
     return writer;
   },
@@ -2323,6 +2388,14 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
             message.minSequence = reader.int64().toString();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.includeVectors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2354,6 +2427,11 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
+      includeVectors: isSet(object.includeVectors)
+        ? globalThis.Boolean(object.includeVectors)
+        : isSet(object.include_vectors)
+        ? globalThis.Boolean(object.include_vectors)
+        : false,
     };
   },
 
@@ -2374,6 +2452,9 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
     }
+    if (message.includeVectors !== false) {
+      obj.includeVectors = message.includeVectors;
+    }
     return obj;
   },
 
@@ -2389,6 +2470,7 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
       ? Filter.fromPartial(object.filter)
       : undefined;
     message.minSequence = object.minSequence ?? "0";
+    message.includeVectors = object.includeVectors ?? false;
     return message;
   },
 };
@@ -4157,6 +4239,7 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     text: undefined,
     examples: undefined,
     popular: undefined,
+    vector: undefined,
     limit: 0,
     filter: undefined,
     excludeItemIds: [],
@@ -4171,6 +4254,7 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     excludeInteractions: undefined,
     newItemBoost: undefined,
     fallback: 0,
+    includeVectors: false,
     groupBy: undefined,
     boosts: [],
   };
@@ -4195,6 +4279,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.popular !== undefined) {
       Popular.encode(message.popular, writer.uint32(130).fork()).join();
+    }
+    if (message.vector !== undefined) {
+      Vector.encode(message.vector, writer.uint32(170).fork()).join();
     }
     if (message.limit !== 0) {
       writer.uint32(48).int32(message.limit);
@@ -4237,6 +4324,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.fallback !== 0) {
       writer.uint32(160).int32(message.fallback);
+    }
+    if (message.includeVectors !== false) {
+      writer.uint32(176).bool(message.includeVectors);
     }
     if (message.groupBy !== undefined) {
       GroupBy.encode(message.groupBy, writer.uint32(186).fork()).join();
@@ -4306,6 +4396,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             }
 
             message.popular = Popular.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.vector = Vector.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -4420,6 +4518,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             message.fallback = reader.int32() as any;
             continue;
           }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.includeVectors = reader.bool();
+            continue;
+          }
           case 23: {
             if (tag !== 186) {
               break;
@@ -4464,6 +4570,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       examples: isSet(object.examples) ? Examples.fromJSON(object.examples) : undefined,
       popular: isSet(object.popular) ? Popular.fromJSON(object.popular) : undefined,
+      vector: isSet(object.vector) ? Vector.fromJSON(object.vector) : undefined,
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
       excludeItemIds: globalThis.Array.isArray(object?.excludeItemIds)
@@ -4502,6 +4609,11 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         ? globalThis.Number(object.new_item_boost)
         : undefined,
       fallback: isSet(object.fallback) ? fallbackFromJSON(object.fallback) : 0,
+      includeVectors: isSet(object.includeVectors)
+        ? globalThis.Boolean(object.includeVectors)
+        : isSet(object.include_vectors)
+        ? globalThis.Boolean(object.include_vectors)
+        : false,
       groupBy: isSet(object.groupBy)
         ? GroupBy.fromJSON(object.groupBy)
         : isSet(object.group_by)
@@ -4532,6 +4644,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.popular !== undefined) {
       obj.popular = Popular.toJSON(message.popular);
+    }
+    if (message.vector !== undefined) {
+      obj.vector = Vector.toJSON(message.vector);
     }
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
@@ -4575,6 +4690,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.fallback !== 0) {
       obj.fallback = fallbackToJSON(message.fallback);
     }
+    if (message.includeVectors !== false) {
+      obj.includeVectors = message.includeVectors;
+    }
     if (message.groupBy !== undefined) {
       obj.groupBy = GroupBy.toJSON(message.groupBy);
     }
@@ -4599,6 +4717,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     message.popular = (object.popular !== undefined && object.popular !== null)
       ? Popular.fromPartial(object.popular)
       : undefined;
+    message.vector = (object.vector !== undefined && object.vector !== null)
+      ? Vector.fromPartial(object.vector)
+      : undefined;
     message.limit = object.limit ?? 0;
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
@@ -4617,6 +4738,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       : undefined;
     message.newItemBoost = object.newItemBoost ?? undefined;
     message.fallback = object.fallback ?? 0;
+    message.includeVectors = object.includeVectors ?? false;
     message.groupBy = (object.groupBy !== undefined && object.groupBy !== null)
       ? GroupBy.fromPartial(object.groupBy)
       : undefined;
@@ -6523,7 +6645,8 @@ export const RecommenderServiceDefinition = {
       options: {},
     },
     /**
-     * Recommends the items that are most similar to an item, a user, a text or examples, best first.
+     * Recommends the items that are most similar to an item, a user, a text, a vector or examples, best
+     * first.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
      * fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
