@@ -68,7 +68,7 @@ class Clusterer:
         item_count = examination.sample.item_count
         if item_count < query.cluster_count:
             raise errors.TooFewItems(
-                f"there are {item_count} items, fewer than {query.cluster_count} clusters"
+                f"there are fewer items ({item_count}) than clusters ({query.cluster_count})"
             )
         batches = examination.iterate_batches(CLUSTERED_ITEMS_AT_ONCE)
         training = await self._read_training_items(batches, query)

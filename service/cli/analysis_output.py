@@ -11,9 +11,9 @@ import akin
 FETCHED_TEXTS = 200
 
 
-def format_count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural if necessary."""
-    return f"{number:,} {noun}" + "s" * (number != 1)
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, in the plural if necessary; by default, it ends with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def describe_sample(coverage: akin.Coverage) -> str | None:

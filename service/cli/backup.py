@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress
 
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.store_errors import exit_on_store_error
 from service.storage.sqlite.backup import Contents, create_backup
 
@@ -45,6 +46,7 @@ def print_contents(file: Path, contents: Contents, *, as_json: bool) -> None:
         console.print_json({"file": str(file), **contents._asdict()})
     else:
         console.print_line(
-            f"{file}: {contents.items} items and {contents.users} users, "
+            f"{file}: {format_count(contents.items, 'item')} and "
+            f"{format_count(contents.users, 'user')}, "
             f"up to sequence {contents.sequence}; checked"
         )

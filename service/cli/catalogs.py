@@ -11,6 +11,7 @@ from akin.options import SettingsOptions
 from rich.table import Table
 
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
 from service.domain.printable import to_line
 
@@ -217,8 +218,8 @@ def delete_catalog(
     """Delete a catalog with all its items and users."""
     with open_client(address) as client:
         if not confirmed:
-            items = client.get_catalog(name).item_count
-            question = f"Delete the catalog {name} with {items} items?"
+            items = format_count(client.get_catalog(name).item_count, "item")
+            question = f"Delete the catalog {name} with {items}?"
             typer.confirm(to_line(question), abort=True)
         client.delete_catalog(name)
     console.print_line(f"deleted {name}")

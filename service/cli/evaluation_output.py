@@ -74,7 +74,8 @@ def _build_table(title: str, first: str, *others: str) -> Table:
 
 
 def _build_quality_table(evaluation: Evaluation) -> Table:
-    title = f"Quality: {evaluation.people} people, {evaluation.items} items; 95% intervals"
+    people = format_count(evaluation.people, "person", "people")
+    title = f"Quality: {people}, {format_count(evaluation.items, 'item')}; 95% intervals"
     names = [f"{name}@{TOP}" for name in ("recall", "nDCG", "hit rate")]
     table = _build_table(title, "strategy", *names, f"gain in nDCG@{TOP} over text")
     for metrics in evaluation.strategies:
@@ -117,7 +118,7 @@ def _build_people_table(rows: Sequence[ColdPeople]) -> Table:
 def _describe_known(row: ColdPeople) -> str:
     if row.strategy == "popular":
         return "nothing"
-    return f"{row.likes} like{'s' * (row.likes > 1)}" if row.likes else "one text"
+    return format_count(row.likes, "like") if row.likes else "one text"
 
 
 def _build_items_table(rows: Sequence[ColdItems]) -> Table:

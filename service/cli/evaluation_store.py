@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from service.cli import console
+from service.cli.analysis_output import format_count
 from service.cli.evaluation_input import EvaluationError, EvaluationInput
 from service.cli.evaluation_splits import Element, LikeLists
 from service.cli.formats.detection import open_records
@@ -45,7 +46,7 @@ def store_items(
         raise EvaluationError(f"{data.items}, {failure}")
     if summary.pending:
         reasons = "; ".join(
-            f"{pending.item_count} items: {pending.reason}: {pending.message}"
+            f"{format_count(pending.item_count, 'item')}: {pending.reason}: {pending.message}"
             for pending in client.get_catalog().pending_items
         )
         console.exit_with_error(f"items are pending: {reasons}", command="akin evaluate")

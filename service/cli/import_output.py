@@ -35,20 +35,17 @@ def print_summary(summary: ImportSummary, *, as_json: bool, dry_run: bool = Fals
     for failure in (*summary.failures, *summary.failures.further()):
         console.print_line(str(failure), to_stderr=True)
     failed = f"{format_count(len(summary.failures), 'line')} failed"
-    usage = f"{summary.prompt_tokens} tokens, {console.format_usd(summary.cost_usd)}"
+    tokens = format_count(summary.prompt_tokens, "token")
+    usage = f"{tokens}, {console.format_usd(summary.cost_usd)}"
+    texts = format_count(summary.embedded_texts, "text")
     if dry_run:
         typer.echo(f"{describe_stored(summary, 'are valid')}; {failed}")
         if summary.items or summary.users or not summary.interactions:
-            typer.echo(
-                f"{summary.embedded_texts} texts to embed: about {usage} "
-                "(0 if free or if the price is unknown)"
-            )
+            typer.echo(f"{texts} to embed: about {usage} (0 if free or if the price is unknown)")
         return
     typer.echo(f"{describe_stored(summary, 'stored')} in {summary.seconds:.1f} s; {failed}")
     if summary.pending:
         pending = format_count(summary.pending, "pending item")
         typer.echo(f"{pending}; akin status prints the reasons")
     if summary.prompt_tokens:
-        typer.echo(
-            f"{summary.embedded_texts} texts embedded, {summary.reused_texts} reused: {usage}"
-        )
+        typer.echo(f"{texts} embedded, {summary.reused_texts:,} reused: {usage}")

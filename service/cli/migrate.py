@@ -9,6 +9,7 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.store_errors import exit_on_store_error
 from service.storage.moving.move_addresses import StoreAddressError, open_move
 from service.storage.moving.moves import MoveResult, Progress, copy_store, finish_move
@@ -83,7 +84,8 @@ class _ProgressLine:
         """Show the table, and how far it is."""
         if progress.number:
             text = (
-                f"pass {progress.number}: {progress.table}, {progress.rows:,} rows compared, "
+                f"pass {progress.number}: {progress.table}, "
+                f"{format_count(progress.rows, 'row')} compared, "
                 f"{progress.changed_rows:,} copied"
             )
         else:
@@ -93,6 +95,7 @@ class _ProgressLine:
 
 def _print_result(result: MoveResult, *, is_finished: bool, as_json: bool) -> None:
     row_count = sum(summary.rows for summary in result.tables.values())
+    rows, tables = format_count(row_count, "row"), format_count(len(result.tables), "table")
     if as_json:
         console.print_json(
             {
@@ -107,13 +110,14 @@ def _print_result(result: MoveResult, *, is_finished: bool, as_json: bool) -> No
         )
     elif is_finished:
         console.print_line(
-            f"finished: {row_count:,} rows in {len(result.tables)} tables up to sequence "
+            f"finished: {rows} in {tables} up to sequence "
             f"{result.sequence}, equal in number and checksum; servers can use the target now"
         )
     else:
         console.print_line(
-            f"copied: {row_count:,} rows up to sequence {result.sequence}; the last of "
-            f"{result.passes} passes changed {result.last_changed_rows:,} rows"
+            f"copied: {rows} up to sequence {result.sequence}; the last of "
+            f"{format_count(result.passes, 'pass', 'passes')} changed "
+            f"{format_count(result.last_changed_rows, 'row')}"
         )
         console.print_line(
             "not finished: stop all servers that use the source, and run the command again with "

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
 from service.domain.printable import to_line
 
@@ -129,12 +130,14 @@ def _print_reembedding(reembedding: akin.Reembedding, *, as_json: bool) -> None:
     console.print_line(f"from: {console.describe_space(reembedding.from_space)}")
     console.print_line(f"to:   {console.describe_space(reembedding.to_space)}")
     console.print_line(
-        f"{_STATES[reembedding.state]}: {reembedding.embedded_item_count} of "
-        f"{reembedding.item_count} items embedded, {reembedding.prompt_token_count} tokens, "
+        f"{_STATES[reembedding.state]}: {reembedding.embedded_item_count:,} of "
+        f"{format_count(reembedding.item_count, 'item')} embedded, "
+        f"{format_count(reembedding.prompt_token_count, 'token')}, "
         f"{_describe_cost(reembedding)}"
     )
     if reembedding.rejected_item_count:
-        console.print_line(f"{reembedding.rejected_item_count} items rejected by the new model")
+        rejected = format_count(reembedding.rejected_item_count, "item")
+        console.print_line(f"{rejected} rejected by the new model")
     if reembedding.error_reason:
         console.print_line(f"retrying after an error: {_describe_error(reembedding)}")
     if reembedding.state == akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
@@ -150,8 +153,9 @@ def _print_estimate(estimate: akin.EstimateReembeddingResponse, *, as_json: bool
     about = "about " if estimate.sampled else ""
     console.print_line(f"to: {console.describe_space(estimate.space)}")
     console.print_line(
-        f"{about}{estimate.text_count} texts, {estimate.cached_text_count} of them already "
-        f"embedded; about {estimate.prompt_token_count} tokens"
+        f"{about}{format_count(estimate.text_count, 'text')}, "
+        f"{estimate.cached_text_count:,} of them already embedded; "
+        f"about {format_count(estimate.prompt_token_count, 'token')}"
     )
     seconds = estimate.duration.ToMilliseconds() / 1e3
     console.print_line(f"{_describe_estimated_cost(estimate)}, at least {seconds:.1f} s")

@@ -77,7 +77,8 @@ def _print(catalog: akin.Catalog, problems: list[str]) -> None:
     if index.graph_vector_count:
         building = "; building more" if index.building else ""
         console.print_line(
-            f"index: {index.graph_vector_count} of {index.vector_count} vectors in graphs{building}"
+            f"index: {index.graph_vector_count:,} of "
+            f"{format_count(index.vector_count, 'vector')} in graphs{building}"
         )
     if catalog.unknown_text_ratio:
         console.print_line(

@@ -10,6 +10,7 @@ from rich.progress import Progress
 from service import errors
 from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.store_errors import exit_on_store_error
 from service.settings_loading import load_settings
 from service.storage.data_folder import DATABASE, lock_folder
@@ -62,6 +63,7 @@ def _print_result(folder: Path, purged: Purged, sizes: FileSizes, *, as_json: bo
     else:
         console.print_line(
             f"{folder / DATABASE}: {sizes.bytes_before:,} bytes before, "
-            f"{sizes.bytes_after:,} bytes now; removed {purged.vectors:,} unused vectors and "
-            f"{purged.tombstones:,} records of deleted items"
+            f"{sizes.bytes_after:,} bytes now; "
+            f"removed {format_count(purged.vectors, 'unused vector')} and "
+            f"{format_count(purged.tombstones, 'record')} of deleted items"
         )

@@ -228,7 +228,8 @@ def _parse_vectors(data: object, text_count: int) -> Vector:
         raise ProviderUnavailable("the provider's response has no vectors")
     if len(data) != text_count or not all(isinstance(entry, dict) for entry in data):
         raise ProviderUnavailable(
-            f"the provider returned {len(data)} vectors for {text_count} texts"
+            f"the number of vectors in the provider's response ({len(data)}) differs from the "
+            f"number of texts ({text_count})"
         )
     indexes = [entry.get("index") for entry in data]
     if all(index is None for index in indexes):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.cli.analysis_output import format_count
 from service.cli.evaluation_metrics import COVERAGE_TOP, TOP, Interval
 from service.cli.evaluation_results import ColdItems, ColdPeople, Evaluation, StrategyMetrics
 from service.cli.plotting import report_missing_glyphs, save_figure
@@ -45,10 +46,9 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
     has_cold = bool(evaluation.cold_people and evaluation.cold_items)
     inches = CHART_INCHES_WITH_COLD if has_cold else CHART_INCHES
     figure = Figure(figsize=inches, dpi=CHART_DOTS_PER_INCH, layout="constrained")
-    people, items = evaluation.people, evaluation.items
-    figure.suptitle(
-        f"Recommendations for {people:,} people from {items:,} items\n{NOTES}", fontsize="medium"
-    )
+    people = format_count(evaluation.people, "person", "people")
+    items = format_count(evaluation.items, "item")
+    figure.suptitle(f"Recommendations for {people} from {items}\n{NOTES}", fontsize="medium")
     ratios = (5, 4) if has_cold else (1,)
     parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     _draw_strategies(parts[0], evaluation.strategies)

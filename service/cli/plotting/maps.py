@@ -92,7 +92,9 @@ def _add_title(figure: Figure, response: akin.ClusterItemsResponse) -> None:
     items = analysis_output.format_count(coverage.item_count, "item")
     figure.text(0.025, 0.955, f"{items} in {clusters}", size=18, weight="bold", color=TITLE_COLOR)
     points = len(response.points)
-    drawn = f"{points:,} items drawn" if points < coverage.examined_item_count else None
+    drawn = None
+    if points < coverage.examined_item_count:
+        drawn = f"{analysis_output.format_count(points, 'item')} drawn"
     caption = analysis_output.join_captions(analysis_output.describe_sample(coverage), drawn)
     figure.text(0.025, 0.02, caption or "", size=11, color=CAPTION_COLOR)
 
