@@ -118,6 +118,22 @@ def print_json(value: object) -> None:
     typer.echo(document)
 
 
+def to_json_line(value: object) -> str:
+    """Return one JSON value in one line, which a terminal shows and does not obey."""
+    document = json.dumps(value, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def print_json_line(value: object) -> None:
+    """Print one JSON value in one line, in ASCII if the encoding of the output is not Unicode."""
+    line = to_json_line(value)
+    try:
+        line.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(value)
+    typer.echo(line)
+
+
 def print_message(message: Message, *, with_zeros: bool = False) -> None:
     """Print a message as one JSON document with the field names of the contract."""
     print_json(to_dict(message, with_zeros=with_zeros))

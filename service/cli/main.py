@@ -12,6 +12,7 @@ from service.cli.connection import set_connection_options
 from service.cli.demo import run_demo
 from service.cli.duplicates import print_duplicates
 from service.cli.evaluate import evaluate
+from service.cli.export import export_catalog
 from service.cli.import_ import import_file
 from service.cli.key import create_key
 from service.cli.migrate import migrate_store
@@ -32,6 +33,7 @@ app.callback()(set_connection_options)
 app.command("serve")(run_server)
 app.command("demo")(run_demo)
 app.command("import")(import_file)
+app.command("export")(export_catalog)
 app.command("recommend")(print_recommendations)
 app.command("search")(print_passages)
 app.command("classify")(print_labels)
