@@ -9,7 +9,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -94,6 +94,16 @@ err = _SafeConsole(highlight=False, markup=False, emoji=False, stderr=True)
 def print_line(text: str = "", *, to_stderr: bool = False) -> None:
     """Print a text in one line."""
     typer.echo(to_line(text), err=to_stderr)
+
+
+def print_entry(heading: str, texts: Iterable[str]) -> None:
+    """Print a heading in bold, the lines of texts below it, and an empty line.
+
+    Long lines are left to the terminal, so that they can be copied whole.
+    """
+    out.print(to_line(heading), style="bold", soft_wrap=True)
+    lines = (line for text in texts for line in text.splitlines())
+    out.print("\n".join(f"  {to_line(line)}" for line in lines), end="\n\n", soft_wrap=True)
 
 
 def exit_with_error(message: str, *, command: str = "akin", status: int = 1) -> NoReturn:

@@ -14,6 +14,7 @@ from service.cli.duplicates import print_duplicates
 from service.cli.evaluate import evaluate
 from service.cli.export import export_catalog
 from service.cli.import_ import import_file
+from service.cli.items import items_app
 from service.cli.key import create_key
 from service.cli.migrate import migrate_store
 from service.cli.models import print_models
@@ -24,6 +25,7 @@ from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
 from service.cli.status import print_status
+from service.cli.users import users_app
 from service.cli.vacuum import vacuum
 
 app = typer.Typer(
@@ -34,6 +36,8 @@ app.command("serve")(run_server)
 app.command("demo")(run_demo)
 app.command("import")(import_file)
 app.command("export")(export_catalog)
+app.add_typer(items_app, name="items")
+app.add_typer(users_app, name="users")
 app.command("recommend")(print_recommendations)
 app.command("search")(print_passages)
 app.command("classify")(print_labels)
