@@ -11,10 +11,11 @@ from akin.options import SettingsOptions
 from rich.table import Table
 
 from service.cli import console, options
+from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
 from service.domain.printable import to_line
 
-catalogs_app = typer.Typer(help="Create, change, list and delete catalogs.", no_args_is_help=True)
+catalogs_app = CommandGroup(help="Create, change, list and delete catalogs.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the catalog.")]
 

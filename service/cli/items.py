@@ -13,10 +13,11 @@ from rich.table import Table
 from service.cli import console, options
 from service.cli.analysis_output import format_count
 from service.cli.attribute_options import parse_attributes
+from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
 from service.domain import limits
 
-items_app = typer.Typer(help="Print, list, delete and change items.", no_args_is_help=True)
+items_app = CommandGroup(help="Print, list, delete and change items.", no_args_is_help=True)
 
 # Items with the longest texts and attributes that fit into one message.
 _FETCHED_ITEMS = 10

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from service.cli.backup import back_up
 from service.cli.catalogs import catalogs_app
 from service.cli.classify import print_labels
 from service.cli.clusters import print_clusters
+from service.cli.command_group import CommandGroup
 from service.cli.connection import set_connection_options
 from service.cli.demo import run_demo
 from service.cli.duplicates import print_duplicates
@@ -28,9 +27,7 @@ from service.cli.status import print_status
 from service.cli.users import users_app
 from service.cli.vacuum import vacuum
 
-app = typer.Typer(
-    name="akin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = CommandGroup(name="akin", no_args_is_help=True, pretty_exceptions_enable=False)
 app.callback()(set_connection_options)
 app.command("serve")(run_server)
 app.command("demo")(run_demo)

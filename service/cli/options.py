@@ -11,11 +11,22 @@ from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
 from service.cli.analysis_output import format_count
+from service.environment import ADDRESS_VARIABLE
 from service.settings_loading import load_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
-AddressOption = Annotated[str, typer.Option(help="Address of the server, as host:port.")]
+# The heading of the options of the connection in help texts.
+CONNECTION_PANEL = "Connection"
+
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        help="Address of the server, as host:port.",
+        envvar=ADDRESS_VARIABLE,
+        rich_help_panel=CONNECTION_PANEL,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 JsonLinesOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object in each line instead of text.")

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from service.cli import console, options
 from service.cli.analysis_output import format_count
+from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
 from service.domain import limits
 
-users_app = typer.Typer(help="Print, list, delete and change users.", no_args_is_help=True)
+users_app = CommandGroup(help="Print, list, delete and change users.", no_args_is_help=True)
 
 UserIdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of the users.")]
 
