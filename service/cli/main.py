@@ -24,6 +24,7 @@ from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
 from service.cli.status import print_status
+from service.cli.trial_certificate import create_certificate
 from service.cli.users import users_app
 from service.cli.vacuum import vacuum
 
@@ -47,6 +48,7 @@ app.command("status")(print_status)
 app.add_typer(catalogs_app, name="catalogs")
 app.command("reembed")(reembed)
 app.command("key")(create_key)
+app.command("tls")(create_certificate)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("vacuum")(vacuum)
