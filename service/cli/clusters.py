@@ -12,6 +12,7 @@ from rich.text import Text
 
 from service.cli import analysis_output, console, options, plotting
 from service.cli.connection import open_client
+from service.cli.item_titles import fetch_titles
 from service.cli.plotting import maps
 
 # Clusters in a table; --json prints all of them.
@@ -51,8 +52,11 @@ def print_clusters(
             else:
                 texts = analysis_output.fetch_texts(client, _list_table_items(response))
                 console.out.print(_build_table(response, texts))
+            titles = {}
+            if plot is not None and plotting.is_interactive(plot):
+                titles = fetch_titles(client, [point.item_id for point in response.points])
         if plot is not None:
-            maps.draw_map(plot, response)
+            maps.draw_map(plot, response, titles)
     except plotting.PlotError as exc:
         console.exit_with_error(str(exc), status=2)
 

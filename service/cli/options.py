@@ -50,7 +50,10 @@ MinScoreOption = Annotated[
 PlotOption = Annotated[
     Path | None,
     typer.Option(
-        "--plot", dir_okay=False, help="PNG file to draw the result in. Default: no file."
+        "--plot",
+        dir_okay=False,
+        help="File to draw the result in: .png, .svg, or .html with details under the pointer. "
+        "Default: no file.",
     ),
 ]
 DataDirOption = Annotated[

@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from support.command import Ended, run
 from support.server import RunningServer
 
+from service.cli.item_titles import fetch_titles
 from service.cli.options import LIST_LIMIT
 
 LONG_ID = "long/" + "x" * 200 + "/end"
@@ -223,3 +224,19 @@ def test_an_update_of_what_does_not_exist_fails(catalog: Catalog) -> None:
     assert (1, 1) == (item.status, user.status)
     assert ["akin: no such items: none"] == item.error_lines
     assert ["akin: no such users: eve"] == user.error_lines
+
+
+def test_titles_of_long_items_take_several_calls(server: RunningServer) -> None:
+    """Titles are attributes or texts, and are fetched even if the items do not fit one message."""
+    markup = f"<p>tea</p><!--{'x' * 900_000}-->"
+    with server.client() as admin:
+        admin.create_catalog("long", text_format=akin.TextFormat.TEXT_FORMAT_HTML)
+    with server.client(catalog="long") as client:
+        for number in range(20):
+            client.upsert_item(f"long-{number}", markup, {"title": f"Tea {number}"})
+        client.upsert_item("named", "coffee", {"name": "Coffee", "title": 5})
+        client.upsert_item("plain", "cocoa")
+        long_ids = [f"long-{number}" for number in range(20)]
+        titles = fetch_titles(client, [*long_ids, "named", "none", "plain"])
+    expected = {f"long-{number}": f"Tea {number}" for number in range(20)}
+    assert expected | {"named": "Coffee", "plain": "cocoa"} == titles
