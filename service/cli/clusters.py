@@ -82,10 +82,10 @@ def _build_table(response: akin.ClusterItemsResponse, texts: dict[str, str]) -> 
     table.add_column("items", justify="right")
     table.add_column("cohesion", justify="right")
     table.add_column("keywords")
-    table.add_column("representative items", no_wrap=True)
+    table.add_column("representative items")
     for cluster in islice(response.clusters, TABLE_CLUSTERS):
         representatives = (
-            console.shorten(texts.get(item.item_id, item.item_id))
+            console.shorten(texts[item.item_id]) if item.item_id in texts else item.item_id
             for item in cluster.representatives
         )
         table.add_row(

@@ -63,7 +63,11 @@ class _SafeConsole(Console):
 
 
 class _SafeTable(Table):
-    """A table with one line for each string in a cell."""
+    """A table with one line for each string in a cell, which folds words that are too long."""
+
+    def add_column(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (rich has 13 options)
+        """Add a column; by default it folds long ids instead of cutting them."""
+        super().add_column(*args, **{"overflow": "fold", **options})
 
     def add_row(
         self,

@@ -201,7 +201,7 @@ def _add_item(table: Table, item: akin.Item, *, as_json: bool) -> None:
 
 def _build_table() -> Table:
     table = console.build_table()
-    table.add_column("item", overflow="fold")
+    table.add_column("item")
     for name in ("text", "attributes", "state"):
         table.add_column(name)
     return table

@@ -169,7 +169,7 @@ def _add_user(table: Table, user: akin.User, *, as_json: bool) -> None:
 
 def _build_table() -> Table:
     table = console.build_table()
-    table.add_column("user", overflow="fold")
+    table.add_column("user")
     table.add_column("preferences")
     table.add_column("liked items", justify="right")
     return table
