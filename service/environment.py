@@ -23,6 +23,12 @@ ENV_FILE_ENCODING = "utf-8-sig"
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PROXY_SCHEMES = {"http", "https", "socks5", "socks5h"}
 
+# Variables of commands that call a server. They are no settings of a server.
+ADDRESS_VARIABLE = "AKIN_ADDRESS"
+API_KEY_VARIABLE = "AKIN_API_KEY"
+CATALOG_VARIABLE = "AKIN_CATALOG"
+CLIENT_VARIABLES = frozenset({ADDRESS_VARIABLE, API_KEY_VARIABLE, CATALOG_VARIABLE})
+
 # The largest TCP port.
 MAX_PORT = 65_535
 
@@ -57,6 +63,11 @@ def read_env_file() -> dict[str, str]:
         if binding.key is not None:
             variables[binding.key] = binding.value or ""
     return variables
+
+
+def read_variable(name: str) -> str:
+    """Return the value of an environment variable, empty if it is unset."""
+    return os.environ.get(name, "")
 
 
 def list_empty_variables() -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.environment import (
+    CLIENT_VARIABLES,
     MAX_PORT,
     EnvFileError,
     find_http_problems,
@@ -86,7 +87,7 @@ def _find_port_problems(settings: Settings) -> list[str]:
 
 
 def _find_unknown_variables(env_file: Mapping[str, str]) -> list[str]:
-    variables = set(list_variables().values())
+    variables = CLIENT_VARIABLES.union(list_variables().values())
     file_names = (name for name, value in env_file.items() if value)
     present = {name.upper() for name in (*list_set_variables(), *file_names)}
     return sorted(name for name in present if name.startswith(PREFIX) and name not in variables)

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from service.cli import console, options
 from service.cli.analysis_output import format_count
+from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
 from service.domain.printable import to_line
 
-catalogs_app = typer.Typer(help="Create, change, list and delete catalogs.", no_args_is_help=True)
+catalogs_app = CommandGroup(help="Create, change, list and delete catalogs.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the catalog.")]
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from service.cli import analysis_output, console, options, plotting
 from service.cli.connection import open_client
+from service.cli.item_titles import fetch_titles
 from service.cli.plotting import maps
 
 # Clusters in a table; --json prints all of them.
@@ -51,8 +52,11 @@ def print_clusters(
             else:
                 texts = analysis_output.fetch_texts(client, _list_table_items(response))
                 console.out.print(_build_table(response, texts))
+            titles = {}
+            if plot is not None and plotting.is_interactive(plot):
+                titles = fetch_titles(client, [point.item_id for point in response.points])
         if plot is not None:
-            maps.draw_map(plot, response)
+            maps.draw_map(plot, response, titles)
     except plotting.PlotError as exc:
         console.exit_with_error(str(exc), status=2)
 
@@ -78,10 +82,10 @@ def _build_table(response: akin.ClusterItemsResponse, texts: dict[str, str]) -> 
     table.add_column("items", justify="right")
     table.add_column("cohesion", justify="right")
     table.add_column("keywords")
-    table.add_column("representative items", no_wrap=True)
+    table.add_column("representative items")
     for cluster in islice(response.clusters, TABLE_CLUSTERS):
         representatives = (
-            console.shorten(texts.get(item.item_id, item.item_id))
+            console.shorten(texts[item.item_id]) if item.item_id in texts else item.item_id
             for item in cluster.representatives
         )
         table.add_row(

@@ -9,7 +9,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -63,7 +63,11 @@ class _SafeConsole(Console):
 
 
 class _SafeTable(Table):
-    """A table with one line for each string in a cell."""
+    """A table with one line for each string in a cell, which folds words that are too long."""
+
+    def add_column(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (rich has 13 options)
+        """Add a column; by default it folds long ids instead of cutting them."""
+        super().add_column(*args, **{"overflow": "fold", **options})
 
     def add_row(
         self,
@@ -96,6 +100,16 @@ def print_line(text: str = "", *, to_stderr: bool = False) -> None:
     typer.echo(to_line(text), err=to_stderr)
 
 
+def print_entry(heading: str, texts: Iterable[str]) -> None:
+    """Print a heading in bold, the lines of texts below it, and an empty line.
+
+    Long lines are left to the terminal, so that they can be copied whole.
+    """
+    out.print(to_line(heading), style="bold", soft_wrap=True)
+    lines = (line for text in texts for line in text.splitlines())
+    out.print("\n".join(f"  {to_line(line)}" for line in lines), end="\n\n", soft_wrap=True)
+
+
 def exit_with_error(message: str, *, command: str = "akin", status: int = 1) -> NoReturn:
     """Print an error message in one line and end the command; status 2 means a usage error."""
     print_line(f"{command}: {'; '.join(message.splitlines())}", to_stderr=True)
@@ -116,6 +130,22 @@ def print_json(value: object) -> None:
     except UnicodeEncodeError:
         document = json.dumps(value, indent=2)
     typer.echo(document)
+
+
+def to_json_line(value: object) -> str:
+    """Return one JSON value in one line, which a terminal shows and does not obey."""
+    document = json.dumps(value, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def print_json_line(value: object) -> None:
+    """Print one JSON value in one line, in ASCII if the encoding of the output is not Unicode."""
+    line = to_json_line(value)
+    try:
+        line.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(value)
+    typer.echo(line)
 
 
 def print_message(message: Message, *, with_zeros: bool = False) -> None:

@@ -11,7 +11,7 @@ import akin
 import typer
 
 from service.cli import console
-from service.cli.connection import open_client
+from service.cli.connection import ConnectionOptions, open_client
 from service.cli.formats.detection import open_records
 from service.cli.import_output import print_summary
 from service.cli.importer import Importer
@@ -38,7 +38,7 @@ def run_demo() -> None:
         run_temporary_server(folder) as address,
     ):
         typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
-        with open_client(address) as client:
+        with open_client(address, ConnectionOptions()) as client:
             _print_recommendations(client)
     typer.echo(
         "\nThe server of the demo has stopped. To run one yourself:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -123,22 +124,24 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     )
     interaction_options.check_rating_options(for_interactions)
     names = interaction_options.split_columns(columns)
-    with console.show_bytes("import", measure_file(file)) as bar:
+    with console.show_bytes("import", measure_file(file)) as bar, open_client(address) as client:
         task = bar.task_ids[0]
+        for_interactions = replace(
+            for_interactions, list_types=lambda: client.get_catalog().settings.interaction_weights
+        )
         try:
             records = open_records(file, lambda count: bar.advance(task, count), names)
             rows = map_rows(records, table, for_interactions, _report)
         except FileError as exc:
             console.exit_with_error(f"{file}: {exc}", status=2)
-        with open_client(address) as client:
-            importer = Importer(client, bar, dry_run=dry_run, ignore_unknown=ignore_unknown)
-            try:
-                summary = importer.run(rows)
-            except akin.AkinError:
-                # What was stored before the server stopped, and the lines that failed.
-                print_summary(importer.summary, as_json=as_json, dry_run=dry_run)
-                raise
-            pending = list_pending(client, summary) if require_indexed else []
+        importer = Importer(client, bar, dry_run=dry_run, ignore_unknown=ignore_unknown)
+        try:
+            summary = importer.run(rows)
+        except akin.AkinError:
+            # What was stored before the server stopped, and the lines that failed.
+            print_summary(importer.summary, as_json=as_json, dry_run=dry_run)
+            raise
+        pending = list_pending(client, summary) if require_indexed else []
     print_summary(summary, as_json=as_json, dry_run=dry_run)
     _exit_unless_complete(file, summary, pending)
 

@@ -12,6 +12,7 @@ from service.cli.interaction_fields import has_user_and_item, lacks_only_item
 from service.cli.interaction_rows import InteractionObjects, InteractionTable
 from service.cli.table_columns import list_columns, take_sample
 from service.cli.table_mapping import TableMapping, TableOptions
+from service.cli.user_rows import UserTable, has_users
 
 
 def map_rows(
@@ -37,8 +38,10 @@ def map_rows(
     objects = [row.value for row in sample if isinstance(row.value, dict)]
     columns = list_columns(records.columns, objects)
     rows = chain(sample, records.rows)
-    mapping: InteractionTable | TableMapping
-    if _has_interactions(columns, table, interactions):
+    mapping: InteractionTable | TableMapping | UserTable
+    if has_users(columns) and not table.is_set() and not interactions.is_set():
+        mapping = UserTable(rows)
+    elif _has_interactions(columns, table, interactions):
         mapping = InteractionTable(rows, columns, interactions)
     else:
         mapping = TableMapping(records._replace(rows=rows), table)

@@ -13,7 +13,7 @@ from service.cli.cell_types import is_exact_number
 from service.cli.formats.rows import LineError
 from service.cli.interaction_fields import InteractionColumns
 from service.cli.interaction_times import parse_time_us
-from service.cli.interaction_types import EventNames, RatingRule
+from service.cli.interaction_types import EventNames, RatingRule, TypeLister, list_no_types
 
 _US_PER_SECOND = 1_000_000
 _NS_PER_US = 1_000
@@ -34,6 +34,7 @@ class InteractionOptions:
         like_from: the lowest rating of a like; None for that of ratings up to five.
         dislike_below: ratings below it are dislikes; None for the default of the scale.
         ignore_unknown: ignore fields of JSON objects that interactions lack.
+        list_types: returns the types of the catalog.
     """
 
     is_forced: bool = False
@@ -43,6 +44,7 @@ class InteractionOptions:
     like_from: float | None = None
     dislike_below: float | None = None
     ignore_unknown: bool = False
+    list_types: TypeLister = list_no_types
 
     def is_set(self) -> bool:
         """Is there an option that only makes sense for interactions?"""
@@ -62,7 +64,7 @@ class InteractionBuilder:
         if options.like_from is not None:
             self.rule = RatingRule(options.like_from, options.dislike_below)
         self._default_type = options.default_type
-        self._event_names = EventNames(options.event_types)
+        self._event_names = EventNames(options.event_types, options.list_types)
 
     def needs_rule(self, columns: InteractionColumns) -> bool:
         """Do the types of rows with these columns depend on a rule that is not known yet?"""

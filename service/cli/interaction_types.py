@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.cli.field_names import normalize_name
@@ -38,6 +38,15 @@ _EVENT_NAMES = {
 _TYPES = {name: type_.value for type_, names in _EVENT_NAMES.items() for name in names.split()}
 
 
+# Returns the types of interactions that a catalog has.
+TypeLister = Callable[[], Iterable[str]]
+
+
+def list_no_types() -> Iterable[str]:
+    """Return no types, for files that are not imported into a catalog."""
+    return ()
+
+
 def parse_type(text: str) -> str:
     """Return the type that an option names.
 
@@ -57,12 +66,18 @@ def parse_type(text: str) -> str:
 class EventNames:
     """Finds the types of events by their names; case, `_`, `-` and spaces do not matter.
 
+    A type of the catalog in its exact spelling is that type, whatever else the name is usual for.
+
     Args:
         chosen: types of further names, which take precedence.
+        list_types: returns the types of the catalog; called once, and only for a name that can be
+            one.
     """
 
-    def __init__(self, chosen: Mapping[str, str]) -> None:
-        self._types = _TYPES | {normalize_name(name): type_ for name, type_ in chosen.items()}
+    def __init__(self, chosen: Mapping[str, str], list_types: TypeLister = list_no_types) -> None:
+        self._chosen = {normalize_name(name): type_ for name, type_ in chosen.items()}
+        self._list_types = list_types
+        self._catalog_types: frozenset[str] | None = None
         # Names as they are written, so that most lines cost one look-up.
         self._written: dict[str, str] = {}
 
@@ -74,7 +89,7 @@ class EventNames:
         """
         type_ = self._written.get(name)
         if type_ is None:
-            type_ = self._types.get(normalize_name(name.strip()))
+            type_ = self._find_type(name.strip())
             if type_ is None:
                 shown = name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
                 raise LineError(
@@ -83,6 +98,17 @@ class EventNames:
                 )
             self._written[name] = type_
         return type_
+
+    def _find_type(self, name: str) -> str | None:
+        normalized = normalize_name(name)
+        if normalized in self._chosen:
+            return self._chosen[normalized]
+        if name not in list(InteractionType) and _CUSTOM_TYPE.fullmatch(name):
+            if self._catalog_types is None:
+                self._catalog_types = frozenset(self._list_types())
+            if name in self._catalog_types:
+                return name
+        return _TYPES.get(normalized)
 
 
 @dataclass(frozen=True, slots=True)

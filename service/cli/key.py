@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from service.api.auth import Key, Scope
+from service.cli import console, options
+from service.cli.key_file import append_key
+from service.errors import KeysUnusable
 
 # 256 bits: too many to guess.
 KEY_BYTES = 32
@@ -27,11 +31,21 @@ def create_key(
         float | None,
         typer.Option(help="Maximum number of calls per second, on average. Default: no maximum."),
     ] = None,
+    append_to: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="File that AKIN_API_KEYS names, to add the entry to; created if it is missing.",
+        ),
+    ] = None,
 ) -> None:
     """Create an API key.
 
     Prints the key to standard error, once. Prints its entry for the file that AKIN_API_KEYS names,
     {"keys": [...]}, to standard output.
+
+    With --append-to, adds the entry to this file, and prints the key to standard output, once. A
+    running server accepts the key after a second.
     """
     secret = secrets.token_urlsafe(KEY_BYTES)
     fields = {
@@ -46,5 +60,13 @@ def create_key(
         Key.model_validate_json(entry)
     except ValidationError as exc:
         raise typer.BadParameter(exc.errors()[0]["msg"]) from None
-    typer.echo(secret, err=True)
-    typer.echo(entry)
+    if append_to is None:
+        typer.echo(secret, err=True)
+        typer.echo(entry)
+        return
+    try:
+        append_key(options.expand_user(append_to), json.loads(entry))
+    except KeysUnusable as exc:
+        console.exit_with_error(str(exc), command="akin key", status=2)
+    console.print_line(f"added {name} to {append_to}", to_stderr=True)
+    typer.echo(secret)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import typer
-
 from service.cli.backup import back_up
 from service.cli.catalogs import catalogs_app
 from service.cli.classify import print_labels
 from service.cli.clusters import print_clusters
+from service.cli.command_group import CommandGroup
 from service.cli.connection import set_connection_options
 from service.cli.demo import run_demo
 from service.cli.duplicates import print_duplicates
 from service.cli.evaluate import evaluate
+from service.cli.export import export_catalog
 from service.cli.import_ import import_file
+from service.cli.items import items_app
 from service.cli.key import create_key
 from service.cli.migrate import migrate_store
 from service.cli.models import print_models
@@ -23,15 +24,18 @@ from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
 from service.cli.status import print_status
+from service.cli.trial_certificate import create_certificate
+from service.cli.users import users_app
 from service.cli.vacuum import vacuum
 
-app = typer.Typer(
-    name="akin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = CommandGroup(name="akin", no_args_is_help=True, pretty_exceptions_enable=False)
 app.callback()(set_connection_options)
 app.command("serve")(run_server)
 app.command("demo")(run_demo)
 app.command("import")(import_file)
+app.command("export")(export_catalog)
+app.add_typer(items_app, name="items")
+app.add_typer(users_app, name="users")
 app.command("recommend")(print_recommendations)
 app.command("search")(print_passages)
 app.command("classify")(print_labels)
@@ -44,6 +48,7 @@ app.command("status")(print_status)
 app.add_typer(catalogs_app, name="catalogs")
 app.command("reembed")(reembed)
 app.command("key")(create_key)
+app.command("tls")(create_certificate)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("vacuum")(vacuum)

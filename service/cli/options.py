@@ -10,12 +10,32 @@ import typer
 from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
+from service.cli.analysis_output import format_count
+from service.environment import ADDRESS_VARIABLE
 from service.settings_loading import load_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
-AddressOption = Annotated[str, typer.Option(help="Address of the server, as host:port.")]
+# The heading of the options of the connection in help texts.
+CONNECTION_PANEL = "Connection"
+
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        help="Address of the server, as host:port.",
+        envvar=ADDRESS_VARIABLE,
+        rich_help_panel=CONNECTION_PANEL,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object in each line instead of text.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Delete without asking for confirmation.")]
+ListLimitOption = Annotated[
+    int, typer.Option(min=0, help="Maximum number of entries to print. 0: all of them.")
+]
+LIST_LIMIT = 100
 FilterOption = Annotated[
     str | None,
     typer.Option(
@@ -30,7 +50,10 @@ MinScoreOption = Annotated[
 PlotOption = Annotated[
     Path | None,
     typer.Option(
-        "--plot", dir_okay=False, help="PNG file to draw the result in. Default: no file."
+        "--plot",
+        dir_okay=False,
+        help="File to draw the result in: .png, .svg, or .html with details under the pointer. "
+        "Default: no file.",
     ),
 ]
 DataDirOption = Annotated[
@@ -111,3 +134,12 @@ def parse_filter(text: str | None) -> akin.Filter | None:
         return Parse(text, akin.Filter())
     except ParseError as exc:
         console.exit_with_error(f"--filter: {' '.join(str(exc).split())}", status=2)
+
+
+def report_rest(printed: int, total: int, noun: str) -> None:
+    """Say on standard error that a list is not complete."""
+    if printed < total:
+        console.print_line(
+            f"{printed:,} of {format_count(total, noun)}; --limit 0 prints all of them",
+            to_stderr=True,
+        )

@@ -10,10 +10,14 @@ from itertools import chain
 from typing import Any
 
 from service.cli.cell_types import CellType, convert_cell, infer_type
+from service.cli.formats.json_values import JsonDecoder
 from service.cli.formats.rows import FileError, LineError, Records, Row
 from service.cli.table_columns import describe_columns, list_columns, require_column, take_sample
 
 _ITEM_FIELDS = ("id", "text", "expire_time")
+
+# The column whose objects contain attributes, instead of being an attribute.
+_ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,15 @@ class TableMapping:
             for column in self._columns
             if records.is_text and column not in options.text_columns
         }
+        self._has_objects = self._find_objects(sample)
 
     def describe(self) -> str:
         """Return the attributes and their types in one line."""
         names = []
         for name, column in self._fields.items():
-            if name not in _ITEM_FIELDS:
+            if name == _ATTRIBUTES and self._has_objects:
+                names.append(f"those of the column {column}")
+            elif name not in _ITEM_FIELDS:
                 cell_type = self._types.get(column, CellType.TEXT).value
                 in_list = (
                     f"list of {cell_type}" if column in self._options.separators else cell_type
@@ -149,6 +156,15 @@ class TableMapping:
             for column in columns:
                 require_column(option, column, self._columns)
 
+    def _find_objects(self, sample: Sequence[Mapping[str, Any]]) -> bool:
+        """Does the table have a column of attributes whose cells are JSON objects in text?"""
+        column = self._fields.get(_ATTRIBUTES)
+        options = self._options
+        if column is None or column in options.text_columns or column in options.separators:
+            return False
+        cells = [row[column] for row in sample if row.get(column)]
+        return bool(cells) and all(map(_is_object, cells))
+
     def _split_cells(self, column: str, sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         """Yield the values of a column of text, of which a cell can contain several."""
         separator = self._options.separators.get(column)
@@ -172,8 +188,8 @@ class TableMapping:
                 continue
             elif name == "expire_time":
                 item[name] = value
-            elif name == "attributes" and isinstance(value, dict):
-                nested = value
+            elif name == _ATTRIBUTES and (self._has_objects or isinstance(value, dict)):
+                nested = _to_object(value)
             else:
                 attributes[name] = self._convert(value, column)
         if self._options.template:
@@ -198,6 +214,26 @@ class TableMapping:
         if isinstance(value, str) and column in self._types:
             return convert_cell(value, self._types[column], column)
         return value
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip()[:1] == "{" and value.rstrip()[-1:] == "}"
+
+
+def _to_object(value: object) -> Mapping[str, object]:
+    """Return the object of attributes that a cell contains.
+
+    Raises:
+        LineError: it contains something else.
+    """
+    if isinstance(value, str):
+        try:
+            value = JsonDecoder().decode(value)
+        except LineError as exc:
+            raise LineError(f"{_ATTRIBUTES}: {exc}") from None
+    if not isinstance(value, dict):
+        raise LineError(f"{_ATTRIBUTES}: must be a JSON object, as in the first rows")
+    return value
 
 
 def _merge(attributes: dict[str, object], more: Mapping[str, object]) -> None:

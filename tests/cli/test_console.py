@@ -37,3 +37,15 @@ def test_a_long_text_has_a_start(text: str, start: str) -> None:
     """A text is cut between words, or within one where that would leave little of it."""
     assert start == console.shorten(text)
     assert cell_len(start) <= console.CELL_COLUMNS
+
+
+def test_a_table_has_whole_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A word that is longer than its column is continued in the next line, and nothing is cut."""
+    table = console.build_table()
+    table.add_column("a")
+    table.add_column("b")
+    names = ("x" * 300, "y" * 300)
+    table.add_row(*names)
+    console.out.print(table)
+    output = capsys.readouterr().out
+    assert names == tuple(character * output.count(character) for character in "xy")

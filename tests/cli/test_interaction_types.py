@@ -28,6 +28,22 @@ def test_usual_names_have_types(name: str, type_: str) -> None:
     assert type_ == EventNames({}).get_type(name)
 
 
+def test_a_type_of_the_catalog_is_taken_as_it_is() -> None:
+    """The exact name of a type of the catalog precedes usual names, and follows chosen ones."""
+    calls: list[int] = []
+
+    def list_types() -> list[str]:
+        calls.append(1)
+        return ["ADD_TO_CART", "WISHLIST", "BUY"]
+
+    names = EventNames({"BUY": "LIKE"}, list_types)
+    written = ("VIEW", "buy", "add_to_cart", "ADD_TO_CART", "WISHLIST", "ADD-TO-CART", "PURCHASED")
+    assert ["VIEW", "LIKE", "CLICK", "ADD_TO_CART", "WISHLIST", "CLICK", "PURCHASE"] == [
+        names.get_type(name) for name in written
+    ]
+    assert [1] == calls
+
+
 @pytest.mark.parametrize("name", ["remove_from_cart", "impression", "rated", "5", "Líke"])
 def test_other_names_are_refused(name: str) -> None:
     """An event whose type is a guess fails, and the error shows the option for it."""

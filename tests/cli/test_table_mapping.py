@@ -161,3 +161,43 @@ def test_json_objects_are_mapped_like_rows() -> None:
         {"id": "7", "text": "Shoe: light, dry", "attributes": {"price": 9.5}},
         {"id": "8", "text": "Hat:", "attributes": {}},
     ] == [value for _, value in TableMapping(Records(rows), options).rows()]
+
+
+def list_attributes(cells: Sequence[str]) -> list[Any]:
+    """Return the attributes of items from the cells of the column `attributes`."""
+    rows = [[str(number), "text", cell] for number, cell in enumerate(cells)]
+    mapped = map_table(rows, TableOptions(), ["id", "text", "attributes"])
+    return [row if isinstance(row, str) else row["attributes"] for row in mapped]
+
+
+@pytest.mark.parametrize(
+    ("cells", "results"),
+    [
+        (['{"a": [1, null]}', "", "{}"], [{"a": [1, None]}, {}, {}]),
+        (['{"a": 1, "a": 2}'], ["attributes: a: occurs twice"]),
+        (["text", "{}"], [{"attributes": "text"}, {"attributes": "{}"}]),
+        (["", ""], [{}, {}]),
+    ],
+)
+def test_a_column_can_hold_all_attributes(cells: list[str], results: list[Any]) -> None:
+    """If the first cells of the column `attributes` are JSON objects, they are the attributes."""
+    assert results == list_attributes(cells)
+
+
+@pytest.mark.parametrize(
+    ("cell", "error"),
+    [
+        ("text", "attributes: not JSON: Expecting value at character 1"),
+        ("[1]", "attributes: must be a JSON object, as in the first rows"),
+    ],
+)
+def test_a_later_cell_must_be_an_object_too(cell: str, error: str) -> None:
+    """After objects in the first rows, a cell with something else fails its row."""
+    assert [{}] * SAMPLE_ROWS + [error] == list_attributes(["{}"] * SAMPLE_ROWS + [cell])
+
+
+def test_a_column_of_objects_excludes_a_column_of_one_of_them() -> None:
+    """An attribute that is in the objects and in a column of its own fails its row."""
+    rows = [["1", "text", '{"a": 1}', "2"]]
+    (error,) = map_table(rows, TableOptions(), ["id", "text", "attributes", "a"])
+    assert "attributes.a: there is a column a too" == error

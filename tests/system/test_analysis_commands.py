@@ -69,6 +69,15 @@ def test_clusters_and_their_map(server: RunningServer, tmp_path: Path) -> None:
     assert (4, []) == (len(response["clusters"]), response["points"])
 
 
+def test_a_map_as_a_page_has_titles(server: RunningServer, tmp_path: Path) -> None:
+    """A page has the title of every item."""
+    file = tmp_path / "map.html"
+    run(server, "clusters", "--count", "4", "--plot", str(file))
+    page = file.read_text()
+    assert 337 == page.count("\\ncluster: ")
+    assert '"Gödel, Escher, Bach\\nbook:godel-escher-bach\\ncluster: ' in page
+
+
 def test_labels(server: RunningServer) -> None:
     """A text gets the labels of similar books, and the table lists the nearest ones."""
     words = ("classify", "--text", "a detective follows a case", "--attribute", "genres")

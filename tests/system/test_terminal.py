@@ -51,6 +51,8 @@ COMMANDS = [
     ("recommend", "--item", NUMBER),
     ("recommend", "--text", "red sea"),
     ("recommend", "--like", NUMBER, "--explain"),
+    ("items", "list"),
+    ("items", "get", NUMBER),
     ("search", "red sea"),
     ("classify", "--text", "red sea", "--attribute", "kind"),
     ("duplicates",),
@@ -80,8 +82,8 @@ def test_no_command_sends_control_characters_to_a_terminal(
 
 
 ENCODINGS = ["ascii", "latin-1", "ascii:strict", "utf-8"]
-PRINTED = [(words, "ascii") for words in COMMANDS[:10]]
-PRINTED += [(COMMANDS[3], encoding) for encoding in ENCODINGS[1:]]
+PRINTED = [(words, "ascii") for words in COMMANDS[:12]]
+PRINTED += [(COMMANDS[5], encoding) for encoding in ENCODINGS[1:]]
 
 
 @pytest.mark.parametrize(("words", "encoding"), PRINTED, ids=str)

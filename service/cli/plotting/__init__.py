@@ -1,4 +1,4 @@
-"""Plots as PNG files. They need matplotlib, which is an extra and slow to import."""
+"""Plots as PNG, SVG or HTML files. They need matplotlib, an extra that is slow to import."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from service.cli import console
+from service.cli.plotting.hover import Hover
+from service.cli.plotting.page import build_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_HTML_ENDINGS = frozenset({".html", ".htm"})
+
+# A name without an ending is that of a PNG file.
+PLOT_ENDINGS = frozenset({"", ".png", ".svg"}) | _HTML_ENDINGS
 
 
 class PlotError(Exception):
@@ -26,8 +33,11 @@ def require_plotting(path: Path) -> None:
     """Check that a plot can be drawn and written, before the work whose result it shows.
 
     Raises:
-        PlotError: matplotlib is not installed, or the folder of the file does not exist.
+        PlotError: matplotlib is not installed, the ending of the file names no format, or the
+            folder of the file does not exist.
     """
+    if path.suffix.lower() not in PLOT_ENDINGS:
+        raise PlotError(f"--plot: the ending of {path} must be .png, .svg or .html")
     try:
         import matplotlib.figure  # noqa: F401, PLC0415  (an extra, and slow to import)
     except ImportError as exc:
@@ -39,18 +49,44 @@ def require_plotting(path: Path) -> None:
         raise PlotError(f"--plot: cannot write the file {path}")
 
 
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG file; after an error, a file that was there before is unchanged.
+def is_interactive(path: Path) -> bool:
+    """Does a plot with this name show details under the pointer?"""
+    return path.suffix.lower() in _HTML_ENDINGS
+
+
+def save_figure(path: Path, figure: Figure, title: str = "", hover: Hover | None = None) -> None:
+    """Write a figure as a file; after an error, a file that was there before is unchanged.
+
+    Args:
+        path: its ending chooses the format: .svg, .html, or PNG.
+        figure: what to draw.
+        title: of the HTML page.
+        hover: the details that the HTML page shows under the pointer.
 
     Raises:
         PlotError: the file cannot be written.
     """
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
+    ending = path.suffix.lower()
+    if ending in _HTML_ENDINGS:
+        picture = _render(figure, "svg")
+        content = build_page(title, picture, hover.locate(figure) if hover else []).encode()
+    else:
+        content = _render(figure, "svg" if ending == ".svg" else "png")
     try:
-        _write_whole(path.resolve(), image.getvalue())
+        _write_whole(path.resolve(), content)
     except OSError as exc:
         raise PlotError(f"--plot: {exc}") from exc
+
+
+def _render(figure: Figure, format_: str) -> bytes:
+    """Return the image of a figure; equal figures have equal images."""
+    from matplotlib import rc_context  # noqa: PLC0415  (an extra, and slow to import)
+
+    image = io.BytesIO()
+    metadata = {"Date": None} if format_ == "svg" else None
+    with rc_context({"svg.hashsalt": "akin"}):
+        figure.savefig(image, format=format_, metadata=metadata)
+    return image.getvalue()
 
 
 def _write_whole(path: Path, content: bytes) -> None:

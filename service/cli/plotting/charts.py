@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from service.cli.analysis_output import format_count
 from service.cli.evaluation_metrics import COVERAGE_TOP, TOP, Interval
-from service.cli.evaluation_results import ColdItems, ColdPeople, Evaluation, StrategyMetrics
+from service.cli.evaluation_results import (
+    ColdItems,
+    ColdPeople,
+    Evaluation,
+    Quality,
+    StrategyMetrics,
+)
 from service.cli.plotting import report_missing_glyphs, save_figure
+from service.cli.plotting.hover import Hover
 from service.domain.printable import to_line
 
 if TYPE_CHECKING:
@@ -30,13 +37,46 @@ LATENCY_COLOR, ERROR_COLOR = "#9a9a9a", "#444444"
 BAND_ALPHA = 0.2
 
 NOTES = (
-    "pooled, nearest and mean rank by text alone; behavior ranks by likes first; auto is the "
-    "default of a server\nlines on bars and shaded areas are 95% intervals"
+    f"A part of each person's likes was hidden. From the rest, {TOP} items were recommended. "
+    "Bars and dots are means over people.\n"
+    "Lines on bars and shaded areas are 95% intervals: differences within them can be chance."
 )
+
+RECALL_MEANING = f"recall@{TOP}: share of the hidden\nlikes that were recommended"
+NDCG_MEANING = f"nDCG@{TOP}: the same, but\nearly places count more"
+COVERAGE_MEANING = f"share of all items\nin anybody's top {COVERAGE_TOP}"
+POPULAR_MEANING = f"share of popular items\nin a top {COVERAGE_TOP}"
+LATENCY_MEANING = "95% of calls take\nat most this time"
+
+# What each strategy ranks by, below its name.
+DESCRIPTIONS = {
+    "pooled": "text",
+    "nearest": "text",
+    "mean": "text",
+    "auto": "text and likes, default",
+    "behavior": "likes first",
+    "popular": "most liked items",
+}
+
+
+class Bars(NamedTuple):
+    """The bars of a part of the chart.
+
+    Attributes:
+        values: of the bars of all rows, by what they mean.
+        colors: of the bars in a row.
+        label_format: of the values.
+        intervals: of each kind of bars, if they have any.
+    """
+
+    values: Mapping[str, Sequence[float]]
+    colors: Sequence[str]
+    label_format: str
+    intervals: Sequence[Sequence[Interval]] = ()
 
 
 def draw_chart(path: Path, evaluation: Evaluation) -> None:
-    """Write the chart of an evaluation as a PNG file.
+    """Write the chart of an evaluation as a file, in the format that its ending names.
 
     Raises:
         PlotError: the file cannot be written.
@@ -48,23 +88,30 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
     figure = Figure(figsize=inches, dpi=CHART_DOTS_PER_INCH, layout="constrained")
     people = format_count(evaluation.people, "person", "people")
     items = format_count(evaluation.items, "item")
-    figure.suptitle(f"Recommendations for {people} from {items}\n{NOTES}", fontsize="medium")
+    title = f"How well do recommendations predict what people like? {people}, {items}"
+    figure.suptitle(f"{title}
+{NOTES}", fontsize="medium")
+    hover = Hover()
     ratios = (5, 4) if has_cold else (1,)
     parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
-    _draw_strategies(parts[0], evaluation.strategies)
+    _draw_strategies(parts[0], evaluation.strategies, hover)
     if has_cold:
-        _draw_cold(parts[1], evaluation.cold_people, evaluation.cold_items)
+        likes_axes, items_axes = parts[1].subplots(1, 2)
+        _draw_few_likes(likes_axes, evaluation.cold_people, hover)
+        _draw_new_items(items_axes, evaluation.cold_items, hover)
     with report_missing_glyphs():
-        save_figure(path, figure)
+        save_figure(path, figure, title, hover)
 
 
-def _draw_strategies(figure: SubFigure, strategies: Sequence[StrategyMetrics]) -> None:
-    quality, variety, latency = figure.subplots(1, 3, sharey=True, width_ratios=(2, 1.2, 1))
-    _draw_bars(
-        quality,
+def _draw_strategies(
+    figure: SubFigure, strategies: Sequence[StrategyMetrics], hover: Hover
+) -> None:
+    names = [metrics.strategy for metrics in strategies]
+    quality, variety, latency = figure.subplots(1, 3, sharey=True, width_ratios=(2, 1.4, 1.1))
+    bars = Bars(
         {
-            f"recall@{TOP}": [metrics.recall_at_20 for metrics in strategies],
-            f"nDCG@{TOP}": [metrics.ndcg_at_20 for metrics in strategies],
+            RECALL_MEANING: [metrics.recall_at_20 for metrics in strategies],
+            NDCG_MEANING: [metrics.ndcg_at_20 for metrics in strategies],
         },
         DARK_COLORS,
         "{:.3f}",
@@ -73,33 +120,25 @@ def _draw_strategies(figure: SubFigure, strategies: Sequence[StrategyMetrics]) -
             [metrics.ndcg_at_20_interval for metrics in strategies],
         ],
     )
+    _draw_bars(quality, names, bars, hover)
     quality.set_title("quality\n(longer is better)", fontsize="medium", loc="left")
-    _name_rows(quality, [metrics.strategy for metrics in strategies])
-    _draw_bars(
-        variety,
-        {
-            f"share of all items in anybody's top {COVERAGE_TOP}": [
-                100 * metrics.coverage_at_10 for metrics in strategies
-            ],
-            f"share of popular items in a top {COVERAGE_TOP}": [
-                100 * metrics.popular_at_10 for metrics in strategies
-            ],
-        },
-        GREEN_COLORS,
-        "{:.0f}%",
+    _name_rows(quality, names)
+    shares = {
+        COVERAGE_MEANING: [100 * metrics.coverage_at_10 for metrics in strategies],
+        POPULAR_MEANING: [100 * metrics.popular_at_10 for metrics in strategies],
+    }
+    _draw_bars(variety, names, Bars(shares, GREEN_COLORS, "{:.0f}%"), hover)
+    variety.set_title(
+        "variety (longer is better)\nand popularity (neither is better)",
+        fontsize="medium",
+        loc="left",
     )
-    variety.set_title("variety and popularity\n", fontsize="medium", loc="left")
-    _draw_bars(
-        latency,
-        {"": [metrics.p95_ms for metrics in strategies]},
-        [LATENCY_COLOR],
-        "{:.1f} ms",
-    )
-    latency.set_title("latency, p95\n(shorter is better)", fontsize="medium", loc="left")
+    times = {LATENCY_MEANING: [metrics.p95_ms for metrics in strategies]}
+    _draw_bars(latency, names, Bars(times, [LATENCY_COLOR], "{:.1f} ms"), hover)
+    latency.set_title("latency\n(shorter is better)", fontsize="medium", loc="left")
 
 
-def _draw_cold(figure: SubFigure, people: Sequence[ColdPeople], items: Sequence[ColdItems]) -> None:
-    likes_axes, items_axes = figure.subplots(1, 2)
+def _draw_few_likes(axes: Axes, people: Sequence[ColdPeople], hover: Hover) -> None:
     for name, color in zip(("text", "auto"), DARK_COLORS[::-1], strict=True):
         rows = sorted(
             (row for row in people if row.strategy == name and row.likes),
@@ -107,21 +146,27 @@ def _draw_cold(figure: SubFigure, people: Sequence[ColdPeople], items: Sequence[
         )
         counts = [row.likes for row in rows]
         recalls = [row.recall_at_20 for row in rows]
-        likes_axes.plot(counts, [recall.mean for recall in recalls], "o-", color=color, label=name)
+        axes.plot(counts, [recall.mean for recall in recalls], "o-", color=color, label=name)
         lows, highs = [recall.low for recall in recalls], [recall.high for recall in recalls]
-        likes_axes.fill_between(counts, lows, highs, color=color, alpha=BAND_ALPHA)
-        likes_axes.set_xticks(counts)
+        axes.fill_between(counts, lows, highs, color=color, alpha=BAND_ALPHA)
+        axes.set_xticks(counts)
+        for count, recall in zip(counts, recalls, strict=True):
+            likes = format_count(count, "known like")
+            text = f"{name}, {likes}\nrecall@{TOP}: {recall.mean:.3f}\n{_describe(recall)}"
+            hover.add_point(axes, count, recall.mean, text)
     popular = next(row.recall_at_20.mean for row in people if row.strategy == "popular")
-    likes_axes.axhline(popular, color=LATENCY_COLOR, linestyle="--", label="popular items")
-    likes_axes.set_ylim(bottom=0)
-    likes_axes.set_xlabel("known likes of a person")
-    likes_axes.set_ylabel(f"recall@{TOP}")
-    likes_axes.set_title("people with few likes (higher is better)", fontsize="medium", loc="left")
-    likes_axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
-    likes_axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(popular, color=LATENCY_COLOR, linestyle="--", label="popular items")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("known likes of a person")
+    axes.set_ylabel(f"recall@{TOP}")
+    axes.set_title("people with few likes (higher is better)", fontsize="medium", loc="left")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_new_items(axes: Axes, items: Sequence[ColdItems], hover: Hover) -> None:
     of_new, of_all = [row.recall_of_new for row in items], [row.recall_at_20 for row in items]
-    _draw_bars(
-        items_axes,
+    bars = Bars(
         {
             f"recall@{TOP} of all items": [recall.mean for recall in of_all],
             f"recall@{TOP} of new items": [recall.mean for recall in of_new],
@@ -130,50 +175,51 @@ def _draw_cold(figure: SubFigure, people: Sequence[ColdPeople], items: Sequence[
         "{:.3f}",
         [[Interval(recall.low, recall.high) for recall in recalls] for recalls in (of_all, of_new)],
     )
-    _name_rows(items_axes, [row.strategy for row in items])
-    items_axes.set_title("if some items are new (longer is better)", fontsize="medium", loc="left")
+    names = [row.strategy for row in items]
+    _draw_bars(axes, names, bars, hover)
+    _name_rows(axes, names)
+    axes.set_title("if some items are new (longer is better)", fontsize="medium", loc="left")
 
 
-def _draw_bars(
-    axes: Axes,
-    values: dict[str, list[float]],
-    colors: Sequence[str],
-    label_format: str,
-    intervals: Sequence[Sequence[Interval]] = (),
-) -> None:
-    """Draw one or two bars in each row, with their values, which makes a value axis unnecessary.
-
-    Args:
-        axes: where to draw.
-        values: of the bars, by what they mean; an empty meaning has no legend.
-        colors: of the bars in a row.
-        label_format: of the values.
-        intervals: of each kind of bars, if they have any.
-    """
-    height = 2 * BAR_HEIGHT / len(values)
-    for place, (meaning, lengths) in enumerate(values.items()):
-        shift = (place - (len(values) - 1) / 2) * height
-        errors = _list_errors(lengths, intervals[place]) if intervals else None
-        bars = axes.barh(
+def _draw_bars(axes: Axes, names: Sequence[str], bars: Bars, hover: Hover) -> None:
+    """Draw one or two bars in each row, with their values, which makes a value axis unnecessary."""
+    height = 2 * BAR_HEIGHT / len(bars.values)
+    for place, (meaning, lengths) in enumerate(bars.values.items()):
+        shift = (place - (len(bars.values) - 1) / 2) * height
+        intervals = bars.intervals[place] if bars.intervals else ()
+        drawn = axes.barh(
             [row + shift for row in range(len(lengths))],
             lengths,
             height,
             label=meaning,
-            color=colors[place],
-            xerr=errors,
+            color=bars.colors[place],
+            xerr=_list_errors(lengths, intervals) if intervals else None,
             ecolor=ERROR_COLOR,
         )
-        axes.bar_label(bars, fmt=label_format, padding=3)
+        axes.bar_label(drawn, fmt=bars.label_format, padding=3)
+        for row, bar in enumerate(drawn):
+            value = bars.label_format.format(lengths[row])
+            lines = [names[row], f"{meaning}: {value}"]
+            lines += [_describe(intervals[row])] if intervals else []
+            hover.add_bar(bar, "\n".join(map(to_line, lines)))
     axes.margins(x=0.3)
     axes.set_xlim(left=0)
     axes.tick_params(left=False, bottom=False, labelbottom=False)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    if "" not in values:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.0), frameon=False, borderaxespad=0.2)
+
+
+def _describe(interval: Interval | Quality) -> str:
+    return f"95% interval: {interval.low:.3f} to {interval.high:.3f}"
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [to_line(name) for name in names], parse_math=False)
+    """Name the rows, and say below a name what the strategy ranks by."""
+    lines = [
+        f"{to_line(name)}\n({DESCRIPTIONS[name]})" if name in DESCRIPTIONS else to_line(name)
+        for name in names
+    ]
+    axes.set_yticks(range(len(names)), lines, parse_math=False)
     axes.invert_yaxis()
 
 

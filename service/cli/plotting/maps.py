@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.cli import analysis_output
 from service.cli.plotting import labels, report_missing_glyphs, save_figure
+from service.cli.plotting.hover import Hover
 from service.domain.printable import to_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # More points only hide each other; of more items a sample is drawn.
 MAX_POINTS = 20_000
+
+# More points than this are one image within an SVG, which is then smaller and faster to show.
+MAX_VECTOR_POINTS = 2_000
 
 # 1,320 by 1,200 pixels.
 MAP_INCHES = (11.0, 10.0)
@@ -59,8 +63,15 @@ Positions = NDArray[np.float64]
 ClusterIndexes = NDArray[np.int64]
 
 
-def draw_map(path: Path, response: akin.ClusterItemsResponse) -> None:
-    """Write the map of a response as a PNG file.
+def draw_map(
+    path: Path, response: akin.ClusterItemsResponse, titles: Mapping[str, str] | None = None
+) -> None:
+    """Write the map of a response as a file, in the format that its ending names.
+
+    Args:
+        path: the file.
+        response: the clusters and points.
+        titles: of items by id, for the details of an HTML page.
 
     Raises:
         PlotError: the file cannot be written.
@@ -82,15 +93,34 @@ def draw_map(path: Path, response: akin.ClusterItemsResponse) -> None:
     texts = [_label(number, cluster) for number, cluster in enumerate(response.clusters, start=1)]
     with report_missing_glyphs():
         labels.draw_labels(axes, texts, centers, colors)
-        save_figure(path, figure)
+        hover = _describe_points(axes, response, texts, titles or {})
+        save_figure(path, figure, _make_title(response), hover)
+
+
+def _describe_points(
+    axes: Axes,
+    response: akin.ClusterItemsResponse,
+    cluster_labels: Sequence[str],
+    titles: Mapping[str, str],
+) -> Hover:
+    """Return the details of all points: the item's title and id, and the label of its cluster."""
+    hover = Hover()
+    for point in response.points:
+        cluster = " ".join(cluster_labels[point.cluster_index].split())
+        lines = [titles.get(point.item_id, ""), point.item_id, f"cluster: {cluster}"]
+        hover.add_point(axes, point.x, point.y, "\n".join(to_line(line) for line in lines if line))
+    return hover
+
+
+def _make_title(response: akin.ClusterItemsResponse) -> str:
+    clusters = analysis_output.format_count(len(response.clusters), "cluster")
+    return f"{analysis_output.format_count(response.coverage.item_count, 'item')} in {clusters}"
 
 
 def _add_title(figure: Figure, response: akin.ClusterItemsResponse) -> None:
     """Add the title, and a caption if the map shows only a sample."""
     coverage = response.coverage
-    clusters = analysis_output.format_count(len(response.clusters), "cluster")
-    items = analysis_output.format_count(coverage.item_count, "item")
-    figure.text(0.025, 0.955, f"{items} in {clusters}", size=18, weight="bold", color=TITLE_COLOR)
+    figure.text(0.025, 0.955, _make_title(response), size=18, weight="bold", color=TITLE_COLOR)
     points = len(response.points)
     drawn = None
     if points < coverage.examined_item_count:
@@ -142,6 +172,7 @@ def _draw_points(
             alpha=0.75,
             edgecolors=BACKGROUND,
             linewidths=0.3,
+            rasterized=len(positions) > MAX_VECTOR_POINTS,
         )
 
 

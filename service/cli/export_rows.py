@@ -1,0 +1,165 @@
+"""Rows that `akin export` writes: the items, users and interactions of a catalog, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, get_args
+
+import akin
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+KindName = Literal["items", "users", "interactions"]
+KINDS: tuple[KindName, ...] = get_args(KindName)
+
+# Of the fields that `akin import` reads, in the order of the columns of a table.
+COLUMNS: dict[KindName, tuple[str, ...]] = {
+    "items": ("id", "text", "attributes", "expire_time"),
+    "users": ("user_id", "preferences", "liked"),
+    "interactions": ("user_id", "item_id", "type", "value", "time", "interaction_id"),
+}
+RECOMMENDATION_ID = "recommendation_id"
+
+PAGE_ROWS = 1_000
+
+# Integers up to this one have an exact double, and are written without a decimal point.
+_MAX_EXACT_INTEGER = 2.0**53
+
+ExportRow = dict[str, Any]
+
+
+class ExportPage(NamedTuple):
+    """A page of a list.
+
+    Attributes:
+        rows: the rows by column; values are JSON values, or times in UTC. None is an unset field.
+        total: the number of rows on all pages.
+    """
+
+    rows: list[ExportRow]
+    total: int
+
+
+class ExportReader:
+    """Reads the rows of a catalog.
+
+    Args:
+        client: client of the catalog.
+        with_recommendation_ids: include the recommendation_id of interactions.
+
+    Attributes:
+        with_recommendation_ids: as given.
+        omitted_recommendation_ids: number of interactions whose recommendation_id was left out.
+    """
+
+    def __init__(self, client: akin.Client, *, with_recommendation_ids: bool) -> None:
+        self._client = client
+        self.with_recommendation_ids = with_recommendation_ids
+        self.omitted_recommendation_ids = 0
+
+    def read(self, kind: KindName) -> Iterator[ExportPage]:
+        """Yield the pages of one kind, in the order in which the server lists it.
+
+        Raises:
+            AkinError: a call failed.
+        """
+        readers: dict[KindName, Callable[[str], tuple[ExportPage, str]]] = {
+            "items": self._read_items,
+            "users": self._read_users,
+            "interactions": self._read_interactions,
+        }
+        page, token = readers[kind]("")
+        yield page
+        while token:
+            page, token = readers[kind](token)
+            yield page
+
+    def _read_items(self, token: str) -> tuple[ExportPage, str]:
+        listed = self._client.list_items(PAGE_ROWS, token)
+        rows = [_build_item(item) for item in listed.items]
+        return ExportPage(rows, listed.total_size), listed.next_page_token
+
+    def _read_users(self, token: str) -> tuple[ExportPage, str]:
+        listed = self._client.list_users(PAGE_ROWS, token)
+        rows = [_build_user(user) for user in listed.users]
+        return ExportPage(rows, listed.total_size), listed.next_page_token
+
+    def _read_interactions(self, token: str) -> tuple[ExportPage, str]:
+        listed = self._client.list_interactions(PAGE_ROWS, token)
+        rows = [self._build_interaction(interaction) for interaction in listed.interactions]
+        return ExportPage(rows, listed.total_size), listed.next_page_token
+
+    def _build_interaction(self, interaction: akin.Interaction) -> ExportRow:
+        row: ExportRow = {
+            "user_id": interaction.user_id,
+            "item_id": interaction.item_id,
+            "type": interaction.type,
+            "value": interaction.value if interaction.HasField("value") else None,
+            "time": _to_time(interaction.time),
+            "interaction_id": interaction.interaction_id or None,
+        }
+        if self.with_recommendation_ids:
+            row[RECOMMENDATION_ID] = interaction.recommendation_id or None
+        elif interaction.recommendation_id:
+            self.omitted_recommendation_ids += 1
+        return row
+
+
+def _to_json_value(value: Value) -> object:
+    """Return a value of attributes; the JSON of the result is read back as the same value."""
+    match value.WhichOneof("kind"):
+        case "number_value":
+            return _to_number(value.number_value)
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return _to_object(value.struct_value)
+        case "list_value":
+            return _to_list(value.list_value)
+        case _:
+            return None
+
+
+def _to_object(struct: Struct) -> dict[str, object]:
+    return {key: _to_json_value(value) for key, value in struct.fields.items()}
+
+
+def _to_list(values: ListValue) -> list[object]:
+    return [_to_json_value(value) for value in values.values]
+
+
+def _to_number(number: float) -> int | float:
+    """Return an integer where it has the same JSON number; not for -0, whose sign it would lose."""
+    is_exact = number.is_integer() and abs(number) <= _MAX_EXACT_INTEGER
+    is_negative_zero = not number and str(number).startswith("-")
+    return int(number) if is_exact and not is_negative_zero else number
+
+
+def _to_time(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def _build_item(item: akin.Item) -> ExportRow:
+    return {
+        "id": item.item_id,
+        "text": item.text,
+        "attributes": _to_object(item.attributes),
+        "expire_time": _to_time(item.expire_time) if item.HasField("expire_time") else None,
+    }
+
+
+def _build_user(user: akin.User) -> ExportRow:
+    return {
+        "user_id": user.user_id,
+        "preferences": [
+            {"text": preference.text, "weight": _to_number(preference.weight or 1.0)}
+            for preference in user.preferences
+        ],
+        "liked": [
+            {"item_id": liked.item_id, "weight": _to_number(liked.weight or 1.0)}
+            for liked in user.liked_items
+        ],
+    }

@@ -1,0 +1,50 @@
+"""The file or stream that `akin export` writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from service.files import TEMPORARY_ENDING, create_file, sync
+
+STANDARD_OUTPUT = "-"
+
+
+@contextmanager
+def open_target(path: str) -> Iterator[BinaryIO]:
+    """Yield a stream to write to.
+
+    A file is written under a temporary name beside it and replaces the one that was there before at
+    the end, all or nothing. Only its owner can read it. Devices and pipes are written as they are.
+
+    Args:
+        path: name of the file; - for standard output.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if path == STANDARD_OUTPUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path).expanduser().resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as stream:
+            yield stream
+        return
+    # Not one name for all: a file with it may belong to somebody else.
+    temporary = target.with_name(f"{target.name}.{uuid4().hex}{TEMPORARY_ENDING}")
+    create_file(temporary)
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        sync(temporary)
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,149 @@
+import json
+import os
+import threading
+from pathlib import Path
+
+import akin
+import grpc
+import pytest
+from akin.v1 import interaction_service_pb2 as interaction_pb
+from akin.v1 import recommender_service_pb2 as pb
+from google.protobuf.message import Message
+from pyarrow import parquet
+from support.recording import RecordingServer
+from support.scripted import Failure
+from typer.testing import CliRunner, Result
+
+from service.cli.formats.rows import MAX_LINE_BYTES
+from service.cli.main import app
+
+ITEM = akin.item("a\u202e", "tea", {"price": 9.5, "none": None})
+LONG_USER = akin.User(
+    user_id="ann", preferences=[akin.Preference(text="x" * (MAX_LINE_BYTES // 8))] * 8
+)
+
+
+def run(server: RecordingServer, *words: str | Path) -> Result:
+    """Return the result of `akin export`."""
+    return CliRunner().invoke(app, ["export", *map(str, words), "--address", server.address])
+
+
+def make_responses(*items: akin.Item, **lists: list[Message]) -> dict[str, list[Message]]:
+    listed = pb.ListItemsResponse(items=items, total_size=len(items))
+    return {"ListItems": [listed], **lists}
+
+
+def test_json_lines_on_standard_output() -> None:
+    """Standard output has nothing but lines of JSON, which a terminal does not obey."""
+    users = pb.ListUsersResponse(users=[akin.User(user_id="ann")], total_size=1)
+    with RecordingServer(make_responses(ITEM, ListUsers=[users])) as server:
+        result = run(server, "-")
+    item, user = map(json.loads, result.stdout.splitlines())
+    assert {"id": "a\u202e", "text": "tea", "attributes": {"price": 9.5, "none": None}} == item
+    assert {"user_id": "ann", "preferences": [], "liked": []} == user
+    assert "\u202e" not in result.stdout
+    assert "-: 1 item, 1 user, 0 interactions\n" == result.stderr
+
+
+def test_csv_on_standard_output() -> None:
+    """A table has the columns of its kind, with attributes as JSON."""
+    with RecordingServer(make_responses(ITEM)) as server:
+        result = run(server, "-", "--format", "csv", "--only", "items")
+    header, row = result.stdout_bytes.decode().splitlines()
+    assert "id,text,attributes,expire_time" == header
+    assert 'a\u202e,tea,"{""none"": null, ""price"": 9.5}",' in (
+        row,
+        row.replace('""price"": 9.5, ""none"": null', '""none"": null, ""price"": 9.5'),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.csv"], "csv has rows of one kind: choose it with --only items"),
+        (["x.txt"], "the ending must be .jsonl, .ndjson, .csv, .parquet, or --format names"),
+        (["-", "--format", "parquet", "--only", "items"], "Parquet needs a file"),
+    ],
+)
+def test_unclear_exports_are_refused(words: list[str], message: str) -> None:
+    """A table of several kinds, an unknown ending and Parquet in a pipe are usage errors."""
+    with RecordingServer() as server:
+        result = run(server, *words)
+        assert [] == server.requests
+    assert 2 == result.exit_code
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("previous", [None, b"previous"])
+def test_a_failed_export_leaves_nothing(tmp_path: Path, previous: bytes | None) -> None:
+    """If the server fails, there is no new file, and one that was there before is unchanged."""
+    file = tmp_path / "a.jsonl"
+    if previous is not None:
+        file.write_bytes(previous)
+    failure = Failure(grpc.StatusCode.INTERNAL)
+    with RecordingServer(failure=failure) as server:
+        result = run(server, file)
+    assert 1 == result.exit_code
+    contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert ({} if previous is None else {"a.jsonl": previous}) == contents
+
+
+def test_a_link_and_a_pipe_stay_what_they_are(tmp_path: Path) -> None:
+    """An export to a link replaces the file it leads to, and one to a named pipe writes into it."""
+    file, link, pipe = tmp_path / "file.jsonl", tmp_path / "link.jsonl", tmp_path / "pipe"
+    file.write_bytes(b"previous")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    with RecordingServer(make_responses(ITEM)) as server:
+        assert 0 == run(server, link).exit_code
+        assert 0 == run(server, pipe, "--format", "jsonl").exit_code
+    reader.join(60)
+    assert (True, True) == (link.is_symlink(), pipe.is_fifo())
+    assert [file.read_bytes()] == received
+    assert "tea" == json.loads(file.read_text())["text"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_a_row_that_an_import_would_refuse_is_named(tmp_path: Path, ending: str) -> None:
+    """A user who does not fit into a line of a text file ends the export before it is complete."""
+    responses: dict[str, list[Message]] = {
+        "ListUsers": [pb.ListUsersResponse(users=[LONG_USER], total_size=1)]
+    }
+    with RecordingServer(responses) as server:
+        result = run(server, tmp_path / f"a.{ending}", "--only", "users")
+    assert 1 == result.exit_code
+    assert f"a.{ending}: the row of ann has 8," in result.stderr
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_parquet_holds_a_row_of_any_length(tmp_path: Path) -> None:
+    """A user who does not fit into a line is exported as Parquet."""
+    responses: dict[str, list[Message]] = {
+        "ListUsers": [pb.ListUsersResponse(users=[LONG_USER], total_size=1)]
+    }
+    file = tmp_path / "a.parquet"
+    with RecordingServer(responses) as server:
+        run(server, file, "--only", "users")
+    (row,) = parquet.read_table(file).to_pylist()
+    texts = [preference.text for preference in LONG_USER.preferences]
+    assert texts == [preference["text"] for preference in row["preferences"]]
+
+
+def test_recommendation_ids_are_left_out_with_a_notice() -> None:
+    """Ids of responses are exported only on request, because other catalogs refuse them."""
+    interaction = akin.interaction("ann", "a", "CLICK", recommendation_id="r1")
+    page = interaction_pb.ListInteractionsResponse(interactions=[interaction], total_size=1)
+    with RecordingServer({"ListInteractions": [page]}) as server:
+        without = run(server, "-", "--only", "interactions")
+        with_ids = run(server, "-", "--only", "interactions", "--recommendation-ids")
+        as_csv = run(
+            server, "-", "--only", "interactions", "--recommendation-ids", "--format", "csv"
+        )
+    assert "recommendation_id" not in json.loads(without.stdout)
+    assert "left out: the recommendation_id of 1 interaction" in without.stderr
+    assert "r1" == json.loads(with_ids.stdout)["recommendation_id"]
+    assert "left out" not in with_ids.stderr
+    assert as_csv.stdout.splitlines()[1].endswith(",r1")

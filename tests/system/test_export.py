@@ -1,0 +1,210 @@
+"""A catalog is exported with the real command, and imported into another one."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import akin
+import pytest
+from akin import filters
+from support.command import Ended, run
+from support.server import RunningServer
+
+ITEMS = 1_000
+WORDS = ["tea", "sea", "ghost", "ship", "lamp", "moss", "stone", "bread", "train", "winter"]
+WEIGHTS = {"ADD_TO_CART": 0.5, "WISHLIST": 1.0}
+KINDS = ("items", "users", "interactions")
+ENDINGS = ("jsonl", "csv", "parquet")
+
+# Ids that the formats and a terminal treat in special ways.
+ODD_IDS = (
+    'quote"s',
+    "comma,semicolon;tab-less",
+    " spaces around ",
+    "007",
+    "-1",
+    "1e5",
+    "true",
+    "null",
+    "{}",
+    "[bold]x[/bold]",
+    "=1+1",
+    "#hash",
+    "日本/é",
+    "\u202eevil",
+    "line\u2028separator",
+    "::",
+    "'",
+    "\\n",
+)
+
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -0.0,
+    1,
+    -17.25,
+    0.1,
+    1e-7,
+    5e-324,
+    1.7976931348623157e308,
+    1e16,
+    2**53,
+    "",
+    "text",
+    "007",
+    "true",
+    "null",
+    'a "quoted", text;\twith\r\nlines\rand\nmore',
+    "日本 é \x00\x1b\x7f\x85\u2028\u202e",
+    [],
+    [1, "1", None, [True, []], {"deep": [0.5]}],
+    ["red|dry", "a,b"],
+    {},
+    {"nested": {"null": None, "list": [1, 2]}, "": "empty key", "a.b": 1},
+)
+KEYS = ("price", "id", "text", "attributes", "expire_time", "user_id", "", "a b", 'k"', "é", "a.b")
+
+catalog_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path_factory.mktemp("export"), EMBEDDER="local") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def source(server: RunningServer) -> Iterator[akin.Client]:
+    """A client of a catalog with items, users and interactions of every kind."""
+    with create_catalog(server) as client:
+        for response in client.import_items(make_items()):
+            assert not response.code, response.message
+        for user in make_users():
+            client.upsert_user(user.user_id, user.preferences, user.liked_items)
+        client.record_interactions(make_interactions())
+        yield client
+
+
+def create_catalog(server: RunningServer) -> akin.Client:
+    """Return a client of a new catalog."""
+    name = f"export-{next(catalog_numbers)}"
+    with server.client() as client:
+        client.create_catalog(name, interaction_weights=WEIGHTS)
+    return server.client(catalog=name)
+
+
+def get_name(client: akin.Client) -> str:
+    return client.get_catalog().name
+
+
+def make_items() -> Iterator[akin.Item]:
+    chance = random.Random(7)
+    end = datetime.now(UTC) + timedelta(days=30)
+    for number in range(ITEMS):
+        item_id = ODD_IDS[number] if number < len(ODD_IDS) else f"item:{number:04d}"
+        text = " ".join(chance.choices(WORDS, k=12))
+        if number % 9 == 0:
+            text += '\r\n"second", line\r third\n' + "日本 é\x00\u2028"
+        names = chance.sample(KEYS, number % len(KEYS))
+        # Every value occurs, and the first items have no attributes at all.
+        attributes = {name: VALUES[(number + i) % len(VALUES)] for i, name in enumerate(names)}
+        expire_time = end + timedelta(microseconds=number) if number % 5 == 0 else None
+        yield akin.item(item_id, text, attributes, expire_time)
+
+
+def make_users() -> Iterator[akin.User]:
+    yield akin.User(user_id="nothing known")
+    for number, user_id in enumerate(ODD_IDS):
+        yield akin.User(
+            user_id=user_id,
+            preferences=[akin.Preference(text='sea,\n"ghosts"', weight=-0.1)] * (number % 3),
+            liked_items=[akin.LikedItem(item_id=user_id), akin.LikedItem(item_id="é", weight=3.3)],
+        )
+
+
+def make_interactions() -> Iterator[akin.Interaction]:
+    types = ["VIEW", "PURCHASE", "DISLIKE", *WEIGHTS]
+    for number, user_id in enumerate(ODD_IDS):
+        yield akin.interaction(
+            user_id,
+            ODD_IDS[-number],
+            types[number % len(types)],
+            datetime(2026, 1, 2, 3, 4, 5, number, UTC)
+            if number
+            else datetime(1970, 1, 1, 0, 0, 0, 1, UTC),
+            interaction_id=f"{user_id}!" if number % 2 else "",
+            value=(None, -0.0, 4.0, 1e-7, 1e22)[number % 5],
+        )
+
+
+def export(server: RunningServer, client: akin.Client, *words: str | Path) -> Ended:
+    """Return the result of `akin export`."""
+    words = ("--catalog", get_name(client), "export", *words, "--address", server.address)
+    return run(*words, folder=server.folder)
+
+
+def import_into(server: RunningServer, client: akin.Client, file: Path) -> None:
+    """Import a file into a catalog; every line must be stored."""
+    words = ("--catalog", get_name(client), "import", file, "--address", server.address)
+    result = run(*words, folder=server.folder)
+    assert (0, b"") == (result.status, result.stdout * bool(result.status)), result.stderr
+
+
+def list_all(client: akin.Client) -> list[bytes]:
+    """Return the stored items, users and interactions, without what the server adds to them.
+
+    As bytes, 0 and -0 differ.
+    """
+    stored: dict[str, list[Any]] = {}
+    for kind in KINDS:
+        list_page: Callable[..., Any] = getattr(client, f"list_{kind}")
+        page = list_page()
+        stored[kind] = list(getattr(page, kind))
+        while page.next_page_token:
+            page = list_page(page_token=page.next_page_token)
+            stored[kind] += getattr(page, kind)
+    for message in (*stored["items"], *stored["users"]):
+        message.ClearField("sequence")
+        message.ClearField("update_time")
+    return [
+        message.SerializeToString(deterministic=True) for kind in KINDS for message in stored[kind]
+    ]
+
+
+def recommend(client: akin.Client) -> list[list[tuple[str, float]]]:
+    """Return recommendations for an item, a text and a user, and with a filter."""
+    sources: list[dict[str, Any]] = [
+        {"item_id": ODD_IDS[0]},
+        {"text": "a ghost ship in winter"},
+        {"user_id": ODD_IDS[1]},
+        {"text": "bread", "where": filters.all_of(filters.between("price", gt=0))},
+    ]
+    responses = [client.recommend_similar(limit=50, **source) for source in sources]
+    return [[(r.item_id, r.score) for r in answer.recommendations] for answer in responses]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_import_of_an_export_is_the_same_catalog(
+    server: RunningServer, source: akin.Client, tmp_path: Path, ending: str
+) -> None:
+    """Items, users and interactions are identical after an export and an import; so are answers.
+
+    JSON lines hold them in one file, and the other formats have a file for each kind.
+    """
+    parts = [()] if ending == "jsonl" else [("--only", kind) for kind in KINDS]
+    with create_catalog(server) as copy:
+        for number, words in enumerate(parts):
+            file = tmp_path / f"{number}.{ending}"
+            result = export(server, source, file, *words)
+            assert (0, []) == (result.status, result.error_lines)
+            import_into(server, copy, file)
+        assert list_all(source) == list_all(copy)
+        assert recommend(source) == recommend(copy)
+    assert len(parts) == len(list(tmp_path.iterdir()))
