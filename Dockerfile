@@ -22,6 +22,13 @@ RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
     && /opt/akin/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/akin/lib
 
 FROM ${BASE}
+ARG VERSION=0.2.0
+LABEL org.opencontainers.image.title="Akin" \
+      org.opencontainers.image.description="Recommendations from texts over gRPC" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/akin-dev/akin" \
+      org.opencontainers.image.url="https://github.com/akin-dev/akin"
 # Slim images come without Python's own bytecode.
 RUN python3 -m compileall -q -x '/(lib2to3|tests?|dist-packages|site-packages)/' \
         "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
