@@ -10,7 +10,10 @@ COPY requirements.lock deploy/build-requirements.lock /src/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/build/bin/pip install --no-cache-dir --require-hashes -r /src/build-requirements.lock \
     && /opt/build/bin/pip --python /opt/akin/bin/python install --no-cache-dir --no-compile \
-        --require-hashes -r /src/requirements.lock
+        --require-hashes -r /src/requirements.lock \
+    # 20 MB that never run: what downloads models from a hub, which is offline here, and the tests of packages.
+    && /opt/build/bin/pip --python /opt/akin/bin/python uninstall -q -y hf-xet \
+    && find /opt/akin/lib -depth -type d -name tests -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
