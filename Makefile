@@ -17,7 +17,7 @@ serve: .venv/ready
 # that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
 check: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" \
-		--ignore tests/system --ignore tests/clients --ignore tests/cli
+		--ignore tests/system --ignore tests/clients --ignore tests/packages --ignore tests/cli
 
 # Run one folder, file or test, up to its first failure. T takes any arguments of pytest:
 #   make test-one T=tests/index
@@ -29,11 +29,11 @@ test-one: .venv/ready
 # Three times as many processes as the two cores that there may be: tests often wait for servers and deadlines.
 # tests/conftest.py puts long files first, which the plugin must not change.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/clients/packages
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/packages
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
-	$(BIN)/python -m pytest -q tests/clients/packages
+	$(BIN)/python -m pytest -q tests/packages
 
 # Build all that a release publishes, with checksums and a bill of materials, into dist/. CONTRIBUTING.md
 # describes a release.
