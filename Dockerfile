@@ -10,7 +10,10 @@ COPY requirements.lock deploy/build-requirements.lock /src/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/build/bin/pip install --no-cache-dir --require-hashes -r /src/build-requirements.lock \
     && /opt/build/bin/pip --python /opt/akin/bin/python install --no-cache-dir --no-compile \
-        --require-hashes -r /src/requirements.lock
+        --require-hashes -r /src/requirements.lock \
+    # 20 MB that never run: what downloads models from a hub, which is offline here, and the tests of packages.
+    && /opt/build/bin/pip --python /opt/akin/bin/python uninstall -q -y hf-xet \
+    && find /opt/akin/lib -depth -type d -name tests -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
@@ -22,6 +25,13 @@ RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
     && /opt/akin/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/akin/lib
 
 FROM ${BASE}
+ARG VERSION=0.2.0
+LABEL org.opencontainers.image.title="Akin" \
+      org.opencontainers.image.description="Recommendations from texts over gRPC" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/akin-dev/akin" \
+      org.opencontainers.image.url="https://github.com/akin-dev/akin"
 # Slim images come without Python's own bytecode.
 RUN python3 -m compileall -q -x '/(lib2to3|tests?|dist-packages|site-packages)/' \
         "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \

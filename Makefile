@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -17,7 +17,7 @@ serve: .venv/ready
 # that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
 check: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" \
-		--ignore tests/system --ignore tests/clients --ignore tests/cli
+		--ignore tests/system --ignore tests/clients --ignore tests/packages --ignore tests/cli
 
 # Run one folder, file or test, up to its first failure. T takes any arguments of pytest:
 #   make test-one T=tests/index
@@ -29,12 +29,19 @@ test-one: .venv/ready
 # Three times as many processes as the two cores that there may be: tests often wait for servers and deadlines.
 # tests/conftest.py puts long files first, which the plugin must not change.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/packages
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+	$(BIN)/python -m pytest -q tests/packages
 
-# What the tests of deploy/ need: Helm, which Go builds in one to two minutes, and 200 MB of packages. Without
+# Build all that a release publishes, with checksums and a bill of materials, into dist/. CONTRIBUTING.md
+# describes a release.
+release: .venv/deploy
+	rm -rf dist
+	$(BIN)/python tools/release.py dist
+
+# What the tests of deploy/ need: Helm, which Go builds in one to two minutes, and 230 MB of packages. Without
 # it, these tests are skipped.
 deploy-tools: $(BIN)/helm .venv/deploy
 

@@ -127,8 +127,7 @@ class Settings(BaseSettings):
     )
     metrics_listen: ListenAddress | Literal[""] = Field(
         "",
-        description="Address of the Prometheus metrics. Each further worker uses the next "
-        "port. Unset: no metrics.",
+        description="Address of the Prometheus metrics of all workers. Unset: no metrics.",
     )
     health_listen: ListenAddress | Literal[""] = Field(
         "",

@@ -73,16 +73,12 @@ def _find_tls_problems(settings: Settings) -> list[str]:
 
 
 def _find_port_problems(settings: Settings) -> list[str]:
-    """Return the addresses whose port does not leave one port for each worker."""
-    addresses = {
-        "AKIN_METRICS_LISTEN": settings.metrics_listen,
-        "AKIN_HEALTH_LISTEN": settings.health_listen,
-    }
-    ports = {name: address.rpartition(":")[2] for name, address in addresses.items() if address}
+    """Return the problem of an address for probes that does not leave a port for each worker."""
+    port = settings.health_listen.rpartition(":")[2]
+    if not port or int(port) + settings.workers - 1 <= MAX_PORT:
+        return []
     return [
-        f"{name}: the port must leave one port for each of {settings.workers} workers"
-        for name, port in ports.items()
-        if int(port) + settings.workers - 1 > MAX_PORT
+        f"AKIN_HEALTH_LISTEN: the port must leave one port for each of {settings.workers} workers"
     ]
 
 

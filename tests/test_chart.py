@@ -9,7 +9,6 @@ import pytest
 import yaml
 from support.chart import (
     CHART,
-    EVERYTHING,
     NEWEST,
     OLDEST,
     REQUIRED,
@@ -93,7 +92,7 @@ def test_every_object_is_for_the_pods_of_the_server(name: str) -> None:
 
 
 def test_the_autoscaler_and_the_monitor_find_their_objects() -> None:
-    """The autoscaler scales the Deployment, and the monitor scrapes every worker of every pod."""
+    """The autoscaler scales the Deployment, and the monitor scrapes the one port of every pod."""
     deployment = find_manifest("everything", "Deployment")
     target = find_manifest("everything", "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert [deployment["kind"], deployment["metadata"]["name"]] == [target["kind"], target["name"]]
@@ -108,8 +107,7 @@ def test_the_autoscaler_and_the_monitor_find_their_objects() -> None:
     assert "None" == service["spec"]["clusterIP"]
     ports = {port["name"] for port in service["spec"]["ports"]}
     scraped = {endpoint["port"] for endpoint in monitor["endpoints"]}
-    assert EVERYTHING["workers"] == len(scraped)
-    assert scraped == ports - {"grpc"}
+    assert {"metrics"} == scraped == ports - {"grpc"}
 
 
 @pytest.mark.parametrize("name", VALUES)

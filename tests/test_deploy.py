@@ -67,6 +67,28 @@ def test_compose_confines_the_container() -> None:
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["ports"])
 
 
+def test_monitoring_under_compose_finds_its_files() -> None:
+    """Prometheus scrapes the port of the metrics, and every file that is mounted exists."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    monitoring = {
+        name for name, each in services.items() if "monitoring" in each.get("profiles", ())
+    }
+    assert {"prometheus", "grafana"} == monitoring
+    folder = ROOT / "deploy/prometheus"
+    configuration = yaml.safe_load((folder / "prometheus.yaml").read_text())
+    assert all((folder / name).is_file() for name in configuration["rule_files"])
+    (scraped,) = configuration["scrape_configs"]
+    port = COMPOSE["environment"]["AKIN_METRICS_LISTEN"].rpartition(":")[2]
+    assert [{"targets": [f"akin:{port}"]}] == scraped["static_configs"]
+    mounts = [mount for name in monitoring for mount in services[name]["volumes"]]
+    paths = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert len(paths) > len(monitoring)
+    assert all((ROOT / path).exists() for path in paths)
+    assert all(
+        port.startswith("127.0.0.1:") for name in monitoring for port in services[name]["ports"]
+    )
+
+
 def test_kubernetes_confines_the_pod() -> None:
     """In a cluster the server is no root, writes to its claim only, and can gain nothing."""
     container, expected = _container(), {"runAsNonRoot": True, "runAsUser": USER, "fsGroup": USER}

@@ -34,7 +34,7 @@ def main() -> NoReturn:
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        status = _run()
+        status = _check_client() or _run()
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = _report("akin: interrupted", INTERRUPTED_STATUS)
@@ -67,6 +67,19 @@ def describe_os_error(exc: OSError) -> str:
     if exc.filename is not None:
         return f"{os.fsdecode(exc.filename)}: {reason}"
     return f"cannot write the output: {reason}" if exc.errno in _OUTPUT_ERRORS else reason
+
+
+def _check_client() -> int:
+    """Return 2, after a message, if a package of another project takes the place of the client."""
+    import akin  # noqa: PLC0415  (slow to import, as below)
+
+    if hasattr(akin, "Client"):
+        return 0
+    return _report(
+        "akin: the Python package akin is that of another project: run `pip uninstall akin`, then "
+        "`pip install --force-reinstall --no-deps akin-client`",
+        2,
+    )
 
 
 def _run() -> int:

@@ -12,6 +12,8 @@ import typer
 from service.domain.printable import replace_controls
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from service.settings import Settings
 
 
@@ -44,11 +46,16 @@ def run_server() -> None:
         sys.exit(2)
 
 
-def _serve(settings: Settings, number: int, on_serving: Callable[[], None]) -> None:
+def _serve(
+    settings: Settings,
+    number: int,
+    on_serving: Callable[[], None],
+    scrapes: Connection | None = None,
+) -> None:
     # A process that supervises workers does not need the memory that these take.
     import uvloop  # noqa: PLC0415
 
     from service.server import app  # noqa: PLC0415
     from service.server.wiring import Worker  # noqa: PLC0415
 
-    uvloop.run(app.serve(settings, Worker(number, settings.workers), on_serving))
+    uvloop.run(app.serve(settings, Worker(number, settings.workers, scrapes), on_serving))

@@ -29,13 +29,15 @@ from service.domain.usage import format_utc_day
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import make_default_model, open_default_embedder
 from service.server.heaps import limit_heaps, trim_heaps
+from service.server.host_readings import read_host
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
 from service.storage.duties import Duty
 from service.storage.opening import open_database, open_duties, wait_for_store
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
-from service.telemetry.metrics import ProcessState
+from service.telemetry.metrics import Metrics, ProcessState
+from service.telemetry.worker_metrics import answer_scrapes
 
 # Objects that are allocated before the garbage collector runs. With Python's own threshold of 700
 # it takes some 15% of the time under load. With 20,000 it stops all calls for up to 40 ms.
@@ -140,7 +142,7 @@ async def _start(
     if settings.health_listen:
         await server.serve_probes(_add_to_port(settings.health_listen, worker.number))
     if settings.metrics_listen:
-        wiring.telemetry.metrics.listen(_add_to_port(settings.metrics_listen, worker.number))
+        _show_metrics(settings, worker, wiring.telemetry.metrics)
     await _open_default_catalog(settings, stores, wiring.embedder_pool)
     # Other workers may have written, and saved snapshots, since the database was opened. A snapshot
     # that is newer than the known sequence would be discarded.
@@ -173,6 +175,15 @@ async def _start(
     if wiring.has_other_writers:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))
     await wiring.catalogs.wait_until_caught_up()
+
+
+def _show_metrics(settings: Settings, worker: Worker, metrics: Metrics) -> None:
+    """Let Prometheus read the metrics, or the supervisor, which shows those of all workers."""
+    metrics.observe_host(read_host(settings))
+    if worker.scrapes is None:
+        metrics.listen(settings.metrics_listen)
+    else:
+        answer_scrapes(worker.scrapes, metrics.registry)
 
 
 async def _open_default_catalog(

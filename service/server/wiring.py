@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from uuid import uuid4
 
 from service import errors
@@ -63,10 +64,14 @@ from service.telemetry.calls import CallTelemetry
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One of `count` processes that serve the same data on the same port."""
+    """One of `count` processes that serve the same data on the same port.
+
+    `scrapes` is where the supervisor asks for metrics; None without a supervisor.
+    """
 
     number: int = 0
     count: int = 1
+    scrapes: Connection | None = None
 
     @property
     def leads(self) -> bool:

@@ -28,6 +28,7 @@ from service.settings import Settings
 from service.storage.data_folder import FolderLock, lock_folder, secure_folder
 from service.storage.opening import prepare_store
 from service.telemetry import logging
+from service.telemetry.worker_metrics import WorkerMetrics
 
 # Delay before a worker that ended is restarted.
 RESTART_SECONDS = 1.0
@@ -45,8 +46,9 @@ CANNOT_START = 2
 # Exit status of a worker that did not end by itself after the supervisor was killed.
 ORPHANED = 3
 
-# Serves as the worker of a number until SIGTERM or SIGINT, and calls the function once it serves.
-Serve = Callable[[Settings, int, Callable[[], None]], None]
+# Serves as the worker of a number until SIGTERM or SIGINT, calls the function once it serves, and
+# answers the supervisor's questions for metrics through the connection.
+Serve = Callable[[Settings, int, Callable[[], None], Connection], None]
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -60,7 +62,7 @@ async def supervise(settings: Settings, serve: Serve) -> None:
 
     Raises:
         StoreUnavailable: another server uses the data folder.
-        AddressUnavailable: another server listens there.
+        AddressUnavailable: another server listens there, or on the address of the metrics.
         WorkerFailed: a worker ended at the start, before it served.
     """
     stop = asyncio.Event()
@@ -74,9 +76,12 @@ async def supervise(settings: Settings, serve: Serve) -> None:
         prepare_store(settings.data_dir, settings.store)
         secure_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
+        metrics = WorkerMetrics()
+        if settings.metrics_listen:
+            metrics.listen(settings.metrics_listen)
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):
-                keeper = _WorkerKeeper(settings, serve, number, lock, stop)
+                keeper = _WorkerKeeper(settings, serve, number, lock, stop, metrics)
                 group.create_task(keeper.keep_running())
 
 
@@ -90,7 +95,9 @@ class _WorkerKeeper:
         number: int,
         lock: FolderLock,
         stop: asyncio.Event,
+        metrics: WorkerMetrics,
     ) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._serve = serve
         self._number = number
@@ -117,12 +124,15 @@ class _WorkerKeeper:
     async def _run(self, *, has_served: bool) -> tuple[SpawnProcess, bool]:
         """Run a worker until it ends or `stop` is set."""
         receiver, sender = _SPAWN.Pipe(duplex=False)
+        asking, answering = _SPAWN.Pipe()
         process = _SPAWN.Process(
             target=_run_worker,
-            args=(self._settings, self._serve, self._number, sender, self._lock),
+            args=(self._settings, self._serve, self._number, sender, answering, self._lock),
         )
         process.start()
         sender.close()
+        answering.close()
+        self._metrics.attach(self._number, asking)
         ended = asyncio.create_task(_wait_for_end(process))
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -136,17 +146,23 @@ class _WorkerKeeper:
                 process.kill()
             await ended
             process.join()
+            self._metrics.attach(self._number, None)
         return process, has_served or _has_served(receiver)
 
 
 def _run_worker(
-    settings: Settings, serve: Serve, number: int, sender: Connection, _lock: FolderLock
+    settings: Settings,
+    serve: Serve,
+    number: int,
+    sender: Connection,
+    scrapes: Connection,
+    _lock: FolderLock,
 ) -> None:
     """Run as the worker process, which holds the lock of the data folder."""
     logging.configure_logging(settings.log_level, number)
     threading.Thread(target=_end_after_supervisor, name="akin-supervisor", daemon=True).start()
     try:
-        serve(settings, number, lambda: _report_serving(sender))
+        serve(settings, number, lambda: _report_serving(sender), scrapes)
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(replace_controls(f"akin serve: {exc}\n"))

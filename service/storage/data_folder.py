@@ -35,6 +35,9 @@ TRAINING_FOLDER = "training"
 # The socket through which a worker sends calls to itself; servers that are killed leave theirs.
 PROBE_SOCKET = "probe-{worker}.sock"
 
+# An empty file whose time is that of the last backup of the folder.
+BACKUP_MARK = "last-backup"
+
 # The permissions that a folder or file of Akin must not have.
 _OTHER_USERS = 0o077
 _STRANGERS = 0o007
@@ -213,7 +216,7 @@ def is_partial(path: Path, name: str) -> bool:
 def _list_own_paths(folder: Path) -> Iterator[Path]:
     """Yield the data folder, and what of its contents is Akin's."""
     yield folder
-    for name in (LOCK_FILE, DATABASE, *(DATABASE + ending for ending in LOG_ENDINGS)):
+    for name in (LOCK_FILE, BACKUP_MARK, DATABASE, *(DATABASE + ending for ending in LOG_ENDINGS)):
         if (folder / name).exists():
             yield folder / name
     snapshot_folders = list_snapshot_folders(folder)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 from service import errors
 from service.domain.stats import CatalogStats
@@ -30,6 +40,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        Gauge(
+            "akin_build_info",
+            "1, with the versions of Akin and of Python.",
+            ["version", "python"],
+            registry=self.registry,
+        ).labels(_read_version(), platform.python_version()).set(1)
         self.calls = Counter(
             "akin_calls", "Completed calls.", ["method", "code"], registry=self.registry
         )
@@ -90,11 +107,18 @@ class Metrics:
         Raises:
             AddressUnavailable: the server cannot listen on the address.
         """
-        host, _, port = address.rpartition(":")
-        try:
-            start_http_server(int(port), host.strip("[]"), self.registry)
-        except OSError as exc:
-            raise errors.AddressUnavailable(f"cannot serve metrics on {address}") from exc
+        serve_registry(address, self.registry)
+
+    def observe_host(self, readings: Mapping[str, Callable[[], float]]) -> None:
+        """Show what functions return at each scrape; NaN if a file cannot be read.
+
+        Args:
+            readings: the function of each gauge of HOST_GAUGES that applies to this server. The
+                others are NaN, so that no alert compares them.
+        """
+        for name, text in HOST_GAUGES.items():
+            gauge = Gauge(name, text, registry=self.registry)
+            gauge.set_function(_tolerate(readings.get(name, lambda: math.nan)))
 
     def update_catalogs(
         self, catalogs: Sequence[CatalogStats], today: str, process: ProcessState
@@ -150,6 +174,50 @@ class Metrics:
         for reason, count in counts.items():
             pending.labels(stats.name, reason).set(count)
 
+
+def serve_registry(address: str, registry: CollectorRegistry) -> None:
+    """Serve metrics on host:port.
+
+    Raises:
+        AddressUnavailable: this process cannot listen on the address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        start_http_server(int(port), host.strip("[]"), registry)
+    except OSError as exc:
+        raise errors.AddressUnavailable(f"cannot serve metrics on {address}") from exc
+
+
+def _tolerate(read: Callable[[], float]) -> Callable[[], float]:
+    """Return a function that returns NaN where `read` cannot read its file."""
+
+    def read_or_nan() -> float:
+        try:
+            return read()
+        except (OSError, ValueError):
+            return math.nan
+
+    return read_or_nan
+
+
+def _read_version() -> str:
+    try:
+        return metadata.version("akin-service")
+    except metadata.PackageNotFoundError:  # the sources run without being installed
+        return "unknown"
+
+
+# Gauges of the machine and the settings, with their help texts.
+HOST_GAUGES = {
+    "akin_disk_free_bytes": "Free bytes on the disk of the data folder.",
+    "akin_disk_size_bytes": "Size of the disk of the data folder in bytes.",
+    "akin_last_backup_timestamp_seconds": "When `akin backup` last copied this data folder (Unix "
+    "time); NaN if it never did, or the data is in PostgreSQL.",
+    "akin_certificate_expiry_timestamp_seconds": "When the first of the certificates in "
+    "AKIN_TLS_CERTIFICATE ends (Unix time); NaN without TLS.",
+    "akin_embedding_budget_usd_per_day": "US dollars that embedding may cost on a day; +Inf "
+    "without a limit.",
+}
 
 # The help text of each gauge, and its labels besides the catalog.
 _GAUGES: dict[str, tuple[str, ...]] = {

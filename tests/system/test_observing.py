@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -14,15 +18,21 @@ import pytest
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.command import run
 from support.observing import scraped
 from support.provider import ScriptedProvider, failure
+from support.security import Certificates
 from support.server import RunningServer, free_address
+from support.waiting import until
+from support.workers import connect_to_workers
+
+from service.api.certificates import read_expiry
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/akin.json"
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-METRIC = re.compile(r"\bakin_\w+")
+METRIC = re.compile(r"\b(?:akin|process)_\w+")
 
 
 class Collector:
@@ -113,11 +123,58 @@ def test_what_embedding_does_can_be_scraped(metrics: str) -> None:
 @pytest.mark.parametrize("file", [DASHBOARD, ALERTS], ids=["dashboard", "alerts"])
 def test_dashboard_and_alerts_use_metrics_that_exist(metrics: str, file: Path) -> None:
     """Every metric that the dashboard and the alerts name can be scraped."""
-    # A metric with labels that nothing sets is described all the same, so samples count.
-    exist = set(re.findall(r"^(\w+)[ {]", metrics, re.MULTILINE))
+    # A metric with labels that nothing sets is described all the same, so samples count. One of
+    # them needs several workers.
+    exist = {"akin_worker_up", *re.findall(r"^(\w+)[ {]", metrics, re.MULTILINE)}
     used = set(METRIC.findall(file.read_text()))
     assert used
     assert set() == used - exist
+
+
+def test_the_machine_and_the_settings_can_be_scraped(metrics: str) -> None:
+    """The version, the process, the disk and the budget are shown; what is not there is NaN."""
+    assert re.search(r'akin_build_info\{python="3\..+",version="[0-9]+\..+"\} 1\.0', metrics)
+    assert re.search(r"^process_resident_memory_bytes [1-9]", metrics, re.MULTILINE)
+    assert re.search(r"^akin_disk_free_bytes [1-9]", metrics, re.MULTILINE)
+    assert "akin_embedding_budget_usd_per_day +Inf" in metrics
+    assert "akin_last_backup_timestamp_seconds NaN" in metrics
+    assert "akin_certificate_expiry_timestamp_seconds NaN" in metrics
+
+
+def test_a_backup_and_the_end_of_the_certificate_can_be_scraped(tmp_path: Path) -> None:
+    """The metrics have the time of the last backup, and when the certificate ends."""
+    address, started = free_address(), time.time()
+    chain, key = Certificates(tmp_path / "tls").issue("server")
+    with RunningServer(
+        tmp_path, METRICS_LISTEN=address, TLS_CERTIFICATE=str(chain), TLS_KEY=str(key)
+    ):
+        assert 0 == run("backup", tmp_path / "copy", folder=tmp_path).status
+        values = dict(re.findall(r"^(akin_\w+) (\S+)$", scraped(address), re.MULTILINE))
+    assert float(values["akin_last_backup_timestamp_seconds"]) >= started - 1
+    assert float(values["akin_certificate_expiry_timestamp_seconds"]) == read_expiry(chain)
+
+
+def test_all_workers_are_on_one_port(tmp_path: Path) -> None:
+    """A scrape has the calls of each worker; one that is started again has none of its former."""
+    address = free_address()
+    with (
+        RunningServer(tmp_path, METRICS_LISTEN=address, WORKERS="2") as server,
+        ExitStack() as stack,
+    ):
+        connect_to_workers(server, stack, 2)
+        text = scraped(address)
+        counts = re.findall(r'akin_calls_total\{.*method="ListItems",worker="(\d)"\}', text)
+        assert ["0", "1"] == sorted(counts)
+        (process_id,) = {
+            line["process_id"] for line in server.events("serving") if line["worker"] == 1
+        }
+        os.kill(process_id, signal.SIGKILL)
+        server.wait_for("worker_ended")
+        until(lambda: 'akin_worker_up{worker="1"} 0.0' in scraped(address))
+        server.wait_for("serving", 3)
+        text = scraped(address)
+        assert 'akin_worker_up{worker="1"} 1.0' in text
+        assert not re.search(r'akin_calls_total\{.*method="ListItems",worker="1"\}', text)
 
 
 def test_a_trace_shows_the_call_its_request_and_its_search(tmp_path: Path) -> None:

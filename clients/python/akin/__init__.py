@@ -15,6 +15,7 @@ and errors. Methods return the messages of `akin.v1`, and this package exports t
 from akin import filters, options
 from akin._async.client import AsyncClient
 from akin._call_info import CallInfo, call_info
+from akin._distributions import warn_of_other_package
 from akin._errors import AkinError, Violation
 from akin._policy import Tls
 from akin._requests import examples, interaction, item, user
@@ -211,3 +212,5 @@ __all__ = [
     "options",
     "user",
 ]
+
+warn_of_other_package()

@@ -89,8 +89,7 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
     people = format_count(evaluation.people, "person", "people")
     items = format_count(evaluation.items, "item")
     title = f"How well do recommendations predict what people like? {people}, {items}"
-    figure.suptitle(f"{title}
-{NOTES}", fontsize="medium")
+    figure.suptitle(f"{title}\n{NOTES}", fontsize="medium")
     hover = Hover()
     ratios = (5, 4) if has_cold else (1,)
     parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from service import errors, files
 from service.storage.data_folder import (
+    BACKUP_MARK,
     DATABASE,
     LOG_ENDINGS,
     is_partial,
@@ -68,7 +69,20 @@ def create_backup(folder: Path, target: Path, progress: Callable[[int, int], Non
         _copy_database(source, partial, progress)
         contents = verify_database(partial, source)
         _publish(partial, target)
+    _mark_backup(folder)
     return contents
+
+
+def _mark_backup(folder: Path) -> None:
+    """Record the time of a backup for the server's metrics.
+
+    The backup is complete without it, as in a folder that this process cannot write to.
+    """
+    with suppress(OSError):
+        mark = folder / BACKUP_MARK
+        if not mark.exists():
+            files.create_file(mark)
+        os.utime(mark)
 
 
 def _copy_database(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:

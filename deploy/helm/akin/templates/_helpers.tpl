@@ -54,8 +54,3 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
-
-{{/* The name of the metrics port of a worker, by its position. */}}
-{{- define "akin.metricsPort" -}}
-{{ ternary "metrics" (printf "metrics-%d" (int .)) (eq (int .) 0) }}
-{{- end -}}
