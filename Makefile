@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The packages for other frameworks: their folders, and the packages in them.
+INTEGRATIONS := integrations/langchain
+INTEGRATION_PACKAGES := integrations/langchain/langchain_akin
+
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients deploy-tools faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients test-integrations deploy-tools faults faults-cluster fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -33,6 +37,11 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+
+# The packages for other frameworks. These frameworks are large, so they have an environment of their own.
+test-integrations: integrations/.venv/ready
+	integrations/.venv/bin/mypy --strict $(INTEGRATION_PACKAGES)
+	integrations/.venv/bin/python -m pytest -n 2 --dist loadfile integrations/tests
 
 # What the tests of deploy/ need: Helm, which Go builds in one to two minutes, and 200 MB of packages. Without
 # it, these tests are skipped.
@@ -95,6 +104,10 @@ locks: .venv/ready
 		-o requirements-deploy.lock
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
+		--no-annotate --no-header --python-version 3.11 --extra test --extra postgres -c requirements-dev.lock \
+		$(addsuffix /pyproject.toml,$(INTEGRATIONS)) pyproject.toml integrations/tests/requirements.in \
+		-o integrations/requirements.lock
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
@@ -147,5 +160,14 @@ bench-soak: .venv/ready
 		--no-build-isolation -e clients/python -e .
 	touch $@
 
+# uv downloads in parallel, which takes half the time of pip for so many packages.
+integrations/.venv/ready: integrations/requirements.lock pyproject.toml clients/python/pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS)) | .venv/ready
+	$(PYTHON) -m venv --without-pip integrations/.venv
+	$(BIN)/uv pip install -q --python integrations/.venv/bin/python --require-hashes \
+		-r integrations/requirements.lock
+	$(BIN)/uv pip install -q --python integrations/.venv/bin/python --no-deps --no-build-isolation \
+		-e clients/python -e . $(addprefix -e ,$(INTEGRATIONS))
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv integrations/.venv
