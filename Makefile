@@ -160,10 +160,11 @@ bench-soak: .venv/ready
 		--no-build-isolation -e clients/python -e .
 	touch $@
 
-# uv downloads in parallel, which takes half the time of pip for so many packages.
+# uv downloads in parallel, which takes half the time of pip here. NLTK refuses data that is hard-linked, which is
+# how uv installs from its cache by default.
 integrations/.venv/ready: integrations/requirements.lock pyproject.toml clients/python/pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS)) | .venv/ready
 	$(PYTHON) -m venv --without-pip integrations/.venv
-	$(BIN)/uv pip install -q --python integrations/.venv/bin/python --require-hashes \
+	$(BIN)/uv pip install -q --link-mode copy --python integrations/.venv/bin/python --require-hashes \
 		-r integrations/requirements.lock
 	$(BIN)/uv pip install -q --python integrations/.venv/bin/python --no-deps --no-build-isolation \
 		-e clients/python -e . $(addprefix -e ,$(INTEGRATIONS))
