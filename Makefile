@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # The packages for other frameworks: their folders, and the packages in them.
-INTEGRATIONS := integrations/langchain integrations/llamaindex
-INTEGRATION_PACKAGES := integrations/langchain/langchain_akin integrations/llamaindex/llama_index_akin
+INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
+INTEGRATION_PACKAGES := $(wildcard integrations/*/*_akin)
 
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
