@@ -105,7 +105,7 @@ locks: .venv/ready
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 --extra test --extra postgres -c requirements-dev.lock \
+		--no-annotate --no-header --python-version 3.11 --extra test --extra postgres --extra qdrant --extra chroma -c requirements-dev.lock \
 		$(addsuffix /pyproject.toml,$(INTEGRATIONS)) pyproject.toml integrations/tests/requirements.in \
 		-o integrations/requirements.lock
 
