@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The packages for other frameworks: their folders, and the packages in them.
+INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
+INTEGRATION_PACKAGES := $(wildcard integrations/*/*_akin)
+
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -34,6 +38,11 @@ test: .venv/ready
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
 	$(BIN)/python -m pytest -q tests/packages
+
+# The packages for other frameworks. These frameworks are large, so they have an environment of their own.
+test-integrations: integrations/.venv/ready
+	integrations/.venv/bin/mypy --strict $(INTEGRATION_PACKAGES)
+	integrations/.venv/bin/python -m pytest -n 2 --dist loadfile integrations/tests
 
 # Build all that a release publishes, with checksums and a bill of materials, into dist/. CONTRIBUTING.md
 # describes a release.
@@ -115,6 +124,10 @@ locks: .venv/ready
 		--no-header --python-version 3.11 - -o requirements-site.lock
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
+		--no-annotate --no-header --python-version 3.11 --extra test --extra postgres --extra qdrant --extra chroma -c requirements-dev.lock \
+		$(addsuffix /pyproject.toml,$(INTEGRATIONS)) pyproject.toml integrations/tests/requirements.in \
+		-o integrations/requirements.lock
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
@@ -167,5 +180,15 @@ bench-soak: .venv/ready
 		--no-build-isolation -e clients/python -e .
 	touch $@
 
+# uv downloads in parallel, which takes half the time of pip here. NLTK refuses data that is hard-linked, which is
+# how uv installs from its cache by default.
+integrations/.venv/ready: integrations/requirements.lock pyproject.toml clients/python/pyproject.toml $(addsuffix /pyproject.toml,$(INTEGRATIONS)) | .venv/ready
+	$(PYTHON) -m venv --without-pip integrations/.venv
+	$(BIN)/uv pip install -q --link-mode copy --python integrations/.venv/bin/python --require-hashes \
+		-r integrations/requirements.lock
+	$(BIN)/uv pip install -q --python integrations/.venv/bin/python --no-deps --no-build-isolation \
+		-e clients/python -e . $(addprefix -e ,$(INTEGRATIONS))
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv integrations/.venv

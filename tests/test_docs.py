@@ -14,6 +14,7 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(ROOT.glob("clients/*/README.md")),
+    *sorted(ROOT.glob("integrations/*/README.md")),
     *(ROOT / f"{folder}/README.md" for folder in ("deploy", "bench", "examples")),
 ]
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")

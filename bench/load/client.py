@@ -46,7 +46,7 @@ def akin_asker(address: str, queries: Mapping[str, NDArray[Any]]) -> tuple[Ask, 
 
 def chroma_client(address: str) -> Any:  # noqa: ANN401  (a class of another environment)
     """Connects, once the server answers."""
-    import chromadb  # type: ignore[import-not-found]  # noqa: PLC0415  (it has its own environment)
+    import chromadb  # noqa: PLC0415  (it has its own environment)
 
     host, _, port = address.rpartition(":")
     settings = chromadb.Settings(anonymized_telemetry=False)

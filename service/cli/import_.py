@@ -19,12 +19,23 @@ from service.cli.import_output import print_summary
 from service.cli.import_rows import map_rows
 from service.cli.importer import Importer, ImportSummary
 from service.cli.interaction_builder import InteractionOptions
+from service.cli.sources.source_urls import (
+    check_options,
+    hide_credentials,
+    is_source,
+    read_source,
+)
 from service.cli.table_mapping import TableOptions
 
 
 def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     file: Annotated[
-        str, typer.Argument(help="File or named pipe, or - for standard input.", metavar="FILE")
+        str,
+        typer.Argument(
+            help="File or named pipe, - for standard input, or the address of a collection in "
+            "Qdrant or Chroma, or of a table in PostgreSQL.",
+            metavar="FILE",
+        ),
     ],
     map_: Annotated[
         list[str] | None,
@@ -105,6 +116,10 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     With --map, --template, --split, --as-text or --interactions, JSON objects are read like rows
     of a table.
 
+    Other vector stores: qdrant://HOST:PORT/COLLECTION, chroma://HOST:PORT/COLLECTION,
+    chroma:///FOLDER/COLLECTION, postgresql://USER@HOST/DATABASE?table=TABLE. --map and --template
+    choose the fields with the id, the text and the attributes. Vectors are not imported.
+
     Files can be compressed with gzip, bzip2 or xz. If several lines have one id, the last counts.
     Interactions that are recorded already are duplicates and change nothing.
 
@@ -130,10 +145,14 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
             for_interactions, list_types=lambda: client.get_catalog().settings.interaction_weights
         )
         try:
-            records = open_records(file, lambda count: bar.advance(task, count), names)
-            rows = map_rows(records, table, for_interactions, _report)
+            if is_source(file):
+                check_options(table, for_interactions, names)
+                rows = read_source(file, fields, template, _report)
+            else:
+                records = open_records(file, lambda count: bar.advance(task, count), names)
+                rows = map_rows(records, table, for_interactions, _report)
         except FileError as exc:
-            console.exit_with_error(f"{file}: {exc}", status=2)
+            console.exit_with_error(f"{hide_credentials(file)}: {exc}", status=2)
         importer = Importer(client, bar, dry_run=dry_run, ignore_unknown=ignore_unknown)
         try:
             summary = importer.run(rows)
@@ -143,7 +162,7 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
             raise
         pending = list_pending(client, summary) if require_indexed else []
     print_summary(summary, as_json=as_json, dry_run=dry_run)
-    _exit_unless_complete(file, summary, pending)
+    _exit_unless_complete(hide_credentials(file), summary, pending)
 
 
 def _exit_unless_complete(file: str, summary: ImportSummary, pending: Sequence[str]) -> None:
@@ -160,8 +179,8 @@ def _report(lines: str) -> None:
 
 
 def measure_file(file: str) -> int | None:
-    """Return the size of a file in bytes; None for a pipe. Exit with status 2 if there is none."""
-    if file == "-":
+    """Return the size of a file in bytes; None for others. Exit with status 2 if there is none."""
+    if file == "-" or is_source(file):
         return None
     try:
         status = Path(file).stat()

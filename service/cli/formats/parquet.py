@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from service.cli.formats.python_values import to_json_value
 from service.cli.formats.rows import FileError, LineError, Records, Row, check_columns
 
 if TYPE_CHECKING:
@@ -72,7 +70,7 @@ def _read_batches(file: ParquetFile, failures: tuple[type[Exception], ...]) -> I
         for row in _to_rows(batch):
             number += 1
             try:
-                yield Row(number, {name: _to_json(value, name) for name, value in row.items()})
+                yield Row(number, {name: to_json_value(value, name) for name, value in row.items()})
             except LineError as exc:
                 yield Row(number, exc)
 
@@ -95,31 +93,6 @@ def _to_python(cell: Scalar[Any]) -> Any:  # noqa: ANN401  (Arrow has many types
         return cell.as_py()
     except (ValueError, OverflowError):
         return LineError(f"this value of the type {cell.type} has no equal in JSON; use text")
-
-
-def _to_json(value: Any, path: str) -> object:  # noqa: ANN401  (Arrow has many types)
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case LineError():
-            raise LineError(f"{path}: {value}")
-        case float():
-            if not math.isfinite(value):
-                raise LineError(f"{path}: {value} cannot be stored; use null")
-            return value
-        case Decimal():
-            number = int(value) if value == value.to_integral_value() else float(value)
-            if isinstance(number, float) and Decimal(repr(number)) != value:
-                raise LineError(f"{path}: the number {value} cannot be stored exactly; use text")
-            return number
-        case datetime() | date() | time():
-            return value.isoformat()
-        case Mapping():
-            return {str(key): _to_json(child, f"{path}.{key}") for key, child in value.items()}
-        case Sequence() if not isinstance(value, bytes):
-            return [_to_json(child, f"{path}[{number}]") for number, child in enumerate(value)]
-        case _:
-            raise LineError(f"{path}: has the type {type(value).__name__}, which JSON lacks")
 
 
 def _first_line(exc: Exception) -> str:
