@@ -22,15 +22,14 @@ from service.cli.importer import Importer, ImportSummary
 from service.cli.options import DEFAULT_ADDRESS
 from service.cli.temporary_server import run_temporary_server
 
-DEMO_ITEM = "book:murder-on-the-orient-express"
+DEMO_ITEM = "book:the-martian"
 DEMO_TEXT = "how to cook well and why recipes work"
 DEMO_USER = "demo-reader"
 DEMO_PREFERENCES = (
-    "sailing ships, storms and long voyages",
-    "cooking and the pleasures of food",
-    akin.Preference(text="horror, ghosts and haunted houses", weight=-1.0),
+    "expeditions, mountains and the sea",
+    akin.Preference(text="science fiction", weight=-1.0),
 )
-DEMO_LIKED_ITEMS = ("book:the-martian",)
+DEMO_LIKED_ITEMS = ("book:winnie-the-pooh",)
 
 SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
@@ -77,10 +76,13 @@ def _show_questions(client: akin.Client) -> None:
     table.show(
         f'client.recommend_similar(item_id="{DEMO_ITEM}", limit=5, full=True)',
         lambda: client.recommend_similar(item_id=DEMO_ITEM, limit=5, full=True),
+        columns=("genres",),
     )
     show_heading("Books for a text")
     _answer(client, DEMO_TEXT)
-    show_heading("Books for a reader who likes ships, food and The Martian, and dislikes horror")
+    show_heading(
+        "Books for a reader who likes expeditions and Winnie-the-Pooh, and dislikes science fiction"
+    )
     client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)
     table.show(
         f'client.recommend_similar(user_id="{DEMO_USER}", limit=6, full=True, explain=True)',
@@ -98,6 +100,7 @@ def _answer(client: akin.Client, text: str) -> None:
     BookTable(client).show(
         f'client.recommend_similar(text="{text}", limit=5, full=True)',
         lambda: client.recommend_similar(text=text, limit=5, full=True),
+        columns=("genres",),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import akin
 import typer
+from google.protobuf.struct_pb2 import ListValue
 
 from service.cli import console
 
@@ -92,10 +93,8 @@ def describe_model(client: akin.Client) -> str:
 
 
 def _format_value(attributes: Mapping[str, object], name: str) -> str:
-    if name not in attributes:
-        return ""
-    value = attributes[name]
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
+    value = attributes.get(name, "")
+    return ", ".join(map(str, value)) if isinstance(value, ListValue) else str(value)
 
 
 def _describe_reason(explanations: Sequence[akin.Explanation], titles: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import akin
 import typer
-from akin.filters import between
+from akin.filters import one_of
 
 from service.cli import console
 from service.cli.demo_output import ID_COLUMN, BookTable, describe_model, show_call, show_heading
@@ -17,9 +17,8 @@ from service.domain.spaces import LOCAL_PROVIDER
 # A price of small embedding models, for an example.
 EXAMPLE_USD_PER_MILLION_TOKENS = 0.02
 
-# A question with answers from all times.
-FILTER_TEXT = "a journey to unknown places"
-FILTER_YEAR = 1950
+FILTER_TEXT = "a detective solves a murder"
+FILTER_LANGUAGES = ("ja", "sv")
 
 EDITED_ITEM = "book:kon-tiki"
 
@@ -46,22 +45,25 @@ class Topic(NamedTuple):
 
 def show_filter(client: akin.Client) -> None:
     """Show the same question with and without a filter."""
-    show_heading(f"Filter by attributes: only books from before {FILTER_YEAR}")
+    show_heading("Filter by attributes: only books in Japanese or Swedish")
     table = BookTable(client)
+    columns = ("author", "language")
     table.show(
         f'client.recommend_similar(text="{FILTER_TEXT}", limit=4, full=True)',
         lambda: client.recommend_similar(text=FILTER_TEXT, limit=4, full=True),
-        columns=("author", "year"),
+        columns=columns,
     )
-    where = between("year", lt=FILTER_YEAR)
+    where = one_of("language", FILTER_LANGUAGES)
+    typer.echo()
     table.show(
-        f"client.recommend_similar(..., where=between('year', lt={FILTER_YEAR}))",
+        f'where = akin.filters.one_of("language", {list(FILTER_LANGUAGES)})\n'
+        "client.recommend_similar(..., where=where)",
         lambda: client.recommend_similar(text=FILTER_TEXT, limit=4, where=where, full=True),
-        columns=("author", "year"),
+        columns=columns,
     )
     typer.echo(
-        "Filters are exact, and a response has all the items that it may have as long as enough "
-        "of them match."
+        "Filters are exact, and a response is never short while enough items match. There are "
+        "filters for numbers,\ntimes, lists and texts too."
     )
 
 
