@@ -3,68 +3,155 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
 import akin
 import typer
 
 from service.cli import console
 from service.cli.connection import ConnectionOptions, open_client
+from service.cli.demo_output import BookTable, describe_model, show_heading
+from service.cli.demo_topics import TOPICS
 from service.cli.formats.detection import open_records
-from service.cli.import_output import print_summary
-from service.cli.importer import Importer
-from service.cli.recommendation_output import build_recommendation_table
+from service.cli.importer import Importer, ImportSummary
+from service.cli.options import DEFAULT_ADDRESS
 from service.cli.temporary_server import run_temporary_server
 
-DEMO_ITEM = "book:dune"
-DEMO_TEXT = "a detective follows a case that powerful people want closed"
+DEMO_ITEM = "book:the-martian"
+DEMO_TEXT = "how to cook well and why recipes work"
 DEMO_USER = "demo-reader"
 DEMO_PREFERENCES = (
-    "sailing ships, storms and long voyages",
-    "cooking and the pleasures of food",
-    akin.Preference(text="horror, ghosts and haunted houses", weight=-1.0),
+    "expeditions, mountains and the sea",
+    akin.Preference(text="science fiction", weight=-1.0),
 )
-DEMO_LIKED_ITEMS = ("book:the-martian",)
+DEMO_LIKED_ITEMS = ("book:winnie-the-pooh",)
 
 SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 
-def run_demo() -> None:
-    """Start a temporary server, import sample books and print recommendations."""
+def run_demo(
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show everything and end, without a menu.")
+    ] = False,
+) -> None:
+    """Start a temporary server, import sample books and show what Akin does with them.
+
+    On a terminal, a menu offers more topics and your own questions.
+    """
+    has_menu = not show_all and sys.stdin.isatty() and sys.stdout.isatty()
     with (
         tempfile.TemporaryDirectory(prefix="akin-demo-") as folder,
         run_temporary_server(folder) as address,
+        open_client(address, ConnectionOptions()) as client,
     ):
-        typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
-        with open_client(address, ConnectionOptions()) as client:
-            _print_recommendations(client)
-    typer.echo(
-        "\nThe server of the demo has stopped. To run one yourself:\n"
-        "  make serve                                    (in one terminal)\n"
-        f"  .venv/bin/akin import {os.path.relpath(SAMPLE_BOOKS)}   (in another)\n"
-        f'  .venv/bin/akin recommend --text "{DEMO_TEXT}"'
+        typer.echo(f"A server runs on {address}, with its data in a temporary folder.")
+        summary = _import_books(client)
+        typer.echo(
+            f"{summary.items} books stored in {summary.seconds:.1f} s, embedded by "
+            f"{describe_model(client)}: {console.format_usd(summary.cost_usd)}"
+        )
+        _show_questions(client)
+        if has_menu:
+            _run_menu(client)
+        else:
+            for topic in TOPICS:
+                topic.show(client)
+    _show_next_steps()
+
+
+def _import_books(client: akin.Client) -> ImportSummary:
+    with console.show_bytes("import", SAMPLE_BOOKS.stat().st_size) as bar:
+        records = open_records(str(SAMPLE_BOOKS), lambda count: bar.advance(bar.task_ids[0], count))
+        return Importer(client, bar).run(records.rows)
+
+
+def _show_questions(client: akin.Client) -> None:
+    table = BookTable(client)
+    show_heading(f"Books like {_get_title(client, DEMO_ITEM)}")
+    table.show(
+        f'client.recommend_similar(item_id="{DEMO_ITEM}", limit=5, full=True)',
+        lambda: client.recommend_similar(item_id=DEMO_ITEM, limit=5, full=True),
+        columns=("genres",),
+    )
+    show_heading("Books for a text")
+    _answer(client, DEMO_TEXT)
+    show_heading(
+        "Books for a reader who likes expeditions and Winnie-the-Pooh, and dislikes science fiction"
+    )
+    client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)
+    table.show(
+        f'client.recommend_similar(user_id="{DEMO_USER}", limit=6, full=True, explain=True)',
+        lambda: client.recommend_similar(user_id=DEMO_USER, limit=6, full=True, explain=True),
+        sources={item_id: _get_title(client, item_id) for item_id in DEMO_LIKED_ITEMS},
     )
 
 
-def _print_recommendations(client: akin.Client) -> None:
-    with console.show_bytes("import", SAMPLE_BOOKS.stat().st_size) as bar:
-        records = open_records(str(SAMPLE_BOOKS), lambda count: bar.advance(bar.task_ids[0], count))
-        summary = Importer(client, bar).run(records.rows)
-    print_summary(summary, as_json=False)
-    client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)
-    title = client.get_item(DEMO_ITEM).attributes.fields["title"].string_value
-    for heading, response in (
-        (f"Books like {title}", client.recommend_similar(item_id=DEMO_ITEM, limit=5, full=True)),
-        (
-            "Books for a reader who likes ships, food and The Martian, and dislikes horror",
-            client.recommend_similar(user_id=DEMO_USER, limit=8, full=True, explain=True),
-        ),
-        (
-            f'Books for the text "{DEMO_TEXT}"',
-            client.recommend_similar(text=DEMO_TEXT, limit=5, full=True),
-        ),
-    ):
+def _get_title(client: akin.Client, item_id: str) -> str:
+    return client.get_item(item_id).attributes.fields["title"].string_value
+
+
+def _answer(client: akin.Client, text: str) -> None:
+    """Show the books that are most similar to a text."""
+    BookTable(client).show(
+        f'client.recommend_similar(text="{text}", limit=5, full=True)',
+        lambda: client.recommend_similar(text=text, limit=5, full=True),
+        columns=("genres",),
+    )
+
+
+def _run_menu(client: akin.Client) -> None:
+    """Show topics and answer questions until the reader enters nothing."""
+    while True:
         typer.echo()
-        console.out.print(build_recommendation_table(heading, response.recommendations))
+        for number, topic in enumerate(TOPICS, start=1):
+            typer.echo(f"  {number}  {topic.title}")
+        try:
+            choice = input("A number, your own question in English, or Enter to end: ").strip()
+        except EOFError:
+            typer.echo()
+            return
+        if not choice:
+            return
+        if choice.isdecimal() and 1 <= int(choice) <= len(TOPICS):
+            TOPICS[int(choice) - 1].show(client)
+        else:
+            typer.echo()
+            _answer(client, choice)
+
+
+def _show_next_steps() -> None:
+    program = _find_program()
+    sample = os.path.relpath(SAMPLE_BOOKS)
+    typer.echo(
+        f"""
+The server of the demo has stopped, and its data is deleted. To go on, run a server:
+
+  {program} serve
+
+In another terminal, import a file of JSON lines, CSV or Parquet, here the sample, and ask:
+
+  {program} import {sample}
+  {program} recommend --text "{DEMO_TEXT}"
+
+From Python, with the package akin-client (pip install ./clients/python):
+
+  import akin
+
+  with akin.Client("{DEFAULT_ADDRESS}") as client:
+      client.upsert_item("shoe-1", "Trail running shoes with a grippy sole")
+      for hit in client.recommend_similar(text="jogging", full=True).recommendations:
+          print(hit.score, hit.item_id, hit.item.text)"""
+    )
+
+
+def _find_program() -> str:
+    """Return the command line that starts this program in the current folder."""
+    program = Path(sys.executable).with_name("akin")
+    if shutil.which("akin") == str(program):
+        return "akin"
+    return os.path.relpath(program)

@@ -69,9 +69,19 @@ def run(
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def run_on_terminal(*words: str | Path, folder: Path, **variables: str) -> tuple[int, bytes]:
-    """Run a command on a terminal; return its status and all that the terminal received."""
+def run_on_terminal(
+    *words: str | Path, folder: Path, keys: str = "", **variables: str
+) -> tuple[int, bytes]:
+    """Run a command on a terminal; return its status and all that the terminal received.
+
+    Args:
+        words: the command line after `akin`.
+        folder: the working folder.
+        keys: what a person types, which waits in the terminal until the command reads it.
+        variables: environment variables.
+    """
     main, terminal = pty.openpty()
+    os.write(main, keys.encode())
     received: list[bytes] = []
 
     def read() -> None:

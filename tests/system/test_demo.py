@@ -1,0 +1,77 @@
+"""The demo, run as a person and as a script would."""
+
+import re
+from pathlib import Path
+
+import pytest
+from support.command import run, run_on_terminal
+
+from service.cli.demo import SAMPLE_BOOKS
+from service.cli.demo_topics import COPIED_ITEM, COPY_ID, TOPICS
+from service.embedding.local import LOCAL_MODEL
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the demo prints without a terminal."""
+    done = run("demo", folder=tmp_path_factory.mktemp("demo"), variables={"AKIN_EMBEDDER": "local"})
+    assert 0 == done.status, done.stderr
+    return done.stdout.decode()
+
+
+def test_books_are_shown_by_whole_titles_and_authors(output: str) -> None:
+    """No title is cut, and every answer names the model and its time."""
+    assert "│ The Hitchhiker's Guide to the Galaxy │" in output
+    assert "│ Mastering the Art of French Cooking │" in output
+    tables = output.count("┡")
+    answers = re.findall(rf"Answered in [0-9.]+ ms with {LOCAL_MODEL} \(local", output)
+    assert tables == len(answers) == 7
+
+
+def test_without_a_terminal_the_demo_shows_every_topic_and_ends(output: str) -> None:
+    """Filter, price, near-duplicates and re-embedding each have their result."""
+    all_languages, chosen = output.partition("Filter by")[2].split("┡")[1:3]
+    assert "│ en " in all_languages
+    assert 4 == len(re.findall(r"│ (?:ja|sv) ", chosen))
+    assert "│ en " not in chosen
+    assert "0 embedded, 1 reused: 0 US dollars" in output
+    assert "1 embedded, 0 reused: 0 US dollars" in output
+    assert f"{COPIED_ITEM} and {COPY_ID}: similarity 0.9" in output
+    _, all_books, distinct_books = output.partition("find_duplicates()")[2].split("┡")[:3]
+    assert 2 == all_books.count("│ Salt Fat Acid Heat ")
+    assert 1 == distinct_books.count("│ Salt Fat Acid Heat ")
+    assert re.search(r"336 books embedded again in .* [1-9][0-9]* calls were answered", output)
+    assert "The former vectors serve again" in output
+
+
+def test_the_demo_ends_with_commands_that_exist(output: str, tmp_path: Path) -> None:
+    """The file to import is named from the folder of the reader, and the commands have help."""
+    commands = re.findall(r"^  \S*akin (\w+)", output.rpartition("has stopped")[2], re.MULTILINE)
+    assert ["serve", "import", "recommend"] == commands
+    for command in commands:
+        assert 0 == run(command, "--help", folder=tmp_path).status
+    (file,) = re.findall(r"akin import (\S+\.jsonl)", output)
+    assert file.endswith(SAMPLE_BOOKS.name)
+
+
+def test_a_terminal_has_a_menu(tmp_path: Path) -> None:
+    """A number shows its topic, other words are a question, and an empty line ends the demo."""
+    status, received = run_on_terminal(
+        "demo", folder=tmp_path, keys="2\nvampires\n\n", AKIN_EMBEDDER="local", COLUMNS="150"
+    )
+    assert 0 == status
+    output = received.decode()
+    assert 3 == output.count("Enter to end: ")
+    assert all(output.count(f"{n}  {topic.title}") == 3 for n, topic in enumerate(TOPICS, start=1))
+    assert "0 embedded, 1 reused" in output
+    assert "supplier" not in output
+    assert 'recommend_similar(text="vampires"' in output
+    assert "has stopped" in output
+
+
+def test_the_menu_can_be_left_out(tmp_path: Path) -> None:
+    """With --all, a terminal gets what a script gets."""
+    status, received = run_on_terminal("demo", "--all", folder=tmp_path, AKIN_EMBEDDER="local")
+    assert 0 == status
+    assert b"Enter to end" not in received
+    assert b"The former vectors serve again" in received
