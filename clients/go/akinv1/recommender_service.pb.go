@@ -2614,8 +2614,8 @@ func (x *GroupBy) GetMaxPerGroup() int32 {
 // and the unit is 1, too.
 //
 // A boosted score is only comparable within one response. It is the score that `min_score` and
-// `diversity` refer to. With `number` and `decay`, an item without a number or time in the attribute
-// gets the value 0.
+// `diversity` refer to. With `number` and `decay`, an item without a number or time in the
+// attribute gets the value 0.
 type Boost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The function that gives each item its value. Without it the call fails with

@@ -892,8 +892,8 @@ export interface GroupBy {
  * and the unit is 1, too.
  *
  * A boosted score is only comparable within one response. It is the score that `min_score` and
- * `diversity` refer to. With `number` and `decay`, an item without a number or time in the attribute
- * gets the value 0.
+ * `diversity` refer to. With `number` and `decay`, an item without a number or time in the
+ * attribute gets the value 0.
  */
 export interface Boost {
   /**
