@@ -256,6 +256,25 @@ def test_filters_are_exact(
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=["user", "reader", "examples", "item", "popular"])
+def test_groups_and_boosts_apply_to_every_source(
+    tasteful: akin.Client, source: dict[str, Any]
+) -> None:
+    """A large boost brings all items that match first, and a group ends at its maximum."""
+    whole = list_ids(tasteful.recommend_similar(**source, limit=99))
+    even = [item_id for item_id in whole if int(item_id[1:]) % 2 == 0]
+    odd = [item_id for item_id in whole if int(item_id[1:]) % 2]
+    boosts = [akin.Boost(filter=akin.Filter(all=[EVEN]), weight=10.0)] * 2
+    boosted = list_ids(tasteful.recommend_similar(**source, limit=99, boosts=boosts))
+    assert [*even, *odd] == boosted
+    group_by = akin.GroupBy(attribute="even", max_per_group=3)
+    grouped = list_ids(tasteful.recommend_similar(**source, limit=99, group_by=group_by))
+    expected = {*even[:3], *odd[:3]}
+    assert [item_id for item_id in whole if item_id in expected] == grouped
+    both = tasteful.recommend_similar(**source, limit=4, group_by=group_by, boosts=boosts)
+    assert [*even[:3], odd[0]] == list_ids(both)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["user", "reader", "examples", "item", "popular"])
 def test_a_minimum_score_holds_for_blended_scores(
     tasteful: akin.Client, source: dict[str, Any]
 ) -> None:

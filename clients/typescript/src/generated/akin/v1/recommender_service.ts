@@ -878,9 +878,10 @@ export interface RecommendSimilarRequest {
 /**
  * Limits how many items with the same value of an attribute are recommended. Akin takes the items
  * best first, or in the order of `diversity`, and leaves out an item if `max_per_group` items with
- * its value are already taken. Other items take the place of those left out, so that the response
- * has fewer than `limit` items only if no further item passes. With max_similarity, near-duplicates
- * are excluded first and groups are filled from the remaining items.
+ * its value are already taken. Other items take the place of those left out, from the whole
+ * catalog, so that the response has fewer than `limit` items only if no further item passes. With
+ * max_similarity, near-duplicates are excluded first, and groups are filled from the rest of the
+ * best 4,096 items.
  */
 export interface GroupBy {
   /**
@@ -913,7 +914,8 @@ export interface GroupBy {
  * and the unit is 1, too.
  *
  * A boosted score is only comparable within one response. It is the score that `min_score` and
- * `diversity` refer to. An item without the attribute gets the value 0.
+ * `diversity` refer to. With `number` and `decay`, an item without a number or time in the
+ * attribute gets the value 0.
  */
 export interface Boost {
   /**
