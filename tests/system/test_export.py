@@ -1,6 +1,7 @@
 """A catalog is exported with the real command, and imported into another one."""
 
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -221,3 +222,17 @@ def test_a_terminal_shows_the_progress(
     assert 0 == status
     assert f"{ITEMS}/{ITEMS}".encode() in received
     assert ITEMS + 1 + 2 * len(ODD_IDS) == len(file.read_text().splitlines())
+
+
+def test_parquet_needs_pyarrow(server: RunningServer, tmp_path: Path) -> None:
+    """Without pyarrow, an export to Parquet names the extra to install and leaves no file."""
+    stub = tmp_path / "stub"
+    stub.mkdir()
+    (stub / "pyarrow.py").write_text("raise ModuleNotFoundError('not there')\n")
+    path = os.pathsep.join([str(stub), *filter(None, [os.environ.get("PYTHONPATH")])])
+    file = tmp_path / "items.parquet"
+    words = ("export", file, "--only", "items", "--address", server.address)
+    done = run(*words, folder=server.folder, variables={"PYTHONPATH": path})
+    assert 1 == done.status
+    assert "pip install 'akin-service[parquet]'" in done.error_lines[0]
+    assert [stub] == list(tmp_path.iterdir())
