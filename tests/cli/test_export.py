@@ -1,5 +1,8 @@
 import json
 import os
+import shutil
+import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -10,12 +13,17 @@ from akin.v1 import interaction_service_pb2 as interaction_pb
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.message import Message
 from pyarrow import parquet
+from support.processes import AKIN
 from support.recording import RecordingServer
 from support.scripted import Failure
+from support.server import WAIT_SECONDS
 from typer.testing import CliRunner, Result
 
 from service.cli.formats.rows import MAX_LINE_BYTES
 from service.cli.main import app
+
+# Makes a command heed Ctrl-C even if it is ignored here, as in background jobs of a shell.
+HEED_INTERRUPTS = (shutil.which("env") or "env", "--default-signal=INT")
 
 ITEM = akin.item("a\u202e", "tea", {"price": 9.5, "none": None})
 LONG_USER = akin.User(
@@ -147,3 +155,20 @@ def test_recommendation_ids_are_left_out_with_a_notice() -> None:
     assert "r1" == json.loads(with_ids.stdout)["recommendation_id"]
     assert "left out" not in with_ids.stderr
     assert as_csv.stdout.splitlines()[1].endswith(",r1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_ended_export_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """An export that is ended while the server does not respond removes what it has written."""
+    file = tmp_path / "a.jsonl"
+    with RecordingServer(held=True) as server:
+        process = subprocess.Popen(
+            [*HEED_INTERRUPTS, *AKIN, "export", str(file), "--address", server.address],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        server.wait_for_request()
+        assert [f"{file.name}."] == [path.name[: len(file.name) + 1] for path in tmp_path.iterdir()]
+        process.send_signal(number)
+        assert 128 + number == process.wait(WAIT_SECONDS)
+    assert [] == list(tmp_path.iterdir())

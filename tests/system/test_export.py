@@ -1,6 +1,7 @@
 """A catalog is exported with the real command, and imported into another one."""
 
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import akin
 import pytest
 from akin import filters
-from support.command import Ended, run
+from support.command import Ended, run, run_on_terminal
 from support.server import RunningServer
 
 ITEMS = 1_000
@@ -208,3 +209,30 @@ def test_an_import_of_an_export_is_the_same_catalog(
         assert list_all(source) == list_all(copy)
         assert recommend(source) == recommend(copy)
     assert len(parts) == len(list(tmp_path.iterdir()))
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_the_progress(
+    server: RunningServer, source: akin.Client, tmp_path: Path
+) -> None:
+    """On a terminal, the rows of each kind are counted, and the file holds only rows."""
+    file = tmp_path / "catalog.jsonl"
+    words = ("--catalog", get_name(source), "export", file, "--address", server.address)
+    status, received = run_on_terminal(*words, folder=server.folder, COLUMNS="100")
+    assert 0 == status
+    assert f"{ITEMS}/{ITEMS}".encode() in received
+    assert ITEMS + 1 + 2 * len(ODD_IDS) == len(file.read_text().splitlines())
+
+
+def test_parquet_needs_pyarrow(server: RunningServer, tmp_path: Path) -> None:
+    """Without pyarrow, an export to Parquet names the extra to install and leaves no file."""
+    stub = tmp_path / "stub"
+    stub.mkdir()
+    (stub / "pyarrow.py").write_text("raise ModuleNotFoundError('not there')\n")
+    path = os.pathsep.join([str(stub), *filter(None, [os.environ.get("PYTHONPATH")])])
+    file = tmp_path / "items.parquet"
+    words = ("export", file, "--only", "items", "--address", server.address)
+    done = run(*words, folder=server.folder, variables={"PYTHONPATH": path})
+    assert 1 == done.status
+    assert "pip install 'akin-service[parquet]'" in done.error_lines[0]
+    assert [stub] == list(tmp_path.iterdir())
