@@ -33,6 +33,9 @@ _T = TypeVar("_T")
 # The longest delay before a process sees the writes of another one.
 REFRESH_SECONDS = 0.05
 
+# How long the end of a process waits for others that read the write-ahead log, to empty it.
+CLOSING_WAIT_MS = 500
+
 
 def prepare_folder(folder: Path) -> Path:
     """Create the folder and its database if they are missing, and migrate the database.
@@ -216,9 +219,15 @@ class SqliteSession:
                 raise
 
     def close(self) -> None:
-        """Move the write-ahead log into the database, and close the connection."""
+        """Move the write-ahead log into the database, and close the connection.
+
+        The log keeps its size while others read it, such as a backup.
+        """
         with translate_errors(), closing(self.connection):
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # A program that replicates the log reads it all the time.
+            self.connection.execute(f"PRAGMA busy_timeout = {CLOSING_WAIT_MS}")
+            for step in ("PASSIVE", "TRUNCATE"):
+                self.connection.execute(f"PRAGMA wal_checkpoint({step})")
 
     def _run(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
         changes_before = self.connection.total_changes
