@@ -16,11 +16,14 @@ def explain_other_space(catalog: str, stored: Space, configured: Model) -> str:
         stored: the space of its vectors.
         configured: the model of the settings, whose space differs.
     """
+    space = configured.space
+    # The width of a model that has never responded is not known for certain.
+    is_same_model = (stored.provider, stored.model) == (space.provider, space.model)
     start = (
-        f"catalog {catalog!r} was embedded with {_describe(stored)}, but the settings choose "
-        f"{_describe(configured.space)}"
+        f"catalog {catalog!r} was embedded with {_describe(stored, with_dimensions=True)}, but the "
+        f"settings choose {_describe(space, with_dimensions=is_same_model)}"
     )
-    variables = " ".join(_list_variables(stored, configured.space))
+    variables = " ".join(_list_variables(stored, space))
     if not variables:
         return f"{start}: start the version of the server that stored the catalog"
     command = " ".join(["akin reembed", *_list_options(configured)])
@@ -30,7 +33,7 @@ def explain_other_space(catalog: str, stored: Space, configured: Model) -> str:
     )
 
 
-def _describe(space: Space) -> str:
+def _describe(space: Space, *, with_dimensions: bool) -> str:
     templates = [
         f"{name} {template!r}"
         for name, template in (
@@ -39,9 +42,8 @@ def _describe(space: Space) -> str:
         )
         if template != "{text}"
     ]
-    return ", ".join(
-        [f"{space.model} ({space.provider}, {space.dimensions} dimensions)", *templates]
-    )
+    width = f", {space.dimensions} dimensions" if with_dimensions else ""
+    return ", ".join([f"{space.model} ({space.provider}{width})", *templates])
 
 
 def _list_variables(stored: Space, configured: Space) -> Iterator[str]:

@@ -63,8 +63,15 @@ def test_settings_and_command_are_exact(
     """The message names only the settings that differ, quoted for a shell, and one command."""
     message = explain_other_space("default", stored, configured)
     assert f": start the server with {variables} and run `{command}`;" in message
-    for space in (stored, configured.space):
-        assert f"{space.model} ({space.provider}, {space.dimensions} dimensions)" in message
+    assert f"{stored.model} ({stored.provider}, {stored.dimensions} dimensions)" in message
+    assert f"{configured.space.model} ({configured.space.provider}" in message
+
+
+def test_no_width_is_claimed_for_a_model_that_may_not_have_responded() -> None:
+    """The message has the dimensions of another model only if they are the difference."""
+    assert "1536" not in explain_other_space("default", LOCAL, Model(SMALL))
+    narrow = Model(replace(SMALL, dimensions=512), 512)
+    assert "512 dimensions)" in explain_other_space("default", SMALL, narrow)
 
 
 def test_no_setting_chooses_the_local_model_of_another_version() -> None:
