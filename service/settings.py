@@ -292,12 +292,20 @@ class Settings(BaseSettings):
         return self.embedder
 
     @property
+    def remote_kind(self) -> Literal["openrouter", "openai"] | None:
+        """The provider that catalogs can choose besides the local model; None without access."""
+        if self.provider_kind != "local":
+            return self.provider_kind
+        if self.openrouter_api_key:
+            return "openrouter"
+        has_endpoint = {"embedding_base_url", "embedding_model"} <= self.model_fields_set
+        return "openai" if has_endpoint else None
+
+    @property
     def provider_key(self) -> str:
-        """The API key for the embedding provider."""
+        """The API key for the provider of `remote_kind`."""
         return (
-            self.openrouter_api_key
-            if self.provider_kind == "openrouter"
-            else self.embedding_api_key
+            self.openrouter_api_key if self.remote_kind == "openrouter" else self.embedding_api_key
         )
 
     @property

@@ -173,9 +173,10 @@ def build_table(title: str | None = None, caption: str | None = None) -> Table:
     )
 
 
-def describe_space(space: akin.EmbeddingSpace) -> str:
-    """Return an embedding space in one line."""
-    return f"{space.model} ({space.provider}), {space.dimensions} dimensions"
+def describe_space(space: akin.EmbeddingSpace, *, is_measured: bool = True) -> str:
+    """Return an embedding space in one line, without dimensions that no vector has shown yet."""
+    width = f", {space.dimensions} dimensions" if is_measured else ""
+    return f"{space.model} ({space.provider}){width}"
 
 
 def format_usd(amount: float) -> str:

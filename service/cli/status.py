@@ -72,8 +72,10 @@ def _list_problems(client: akin.Client, catalog: akin.Catalog) -> list[str]:
 
 
 def _print(catalog: akin.Catalog, problems: list[str]) -> None:
-    console.print_line(f"model: {console.describe_space(catalog.space)}")
     index = catalog.index
+    # A server starts with the documented width of a model while its provider fails.
+    is_measured = index.vector_count > 0 or not catalog.embedding_error_reason
+    console.print_line(f"model: {console.describe_space(catalog.space, is_measured=is_measured)}")
     if index.graph_vector_count:
         building = "; building more" if index.building else ""
         console.print_line(

@@ -9,6 +9,9 @@ from enum import Enum
 # The provider of the embedded model, whose vectors cost nothing.
 LOCAL_PROVIDER = "local"
 
+# Between the name of a model and its input type.
+INPUT_TYPE_SEPARATOR = "#"
+
 
 class VectorStorage(Enum):
     """The number format of an index's vectors in memory; unspecified: that of the settings."""

@@ -11,7 +11,7 @@ import stamina
 import structlog
 
 from service import errors
-from service.domain.spaces import Model, ModelChoice, Space
+from service.domain.spaces import INPUT_TYPE_SEPARATOR, Model, ModelChoice, Space
 from service.domain.usage import TokenUsage
 from service.domain.violations import Violation
 from service.embedding.embedder import BatchLimits, Embedder
@@ -40,9 +40,6 @@ from service.settings import Settings
 
 # Bounds the check of a model whose dimensions are known, because the server can serve without it.
 CHECK_TIMEOUT_SECONDS = 10.0
-
-# Separates a model's name from its `input_type` in the model of a space.
-INPUT_TYPE_SEPARATOR = "#"
 
 # The share of a model's context that a chunk may fill, because token counts are estimates.
 MAX_CONTEXT_SHARE = 0.9
@@ -107,7 +104,7 @@ def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
             return PricedEmbedder(local, _return_no_price)
         message = "this version of the server has a different local model"
         return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
-    if space.provider != settings.provider_kind:
+    if space.provider != settings.remote_kind:
         message = f"AKIN_EMBEDDER is not {space.provider}, which the catalog is embedded with"
         return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
     endpoint = _make_endpoint(settings, space.model, model.requested_dimensions)
@@ -153,7 +150,7 @@ async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
 
 
 def _choice_violations(settings: Settings, choice: ModelChoice, kind: str) -> Iterator[Violation]:
-    providers = dict.fromkeys(("local", settings.provider_kind))
+    providers = ["local"] if settings.remote_kind is None else ["local", settings.remote_kind]
     if kind not in providers:
         yield Violation("embedding.provider", f"must be {' or '.join(providers)}")
     if kind == "local" and choice.model:
@@ -258,8 +255,9 @@ def _make_endpoint(settings: Settings, model: str, dimensions: int | None) -> En
     name, _, input_type = model.partition(INPUT_TYPE_SEPARATOR)
     model_parameters = {"dimensions": dimensions, "input_type": input_type or None}
     parameters = settings.request_parameters | model_parameters
+    assert settings.remote_kind is not None  # noqa: S101  (callers have checked the provider)
     return Endpoint(
-        kind=settings.provider_kind,
+        kind=settings.remote_kind,
         base_url=settings.embedding_base_url,
         model=name,
         api_key=settings.provider_key,
@@ -279,8 +277,9 @@ def _make_space(settings: Settings, dimensions: int, choice: ModelChoice) -> Spa
     model = strip_model_prefix(choice.model or settings.embedding_model)
     if settings.embedding_input_type:
         model = f"{model}{INPUT_TYPE_SEPARATOR}{settings.embedding_input_type}"
+    assert settings.remote_kind is not None  # noqa: S101  (callers have checked the provider)
     return Space(
-        settings.provider_kind,
+        settings.remote_kind,
         model,
         dimensions,
         template or family.template,

@@ -19,6 +19,7 @@ from service.domain.generations import (
     GenerationRecord,
     GenerationState,
 )
+from service.domain.space_changes import explain_other_space
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.storage.database import REMOVED_STATES, Database
@@ -85,11 +86,7 @@ class GenerationStore:
                 return catalog  # a switch has come since the caller chose the model
             space = catalog.serving.model.space
             if space != model.space:
-                raise errors.SpaceMismatch(
-                    f"the catalog {DEFAULT_CATALOG} was embedded as {space.fingerprint}, but the "
-                    f"settings now say {model.space.fingerprint}: restore the previous settings, "
-                    "and then change the model with `akin reembed`"
-                )
+                raise errors.SpaceMismatch(explain_other_space(DEFAULT_CATALOG, space, model))
             if catalog.serving.model != model:
                 transaction.connection.execute(
                     "UPDATE generations SET dimensions_asked = ? WHERE generation_id = ?",

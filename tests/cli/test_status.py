@@ -71,6 +71,16 @@ def test_other_errors_keep_their_status() -> None:
     assert 1 == refused.exit_code
 
 
+def test_dimensions_that_no_vector_has_shown_are_not_printed() -> None:
+    """A model that has only failed so far has no width; one with vectors keeps its width."""
+    failing = akin.Catalog(space=SPACE, embedding_error_reason="EMBEDDING_UNAVAILABLE")
+    assert "model: small (local)" == run(failing, RUNNING).stdout.splitlines()[1]
+    failing.index.vector_count = 1
+    for catalog in (failing, HEALTHY):
+        line = run(catalog, RUNNING).stdout.splitlines()[1]
+        assert "model: small (local), 256 dimensions" == line
+
+
 def test_a_small_cost_is_printed() -> None:
     """The cost of a day has significant digits, and a cost that nobody reports is not 0."""
     day = akin.DailyUsage(day="2030-01-31", prompt_token_count=12, cost_usd=1.2e-7)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import stamina
 from support.provider import DIMENSIONS, ScriptedProvider, failure, success
@@ -158,11 +160,27 @@ async def test_the_price_comes_from_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("embedder", "rule"),
-    [("local", "must be local"), ("openrouter", "must be local or openrouter")],
+    ("values", "rule"),
+    [
+        ({"embedder": "local"}, "must be local"),
+        ({"embedder": "local", "openrouter_api_key": "k"}, "must be local or openrouter"),
+        ({"openrouter_api_key": "k"}, "must be local or openrouter"),
+        (
+            {
+                "embedder": "local",
+                "embedding_base_url": "http://127.0.0.1:1",
+                "embedding_model": "m",
+            },
+            "must be local or openai",
+        ),
+    ],
 )
-async def test_the_providers_of_a_server_are_named_once(embedder: str, rule: str) -> None:
-    """A choice of another provider is refused with the distinct providers that are available."""
-    with ScriptedProvider() as provider, pytest.raises(errors.InvalidRequest) as raised:
-        await probe_model(settings(provider, embedder=embedder), ModelChoice("another"))
+async def test_the_providers_of_a_server_are_named_once(values: dict[str, Any], rule: str) -> None:
+    """A choice of another provider is refused with the distinct providers that are available.
+
+    These are the local model and the provider to which the settings give access, even if the
+    settings choose the local model.
+    """
+    with pytest.raises(errors.InvalidRequest) as raised:
+        await probe_model(Settings(**values), ModelChoice("another"))
     assert (Violation("embedding.provider", rule),) == raised.value.violations

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, NoReturn
 
 import grpc
-from akin._errors import decode
+from akin._errors import AkinError, decode
 from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -164,6 +164,14 @@ class ImportServer:
         except grpc.RpcError as exc:
             return decode(exc).reason
         return ""
+
+    async def call_missing_method(self) -> AkinError:
+        """Make a unary call of a method that has a defect, and return its error."""
+        try:
+            await asyncio.to_thread(self._stub.GetUser, pb.GetUserRequest())
+        except grpc.RpcError as exc:
+            return decode(exc)
+        raise AssertionError("the method has no defect")
 
     def close(self) -> None:
         """Release the threads that send the messages of imports."""

@@ -212,10 +212,26 @@ def test_a_bad_key_leaves_the_rest_working(tmp_path: Path, provider: ScriptedPro
 
 
 @pytest.mark.parametrize(
-    "change", [{"EMBEDDING_MODEL": "another/model"}, {"EMBEDDING_DIMENSIONS": "16"}]
+    ("change", "remedy"),
+    [
+        (
+            {"EMBEDDING_MODEL": "another/model"},
+            (
+                "AKIN_EMBEDDING_MODEL=someone/model and run "
+                "`akin reembed --provider openrouter --model another/model"
+            ),
+        ),
+        (
+            {"EMBEDDING_DIMENSIONS": "16"},
+            (
+                f"AKIN_EMBEDDING_DIMENSIONS={DIMENSIONS} and run "
+                "`akin reembed --provider openrouter --model someone/model --dimensions 16"
+            ),
+        ),
+    ],
 )
 def test_another_model_over_the_same_data_is_refused(
-    tmp_path: Path, provider: ScriptedProvider, change: dict[str, str]
+    tmp_path: Path, provider: ScriptedProvider, change: dict[str, str], remedy: str
 ) -> None:
     """Vectors of two spaces never meet: the start is refused with what to do."""
     with RunningServer(tmp_path, **settings(provider)) as server:
@@ -224,13 +240,33 @@ def test_another_model_over_the_same_data_is_refused(
         assert 0 == server.stop()
     code, lines = refused(tmp_path, **settings(provider, **change))
     assert 2 == code
-    assert "someone/model" in lines[-1]
-    assert (
-        "restore the previous settings, and then change the model with `akin reembed`" in lines[-1]
-    )
+    assert f"start the server with {remedy}`" in lines[-1]
     with RunningServer(tmp_path, **settings(provider)) as server:
         with akin.Client(server.address) as client:
             assert INDEXED == client.get_item("a").state
+
+
+def test_a_local_catalog_moves_to_a_provider_as_the_refusal_says(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """Whoever adds a key later is refused, and gets there with the setting and the command."""
+    with RunningServer(tmp_path, EMBEDDER="local") as server, server.client() as client:
+        client.upsert_item("a", "sailing ships")
+        assert 0 == server.stop()
+    code, lines = refused(tmp_path, **settings(provider))
+    assert 2 == code
+    command = "reembed --provider openrouter --model someone/model"
+    assert f"start the server with AKIN_EMBEDDER=local and run `akin {command}`" in lines[-1]
+    with RunningServer(tmp_path, **settings(provider, EMBEDDER="local")) as server:
+        for words in (command.split(), ["reembed", "--commit"]):
+            assert 0 == run(*words, "--address", server.address, folder=tmp_path).status
+        assert 0 == server.stop()
+    for others in ({}, {"EMBEDDER": "local"}):
+        with RunningServer(tmp_path, **settings(provider, **others)) as server:
+            with server.client() as client:
+                assert "someone/model" == client.get_catalog().space.model
+                assert client.upsert_item(f"b{len(others)}", f"tea {len(others)}").embedded
+            assert 0 == server.stop()
 
 
 def test_a_spent_budget_keeps_items_waiting(tmp_path: Path, provider: ScriptedProvider) -> None:

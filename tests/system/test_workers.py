@@ -231,7 +231,7 @@ def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
         tmp_path, WORKERS="2", EMBEDDING_MODEL="m", EMBEDDING_DIMENSIONS="7", **settings
     )
     assert 2 == code
-    assert any("the catalog default was embedded as" in line for line in lines)
+    assert any("catalog 'default' was embedded with" in line for line in lines)
     assert "ended before it served" in lines[-1]
 
 
