@@ -29,6 +29,7 @@ from service.background.training_process import (
     read_arrays,
     run_training,
 )
+from service.background.training_schedule import is_due
 from service.catalog.handle import CatalogHandle
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.behavior import TrainingInput, TrainingSummary
@@ -38,12 +39,6 @@ from service.storage.database import ReadSource
 
 # The interval at which catalogs are looked at.
 TRAINING_CHECK_SECONDS = 2.0
-
-# A model is out of date after changes of this share of the likes that it learned from.
-MAX_CHANGED_SHARE = 0.05
-
-# A model is out of date after any change once it is this old.
-MAX_MODEL_AGE_SECONDS = 3_600.0
 
 # Pause after a training of a catalog, as a multiple of its duration, so that a catalog whose likes
 # change all the time does not keep a processor busy.
@@ -275,26 +270,6 @@ class Trainer:
             raise TrainingFailed(message.name)
         assert isinstance(message, TrainingResult)  # noqa: S101  (there are no other messages)
         return message
-
-
-def is_due(summary: TrainingSummary | None, present: TrainingInput, now_us: int) -> bool:
-    """Return whether a model is out of date.
-
-    Args:
-        summary: of the model, None if there is none.
-        present: what a training would begin with now.
-        now_us: the time in microseconds since 1970 UTC.
-    """
-    if summary is None:
-        return present.like_change_count > 0
-    former = summary.input
-    if present.like_deletion_count != former.like_deletion_count:
-        return True  # someone wants to be forgotten
-    if present.weights != former.weights:
-        return True
-    changed = present.like_change_count - former.like_change_count
-    is_old = now_us - summary.train_time_us > MAX_MODEL_AGE_SECONDS * 1e6
-    return changed > 0 and (is_old or changed >= MAX_CHANGED_SHARE * summary.like_count)
 
 
 def _can_continue(former: TrainingSummary, present: TrainingInput, state: Path) -> bool:

@@ -14,13 +14,11 @@ from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
+from service.storage.item_vector_reads import add_vectors, read_vectors
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
-
-# Items whose vectors are in memory at once. Those of the longest text take some MiB.
-ITEMS_WITH_VECTORS = 50
 
 # Ids in one statement, below the 999 variables that every build of SQLite allows.
 IDS_PER_STATEMENT = 500
@@ -75,7 +73,7 @@ class ItemReads:
             items = read_items(connection, generation, item_ids, now_us)
             if not with_vectors:
                 return items
-            vectors = _read_vectors(connection, generation, list(items))
+            vectors = read_vectors(connection, generation, list(items))
             return {
                 item_id: replace(item, vectors=vectors.get(item_id, ()))
                 for item_id, item in items.items()
@@ -109,7 +107,7 @@ class ItemReads:
             items, is_cut = parse_page(rows, len(item_ids), max_bytes)
             if not with_vectors:
                 return items, is_cut
-            page = _add_vectors(connection, generation, items, max_bytes)
+            page = add_vectors(connection, generation, items, max_bytes)
             return page, is_cut or len(page) < len(items)
 
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=with_vectors)
@@ -139,7 +137,7 @@ class ItemReads:
             )
             items, more = parse_page(rows, limit, max_bytes)
             if with_vectors:
-                page = _add_vectors(connection, generation, items, max_bytes)
+                page = add_vectors(connection, generation, items, max_bytes)
                 items, more = page, more or len(page) < len(items)
             return ItemPage(items, _count(connection, values), more)
 
@@ -333,45 +331,6 @@ def read_items(
         )
         items.update((row[0], parse_item(row)) for row in rows)
     return items
-
-
-def _add_vectors(
-    connection: Connection, generation: Generation, items: Sequence[StoredItem], max_bytes: int
-) -> list[StoredItem]:
-    """Return items with their vectors, up to the item whose vectors exceed `max_bytes`."""
-    page: list[StoredItem] = []
-    size_bytes = 0
-    for start in range(0, len(items), ITEMS_WITH_VECTORS):
-        batch = items[start : start + ITEMS_WITH_VECTORS]
-        vectors = _read_vectors(connection, generation, [stored.item.item_id for stored in batch])
-        for stored in batch:
-            if size_bytes > max_bytes:
-                return page
-            item_vectors = vectors.get(stored.item.item_id, ())
-            page.append(replace(stored, vectors=item_vectors))
-            size_bytes += sum(map(len, item_vectors))
-    return page
-
-
-def _read_vectors(
-    connection: Connection, generation: Generation, item_ids: Sequence[str]
-) -> Mapping[str, Sequence[bytes]]:
-    """Return the vectors of items in the order of their chunks, as float32 bytes, by id."""
-    vectors: dict[str, list[bytes]] = {}
-    for item_id, vector in connection.execute(
-        """SELECT item_id, vector FROM items JOIN item_vectors USING (item_key)
-           JOIN vectors USING (vector_id)
-           WHERE catalog_id = :catalog_id
-           AND item_id IN (SELECT value FROM json_each(:ids))
-           AND generation_id = :generation_id ORDER BY item_key, position""",
-        {
-            "catalog_id": generation.catalog_id,
-            "generation_id": generation.generation_id,
-            "ids": json.dumps(item_ids),
-        },
-    ):
-        vectors.setdefault(item_id, []).append(vector)
-    return vectors
 
 
 def read_purged_sequence(connection: Connection, catalog_id: int) -> int:

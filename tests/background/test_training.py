@@ -18,8 +18,9 @@ from support.open_catalogs import WordCatalogs, word_catalogs
 from support.stores import default_catalog, folder_of, indexed, upsert_user
 
 from service import errors
-from service.background.training import MAX_MODEL_AGE_SECONDS, Trainer, is_due
+from service.background.training import Trainer
 from service.background.training_process import STATE_FOLDER
+from service.background.training_schedule import MAX_MODEL_AGE_SECONDS, is_due
 from service.domain.behavior import BlendWeights, TrainingInput, TrainingSummary
 from service.domain.catalog_settings import CatalogSettings, SettingsField, SignalMode
 from service.domain.generations import Generation

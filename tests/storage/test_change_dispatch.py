@@ -64,6 +64,7 @@ class Many:
     feed: CountingFeed
     generations: list[Generation]
     followers: list[Follower]
+    tasks: list[asyncio.Task[None]]
 
     async def write(self, place: int, item_id: str = "a") -> int:
         """Write an item to one of the catalogs; return the sequence number."""
@@ -76,6 +77,15 @@ class Many:
         """Wait until every follower reflects a write."""
         for follower in self.followers:
             await follower.wait_for(sequence)
+
+    async def settle(self) -> None:
+        """Wait until no follower reads or has to, and forget the reads so far."""
+        while any(
+            follower._has_news.is_set() or follower._following.locked()
+            for follower in self.followers
+        ):
+            await asyncio.wait(self.tasks, timeout=0)
+        self.feed.reads.clear()
 
 
 @asynccontextmanager
@@ -106,9 +116,9 @@ async def many_followers(folder: Path, count: int = CATALOGS) -> AsyncIterator[M
         works = [dispatch.run(), *(follower.run() for follower in followers)]
         tasks = [asyncio.create_task(work) for work in works]
         try:
-            many = Many(stores, feed, generations, followers)
+            many = Many(stores, feed, generations, followers, tasks)
             await many.wait_for(await many.write(0, "first"))
-            feed.reads.clear()
+            await many.settle()
             yield many
         finally:
             await left(*tasks)
@@ -160,7 +170,7 @@ async def test_a_doubt_makes_every_follower_read(tmp_path: Path) -> None:
         many.stores.database.commits.doubt()
         await many.wait_for(await many.write(1))
         assert CATALOGS == len(many.feed.reads)
-        many.feed.reads.clear()
+        await many.settle()
         await many.wait_for(await many.write(2))
         assert {many.generations[2].generation_id} == set(many.feed.reads)
 
