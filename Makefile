@@ -37,7 +37,8 @@ test: .venv/ready
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
 
-# The packages for other frameworks. These frameworks are large, so they have an environment of their own.
+# The packages for other frameworks, the imports from other vector stores, and the shop. Their dependencies are a
+# download of 210 MB and take 700 MB, so they have an environment of their own.
 test-integrations: integrations/.venv/ready
 	integrations/.venv/bin/mypy $(wildcard integrations/*/*_akin examples/shop/*.py)
 	integrations/.venv/bin/python -m pytest -n 2 --dist loadfile integrations/tests
@@ -104,8 +105,8 @@ locks: .venv/ready
 	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 --extra test --extra postgres --extra qdrant --extra chroma -c requirements-dev.lock \
-		$(addsuffix /pyproject.toml,$(INTEGRATIONS)) pyproject.toml \
+		--no-annotate --no-header --python-version 3.11 --extra test --extra chroma --extra postgres --extra qdrant \
+		-c requirements-dev.lock $(addsuffix /pyproject.toml,$(INTEGRATIONS)) pyproject.toml \
 		integrations/tests/requirements.in examples/shop/requirements.in -o integrations/requirements.lock
 
 bench-smoke: .venv/ready
