@@ -35,6 +35,8 @@ HOMES = {
     "lxml": "domain",
     "pydantic_settings": "settings",
     "prometheus_client": "telemetry",
+    "qdrant_client": "cli",
+    "chromadb": "cli",
     "typer": "cli",
 }
 """The only folder that may import a library."""

@@ -15,7 +15,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(ROOT.glob("clients/*/README.md")),
     *sorted(ROOT.glob("integrations/*/README.md")),
-    *(ROOT / f"{folder}/README.md" for folder in ("deploy", "bench", "examples")),
+    *(ROOT / f"{folder}/README.md" for folder in ("deploy", "bench", "examples", "examples/shop")),
 ]
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
