@@ -1,4 +1,4 @@
-"""Makes the embedded model again: distils a sentence transformer into static token vectors.
+"""Makes the former local model again: distils a sentence transformer into static token vectors.
 
     pip install "model2vec[distill]"
     python tools/make_model.py TEACHER_FOLDER
@@ -17,7 +17,7 @@ from pathlib import Path
 from model2vec.distill import distill
 
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TARGET = Path(__file__).resolve().parents[1] / "service/embedding/model"
+TARGET = Path(__file__).resolve().parents[1] / "service/embedding/former_model"
 
 
 def main(teacher: Path) -> None:

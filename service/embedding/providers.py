@@ -23,7 +23,12 @@ from service.embedding.errors import (
     to_problem,
     to_service_error,
 )
-from service.embedding.local import LOCAL_BATCH_SECONDS, LOCAL_DIMENSIONS, LocalEmbedder
+from service.embedding.local import (
+    LOCAL_BATCH_SECONDS,
+    LOCAL_DIMENSIONS,
+    LocalEmbedder,
+    choose_local_model,
+)
 from service.embedding.model_families import DEFAULT_DIMENSIONS, PLAIN_TEMPLATE, find_family
 from service.embedding.model_list import fetch_models
 from service.embedding.openai_compatible import (
@@ -99,7 +104,7 @@ def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
     """
     space = model.space
     if space.is_local:
-        local = LocalEmbedder(space.template, space.query_template)
+        local = LocalEmbedder(space.template, space.query_template, choose_local_model(space))
         if local.space == space:
             return PricedEmbedder(local, _return_no_price)
         message = "this version of the server has a different local model"
@@ -179,7 +184,10 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
     """
     if settings.provider_kind == "local":
         # In a thread, because the model is read from disk.
-        local = await asyncio.get_running_loop().run_in_executor(None, LocalEmbedder)
+        loop = asyncio.get_running_loop()
+        templates = PLAIN_TEMPLATE, PLAIN_TEMPLATE
+        model = choose_local_model(stored)
+        local = await loop.run_in_executor(None, LocalEmbedder, *templates, model)
         return PricedEmbedder(local, _return_no_price)
     space = _make_space(settings, 0, ModelChoice())
     endpoint = _make_endpoint(settings, space.model, settings.embedding_dimensions)

@@ -1,12 +1,19 @@
+import hashlib
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
 import pytest_asyncio
 from support.batchers import working
 
 from service import errors
+from service.embedding import local
 from service.embedding.embedder import EmbeddedText, Vector
-from service.embedding.local import LocalEmbedder
+from service.embedding.local import FORMER_LOCAL_MODEL, LOCAL_MODEL, LocalEmbedder
+
+FOLDER = Path(local.__file__).parent
+MODEL_FOLDERS = {LOCAL_MODEL: FOLDER / "model", FORMER_LOCAL_MODEL: FOLDER / "former_model"}
 
 TEXTS = [
     "A detective in a rainy city follows a case that powerful people want closed.",
@@ -18,9 +25,9 @@ TEXTS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def embedder() -> AsyncIterator[LocalEmbedder]:
-    local = LocalEmbedder()
-    yield local
-    await local.close()
+    opened = LocalEmbedder()
+    yield opened
+    await opened.close()
 
 
 async def embed(embedder: LocalEmbedder, texts: Sequence[str]) -> list[Vector]:
@@ -89,9 +96,19 @@ async def test_a_text_without_a_known_word_is_rejected(embedder: LocalEmbedder) 
     assert isinstance(unknown, errors.TextRejected)
 
 
+@pytest.mark.parametrize("model", [LOCAL_MODEL, FORMER_LOCAL_MODEL])
+async def test_the_card_of_a_model_has_the_checksum_of_its_weights(model: str) -> None:
+    """Each local model has a license and a card, which names the weights that are used."""
+    folder = MODEL_FOLDERS[model]
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert f"`{digest}`" in (folder / "MODEL_CARD.md").read_text()
+    assert "Apache License" in (folder / "LICENSE").read_text()
+    assert f"{model}@{digest[:12]}" == LocalEmbedder(model=model).space.model
+
+
 async def test_the_space_names_model_and_weights(embedder: LocalEmbedder) -> None:
     """The space has the dimensions, the model's name and the digest of its weights."""
     space = embedder.space
     assert ("local", 256) == (space.provider, space.dimensions)
     name, _, digest = space.model.partition("@")
-    assert ("static-minilm-256", 12) == (name, len(digest))
+    assert ("static-minilm-256-v2", 12) == (name, len(digest))
