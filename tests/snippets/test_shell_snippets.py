@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.provider import ScriptedProvider
 from support.server import WAIT_SECONDS, RunningServer
-from support.snippets import ROOT, list_pages, list_runnable
+from support.snippets import ADDRESS, ROOT, list_pages, list_runnable
 
 PAGES = list_runnable("sh", list_pages())
 
@@ -68,7 +68,9 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             "EMBEDDING_BASE_URL": provider.url,
         }
         with RunningServer(folder, **settings) as server, server.client() as client:
-            client.upsert_item("jacket-1", "A rain jacket")
+            for item_id in ("sku-1", "sku-2"):
+                client.upsert_item(item_id, "A rain jacket", {"color": "red", "price": 79})
+            client.upsert_user("ann", preferences=["hiking"])
             page = request.node.callspec.params["page"]
             if page in NEEDS_SHOP:
                 client.create_catalog("shop")
@@ -84,8 +86,9 @@ def test_shell_snippets_succeed_and_print(
 ) -> None:
     """The commands of a page succeed one after the other, and each snippet prints something."""
     for snippet in PAGES[page]:
+        code = snippet.code.replace(ADDRESS, variables["AKIN_ADDRESS"])
         process = subprocess.run(
-            ["/bin/bash", "-euo", "pipefail", "-c", snippet.code],
+            ["/bin/bash", "-euo", "pipefail", "-c", code],
             cwd=folder,
             env=variables,
             stdout=subprocess.PIPE,
