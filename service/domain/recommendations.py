@@ -84,6 +84,7 @@ class Query:
         seen_types: the types of the user's interactions whose items are not recommended.
         new_item_boost: how early new items come; None for the catalog's value.
         falls_back: recommend popular items to a user who does not exist.
+        lexical_weight: how much words count, if the source is a text; None for the default.
     """
 
     source: Source | None
@@ -100,6 +101,7 @@ class Query:
     seen_types: tuple[str, ...] = SEEN_TYPES
     new_item_boost: float | None = None
     falls_back: bool = False
+    lexical_weight: float | None = None
 
 
 class Signal(Enum):
@@ -112,12 +114,14 @@ class Signal(Enum):
 class Explanation(NamedTuple):
     """A part of the source that an item is recommended for, and their cosine similarity.
 
-    The similarity is 0 if people who like this part of the source also like the item.
+    The similarity is 0 if people who like this part of the source also like the item. The matched
+    words are those of the source that the item's text has, if words count.
     """
 
     source: ItemSource | TextSource
     similarity: float
     signal: Signal = Signal.TEXT
+    matched_words: Sequence[str] = ()
 
 
 class Recommendation(NamedTuple):

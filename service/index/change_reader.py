@@ -36,7 +36,11 @@ class ChangeReader:
         """Return the next changes of an item index, CHANGES_PER_ROUND at most."""
         while True:
             batch = await self._feed.changes(
-                self._generation, item_index.sequence, CHANGES_PER_ROUND, item_index.anchor
+                self._generation,
+                item_index.sequence,
+                CHANGES_PER_ROUND,
+                item_index.anchor,
+                with_terms=item_index.terms is not None,
             )
             if batch.purged_sequence <= item_index.complete_deletions:
                 return batch

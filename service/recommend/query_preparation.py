@@ -17,9 +17,11 @@ from service.domain.recommendations import (
     Query,
     Relation,
     Signals,
+    TextSource,
     UserSource,
 )
 from service.domain.users import LikedItem
+from service.index.lexical_search import WordQueries, WordQuery
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
@@ -51,6 +53,7 @@ class PreparedQuery:
         model: the model whose popular items are requested, if there is one.
         stand_ins: what behavior says otherwise, if anything.
         signals: what recommendations are based on, unless the item index lacks what they need.
+        words: those of a source text, if they count.
     """
 
     query: Query
@@ -59,6 +62,7 @@ class PreparedQuery:
     stand_ins: StandIns | None = None
     model: BehaviorModel | None = None
     signals: Signals = TEXT_SIGNALS
+    words: WordQuery | None = None
 
     @property
     def max_query_count(self) -> int:
@@ -74,6 +78,7 @@ class QueryPreparation:
         find_model: returns the present model of the catalog.
         new_items: the new items of the catalog.
         settings: those of the catalog, whose signals are resolved.
+        word_queries: makes the word queries of source texts.
     """
 
     def __init__(
@@ -82,9 +87,11 @@ class QueryPreparation:
         find_model: FindModel,
         new_items: NewItems,
         settings: CatalogSettings,
+        word_queries: WordQueries | None = None,
     ) -> None:
         self._profiles = profiles
         self._find_model = find_model
+        self._word_queries = word_queries or WordQueries()
         self._new_items = new_items
         self._mode = settings.signals
         self._new_item_boost = settings.new_item_boost
@@ -94,6 +101,7 @@ class QueryPreparation:
 
         Raises:
             UserNotFound: the source is a user who does not exist.
+            HybridSearchOff: words are to count, but are not indexed.
             InvalidRequest: the model rejects a text.
             EmbeddingUnavailable: a text cannot be embedded now.
         """
@@ -103,6 +111,10 @@ class QueryPreparation:
             return self._prepare_popular(query)
         if isinstance(source, ItemSource):
             return self._prepare_item(query, source)
+        if isinstance(source, TextSource):
+            words = self._word_queries.make(source.text, query.lexical_weight)
+            profile = await self._profiles.read(source, query.seen_types)
+            return self._add_behavior(PreparedQuery(query, profile, words=words))
         falls_back = query.falls_back and isinstance(source, UserSource)
         try:
             profile = await self._profiles.read(source, query.seen_types)

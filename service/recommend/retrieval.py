@@ -21,6 +21,7 @@ from service.domain.recommendations import (
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import SearchScope, search_by_words
 from service.index.vector_index import Hits, merge_hits
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile import Profile, QueryVectors, build_query_vectors
@@ -145,6 +146,8 @@ class Retriever:
         if isinstance(query.source, TextSource):
             exclude = _find_excluded_keys(item_index, prepared)
             chunks = query_vectors.sources.vectors
+            if prepared.words is not None:
+                return _search_by_words(item_index, prepared, chunks, limit, exclude), signals
             return _search_by_text(item_index, query, chunks, limit, exclude), signals
         allowed = _compute_allowed(item_index, prepared)
         if query.relation is Relation.ALSO_LIKED or not len(query_vectors.origins):
@@ -274,3 +277,13 @@ def _search_by_text(
     separate_exclusions, allowed = item_index.restrict_search(query.filter, exclude)
     hits = item_index.vectors.search(chunks, limit, separate_exclusions, allowed, exact=query.exact)
     return hits[0] if len(hits) == 1 else merge_hits(hits)
+
+
+def _search_by_words(
+    item_index: ItemIndex, prepared: PreparedQuery, chunks: Vectors, limit: int, exclude: set[int]
+) -> Hits:
+    """Return the best items for the vectors and the words of a text together."""
+    query, words = prepared.query, prepared.words
+    assert words is not None  # noqa: S101  (the caller has looked)
+    scope = SearchScope(query.filter, exclude, query.exact)
+    return search_by_words(item_index, chunks, words, limit, scope)

@@ -22,6 +22,7 @@ from service.catalog.users import CatalogUsers
 from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord
 from service.domain.recommendation_ids import RecommendationIds
+from service.index.lexical_search import WordQueries
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
@@ -72,11 +73,13 @@ class HandleFactory:
         generation, follower = serving.generation, serving.follower
         text_embedder = serving.text_embedder
         signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
+        word_queries = self._make_word_queries()
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self._behavior_models.find, record.catalog_id),
             new_items,
             replace(record.settings, signals=signals),
+            word_queries,
         )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
@@ -101,8 +104,11 @@ class HandleFactory:
             outliers=OutlierSearch(stores.items, generation, follower),
             clusters=Clusterer(stores.items, generation, follower),
             classifier=TextClassifier(stores.items, generation, follower, text_embedder),
-            passages=PassageSearch(stores.items, generation, follower, text_embedder),
+            passages=PassageSearch(stores.items, generation, follower, text_embedder, word_queries),
         )
+
+    def _make_word_queries(self) -> WordQueries:
+        return WordQueries(self._settings.lexical_weight if self._settings.hybrid else None)
 
     def _make_prior(self) -> AttributePrior | None:
         if not self._settings.prior_attribute:

@@ -2160,7 +2160,20 @@ type RecommendSimilarRequest struct {
 	// What to recommend to a user who does not exist, or of whom no like and no preference is known.
 	// For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
 	// FALLBACK_NONE.
-	Fallback      Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
+	// How much exact words count beside the similarity of meaning, if the source is a text. Words
+	// find names, part numbers and rare terms, which vectors blur. The score of an item is then
+	// `(1 - lexical_weight) * cosine + lexical_weight * share * share`. The share is BM25 as a part of
+	// its largest possible value: 0 if the item has none of the words of the text, and near 1 if it
+	// repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
+	// rank, and items without any of the words have the score 0. Words are compared without case and
+	// as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
+	// text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+	// The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
+	// the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+	// (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+	// AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
+	LexicalWeight *float32 `protobuf:"fixed32,25,opt,name=lexical_weight,json=lexicalWeight,proto3,oneof" json:"lexical_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2350,6 +2363,13 @@ func (x *RecommendSimilarRequest) GetFallback() Fallback {
 		return x.Fallback
 	}
 	return Fallback_FALLBACK_UNSPECIFIED
+}
+
+func (x *RecommendSimilarRequest) GetLexicalWeight() float32 {
+	if x != nil && x.LexicalWeight != nil {
+		return *x.LexicalWeight
+	}
+	return 0
 }
 
 type isRecommendSimilarRequest_Source interface {
@@ -2815,7 +2835,8 @@ type Recommendation struct {
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// The similarity to the source. A higher score is better. For an item or a text it is the cosine
-	// similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+	// similarity, between -1 and 1, of the two most similar chunks of the source and the item. For a
+	// text with a lexical_weight above 0, words count as well, as that field says.
 	//
 	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
 	// The score is then a soft maximum of the cosine similarities to the liked parts of the source,
@@ -2911,7 +2932,11 @@ type Explanation struct {
 	// vectors. 0 with SIGNAL_BEHAVIOR.
 	Similarity float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	// Why this part of the source led to the item.
-	Signal        Signal `protobuf:"varint,4,opt,name=signal,proto3,enum=akin.v1.Signal" json:"signal,omitempty"`
+	Signal Signal `protobuf:"varint,4,opt,name=signal,proto3,enum=akin.v1.Signal" json:"signal,omitempty"`
+	// The words of the source text that the text of the item has as well, in lower case and in the
+	// order of the source, 20 at most. In scripts without spaces, pairs of letters. Empty unless a
+	// lexical_weight above 0 applies.
+	MatchedWords  []string `protobuf:"bytes,5,rep,name=matched_words,json=matchedWords,proto3" json:"matched_words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2983,6 +3008,13 @@ func (x *Explanation) GetSignal() Signal {
 		return x.Signal
 	}
 	return Signal_SIGNAL_UNSPECIFIED
+}
+
+func (x *Explanation) GetMatchedWords() []string {
+	if x != nil {
+		return x.MatchedWords
+	}
+	return nil
 }
 
 type isExplanation_Source interface {
@@ -3128,7 +3160,7 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xc2\x06\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\x81\a\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
@@ -3150,12 +3182,14 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\brelation\x18\x11 \x01(\x0e2\x11.akin.v1.RelationR\brelation\x12L\n" +
 	"\x14exclude_interactions\x18\x12 \x01(\v2\x19.akin.v1.InteractionTypesR\x13excludeInteractions\x12)\n" +
 	"\x0enew_item_boost\x18\x13 \x01(\x02H\x03R\fnewItemBoost\x88\x01\x01\x12-\n" +
-	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallbackB\b\n" +
+	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12*\n" +
+	"\x0elexical_weight\x18\x19 \x01(\x02H\x04R\rlexicalWeight\x88\x01\x01B\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
 	"\x0f_max_similarityB\x11\n" +
-	"\x0f_new_item_boost\"(\n" +
+	"\x0f_new_item_boostB\x11\n" +
+	"\x0f_lexical_weight\"(\n" +
 	"\x10InteractionTypes\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\"G\n" +
 	"\aPopular\x12)\n" +
@@ -3186,14 +3220,15 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x128\n" +
 	"\fexplanations\x18\x03 \x03(\v2\x14.akin.v1.ExplanationR\fexplanations\x12!\n" +
-	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\x91\x01\n" +
+	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\xb6\x01\n" +
 	"\vExplanation\x12\x19\n" +
 	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x02R\n" +
 	"similarity\x12'\n" +
-	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signalB\b\n" +
+	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signal\x12#\n" +
+	"\rmatched_words\x18\x05 \x03(\tR\fmatchedWordsB\b\n" +
 	"\x06source*f\n" +
 	"\bRelation\x12\x18\n" +
 	"\x14RELATION_UNSPECIFIED\x10\x00\x12\x14\n" +

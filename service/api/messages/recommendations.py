@@ -75,6 +75,7 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         seen_types=_read_seen_types(request),
         new_item_boost=request.new_item_boost if request.HasField("new_item_boost") else None,
         falls_back=request.fallback == pb.FALLBACK_POPULAR,
+        lexical_weight=request.lexical_weight if request.HasField("lexical_weight") else None,
     )
     violations += query_violations(query)
     if violations:
@@ -157,7 +158,11 @@ def _read_example(message: pb.Example) -> Example:
 
 
 def _explanation_message(reason: Explanation) -> pb.Explanation:
-    message = pb.Explanation(similarity=reason.similarity, signal=_SIGNALS[reason.signal])
+    message = pb.Explanation(
+        similarity=reason.similarity,
+        signal=_SIGNALS[reason.signal],
+        matched_words=reason.matched_words,
+    )
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id
     else:

@@ -734,6 +734,21 @@ export interface RecommendSimilarRequest {
    * FALLBACK_NONE.
    */
   fallback: Fallback;
+  /**
+   * How much exact words count beside the similarity of meaning, if the source is a text. Words
+   * find names, part numbers and rare terms, which vectors blur. The score of an item is then
+   * `(1 - lexical_weight) * cosine + lexical_weight * share * share`. The share is BM25 as a part of
+   * its largest possible value: 0 if the item has none of the words of the text, and near 1 if it
+   * repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
+   * rank, and items without any of the words have the score 0. Words are compared without case and
+   * as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
+   * text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+   * The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
+   * the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+   * (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+   * AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
+   */
+  lexicalWeight?: number | undefined;
 }
 
 /** Types of interactions. */
@@ -837,7 +852,8 @@ export interface Recommendation {
   itemId: string;
   /**
    * The similarity to the source. A higher score is better. For an item or a text it is the cosine
-   * similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+   * similarity, between -1 and 1, of the two most similar chunks of the source and the item. For a
+   * text with a lexical_weight above 0, words count as well, as that field says.
    *
    * For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
    * The score is then a soft maximum of the cosine similarities to the liked parts of the source,
@@ -879,6 +895,12 @@ export interface Explanation {
   similarity: number;
   /** Why this part of the source led to the item. */
   signal: Signal;
+  /**
+   * The words of the source text that the text of the item has as well, in lower case and in the
+   * order of the source, 20 at most. In scripts without spaces, pairs of letters. Empty unless a
+   * lexical_weight above 0 applies.
+   */
+  matchedWords: string[];
 }
 
 function createBaseUpsertItemRequest(): UpsertItemRequest {
@@ -3868,6 +3890,7 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     excludeInteractions: undefined,
     newItemBoost: undefined,
     fallback: 0,
+    lexicalWeight: undefined,
   };
 }
 
@@ -3932,6 +3955,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.fallback !== 0) {
       writer.uint32(160).int32(message.fallback);
+    }
+    if (message.lexicalWeight !== undefined) {
+      writer.uint32(205).float(message.lexicalWeight);
     }
     return writer;
   },
@@ -4109,6 +4135,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             message.fallback = reader.int32() as any;
             continue;
           }
+          case 25: {
+            if (tag !== 205) {
+              break;
+            }
+
+            message.lexicalWeight = reader.float();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4175,6 +4209,11 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         ? globalThis.Number(object.new_item_boost)
         : undefined,
       fallback: isSet(object.fallback) ? fallbackFromJSON(object.fallback) : 0,
+      lexicalWeight: isSet(object.lexicalWeight)
+        ? globalThis.Number(object.lexicalWeight)
+        : isSet(object.lexical_weight)
+        ? globalThis.Number(object.lexical_weight)
+        : undefined,
     };
   },
 
@@ -4240,6 +4279,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.fallback !== 0) {
       obj.fallback = fallbackToJSON(message.fallback);
     }
+    if (message.lexicalWeight !== undefined) {
+      obj.lexicalWeight = floatToJson(message.lexicalWeight);
+    }
     return obj;
   },
 
@@ -4276,6 +4318,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       : undefined;
     message.newItemBoost = object.newItemBoost ?? undefined;
     message.fallback = object.fallback ?? 0;
+    message.lexicalWeight = object.lexicalWeight ?? undefined;
     return message;
   },
 };
@@ -5017,7 +5060,7 @@ export const Recommendation: MessageFns<Recommendation> = {
 };
 
 function createBaseExplanation(): Explanation {
-  return { itemId: undefined, text: undefined, similarity: 0, signal: 0 };
+  return { itemId: undefined, text: undefined, similarity: 0, signal: 0, matchedWords: [] };
 }
 
 export const Explanation: MessageFns<Explanation> = {
@@ -5033,6 +5076,9 @@ export const Explanation: MessageFns<Explanation> = {
     }
     if (message.signal !== 0) {
       writer.uint32(32).int32(message.signal);
+    }
+    for (const v of message.matchedWords) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -5082,6 +5128,14 @@ export const Explanation: MessageFns<Explanation> = {
             message.signal = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.matchedWords.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5104,6 +5158,11 @@ export const Explanation: MessageFns<Explanation> = {
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       similarity: isSet(object.similarity) ? globalThis.Number(object.similarity) : 0,
       signal: isSet(object.signal) ? signalFromJSON(object.signal) : 0,
+      matchedWords: globalThis.Array.isArray(object?.matchedWords)
+        ? object.matchedWords.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.matched_words)
+        ? object.matched_words.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -5121,6 +5180,9 @@ export const Explanation: MessageFns<Explanation> = {
     if (message.signal !== 0) {
       obj.signal = signalToJSON(message.signal);
     }
+    if (message.matchedWords?.length) {
+      obj.matchedWords = message.matchedWords;
+    }
     return obj;
   },
 
@@ -5133,6 +5195,7 @@ export const Explanation: MessageFns<Explanation> = {
     message.text = object.text ?? undefined;
     message.similarity = object.similarity ?? 0;
     message.signal = object.signal ?? 0;
+    message.matchedWords = object.matchedWords?.map((e) => e) || [];
     return message;
   },
 };
