@@ -59,6 +59,7 @@ RECOMMEND_OPTIONS: dict[str, Any] = {
     "exact": True,
     "relation": pb.RELATION_BOTH,
     "new_item_boost": 0.0,
+    "lexical_weight": 0.0,
     "fallback": pb.FALLBACK_POPULAR,
     "min_sequence": 9,
 }

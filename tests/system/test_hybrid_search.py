@@ -130,6 +130,27 @@ def test_commands_pass_the_weight_on(hybrid: RunningServer) -> None:
     assert b"--lexical-weight requires --text" in refused.stderr
 
 
+def test_the_passage_with_the_words_comes_first(tmp_path: Path) -> None:
+    """Of a text of several chunks, the one with the words is found, with a score of its own."""
+    chapters = [
+        f"Chapter {number} is about the care of garden tools in winter." for number in range(9)
+    ]
+    chapters[6] = "The spare blade for the saw has the number KX-500 on its back side."
+    with RunningServer(tmp_path, HYBRID="true", EMBEDDING_TEXT_TOKENS="16") as server:
+        with server.client() as client:
+            client.upsert_item("manual", " ".join(chapters))
+            client.upsert_item("poem", "A poem about a bird that sings on a winter morning.")
+            passages = client.search_passages("KX-500", limit=50, lexical_weight=0.9).passages
+            assert "KX-500" in passages[0].text
+            assert passages[0].score > 0.1 > passages[1].score
+            assert {"manual", "poem"} == {passage.item_id for passage in passages}
+            single = client.search_passages("KX-500", limit_per_item=1, lexical_weight=0.9)
+            assert ["manual", "poem"] == [passage.item_id for passage in single.passages]
+            assert list(passages[:2]) == list(
+                client.search_passages("KX-500", limit=2, lexical_weight=0.9).passages
+            )
+
+
 def test_words_count_for_texts_only(shop: akin.Client) -> None:
     """A weight for another source than a text is refused, whatever it is."""
     for weight in (0.0, 0.5):
