@@ -7,7 +7,7 @@ scripts that do not separate words by spaces, a term is a pair of neighboring le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import regex
@@ -28,19 +28,18 @@ def count_terms(text: str) -> Counter[str]:
     return Counter(_list_terms(normalize(text[:MAX_TERM_CHARACTERS])))
 
 
-def _list_terms(text: str) -> Iterator[str]:
-    """Yield the terms of a normalized text."""
+def _list_terms(text: str) -> list[str]:
+    """Return the terms of a normalized text."""
+    pairs: list[str] = []
     if has_unspaced_script(text):
         for run in _UNSPACED_RUN.findall(text):
-            yield from _pair_letters(split_into_tokens(run).texts)
+            pairs += _pair_letters(split_into_tokens(run).texts)
         text = _UNSPACED_RUN.sub(" ", text)
-    for word in split_into_tokens(text).texts:
-        yield word[:MAX_TERM_LENGTH]
+    return pairs + [word[:MAX_TERM_LENGTH] for word in split_into_tokens(text).texts]
 
 
-def _pair_letters(letters: Sequence[str]) -> Iterator[str]:
-    """Yield each pair of neighboring letters, or the only letter."""
+def _pair_letters(letters: Sequence[str]) -> list[str]:
+    """Return each pair of neighboring letters, or the only letter."""
     if len(letters) == 1:
-        yield letters[0]
-    for pair in pairwise(letters):
-        yield "".join(pair)
+        return [letters[0]]
+    return ["".join(pair) for pair in pairwise(letters)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.domain.generations import Generation
 from service.index.change_feed import ChangeFeed
-from service.index.change_reader import CHANGES_PER_ROUND
+from service.index.change_reader import get_round_size
 from service.index.item_index import ItemIndex
 from service.index.publishing import SHELF_SECONDS, SnapshotDownloader
 from service.index.snapshots import Snapshots
@@ -103,7 +103,11 @@ class Restorer:
         reached = 0
         while reached < item_index.sequence:
             batch = await self._feed.changes(
-                self._generation, reached, CHANGES_PER_ROUND, item_index.anchor, with_terms=True
+                self._generation,
+                reached,
+                get_round_size(item_index),
+                item_index.anchor,
+                with_terms=True,
             )
             if not batch.is_confirmed:
                 return  # the follower finds out and opens another index
