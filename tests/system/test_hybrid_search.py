@@ -123,6 +123,11 @@ def test_commands_pass_the_weight_on(hybrid: RunningServer) -> None:
     found = run(hybrid, "recommend", "--text", "4712", *least)
     assert ["nut"] == [hit["item_id"] for hit in found["recommendations"]]
     assert ["nut"] == [hit["item_id"] for hit in run(hybrid, "search", "4712", *least)["passages"]]
+    explained = command.run(
+        *("recommend", "--text", "4712", *least, "--explain", "--address", hybrid.address),
+        folder=hybrid.folder,
+    )
+    assert "with 4712" in " ".join(explained.stdout.decode().split())
     refused = command.run(
         *("recommend", "--item", "nut", *least, "--address", hybrid.address), folder=hybrid.folder
     )
