@@ -126,14 +126,15 @@ class TermIndex:
         """
         scores = np.zeros(key_count, np.float32)
         total_weight = 0.0
-        norms = _compute_norm(np.asarray(self._lengths) / self._mean_length)
+        lengths, mean_length = np.asarray(self._lengths), self._mean_length
         for term in self._select_rarest(terms):
             keys, versions, counts = self._find(term)
             weight = self._weigh(len(keys))
             total_weight += weight
             if not len(keys):
                 continue
-            scores[keys] += weight * counts / (counts + SATURATION * norms[versions])
+            norms = _compute_norm(lengths[versions] / mean_length)
+            scores[keys] += weight * counts / (counts + SATURATION * norms)
         scores /= np.float32(max(total_weight, 1e-9))
         return scores
 
