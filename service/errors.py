@@ -127,6 +127,12 @@ class TooFewItems(AkinError):
     reason = "TOO_FEW_ITEMS"
 
 
+class HybridSearchOff(AkinError):
+    """The request searches for words, which the server does not index."""
+
+    reason = "HYBRID_OFF"
+
+
 class SequenceMismatch(AkinError):
     """The item or user is not at the sequence number that the caller expected."""
 

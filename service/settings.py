@@ -18,6 +18,7 @@ from pydantic_settings import SettingsError as MalformedSettings
 
 from service.domain import limits
 from service.domain.addresses import is_loopback
+from service.domain.lexical import DEFAULT_LEXICAL_WEIGHT
 from service.domain.provider_preferences import ProviderPreferences
 from service.environment import (
     ENV_FILE,
@@ -155,6 +156,17 @@ class Settings(BaseSettings):
         "float32",
         description="Number format of the vectors in the index of a large catalog. `float16` "
         "halves the memory of the vectors.",
+    )
+    hybrid: bool = Field(
+        False,
+        description="Enables `lexical_weight` in requests: recommendations for texts and searches "
+        "for passages then count exact words beside the similarity of meaning. The words of all "
+        "texts are kept in memory.",
+    )
+    lexical_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        DEFAULT_LEXICAL_WEIGHT,
+        description="Default of `lexical_weight` in requests, if `AKIN_HYBRID` is on. 0: words "
+        "count only in requests that say so.",
     )
     prior_attribute: str = Field(
         "",

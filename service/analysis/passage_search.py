@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.analysis.passage_words import select_by_words
 from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
@@ -17,11 +18,18 @@ from service.embedding.prompts import Prompt
 from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import SearchScope, WordQueries, WordQuery, search_by_words
+from service.index.term_index import TermWeights
 from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
 # Texts in memory at once, of 1 MiB at most.
 PASSAGE_TEXTS_AT_ONCE = 20
+
+# Items whose passages are scored by their words, at least and for each passage of the limit. The
+# words of a passage count less in a long text than in the passage alone.
+MIN_WORD_ITEMS = 50
+WORD_ITEMS_PER_PASSAGE = 2
 
 # Attempts before giving up on a consistent read while items are being written.
 MAX_PASSAGE_ATTEMPTS = 3
@@ -44,11 +52,13 @@ class PassageSearch:
         generation: Generation,
         follower: Follower,
         text_embedder: TextEmbedder,
+        word_queries: WordQueries | None = None,
     ) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
         self._text_embedder = text_embedder
+        self._word_queries = word_queries or WordQueries()
 
     async def search(self, query: PassagesQuery) -> Passages:
         """Return the passages most similar to the query's text, best first.
@@ -56,11 +66,13 @@ class PassageSearch:
         Raises:
             InvalidRequest: the model rejects the text.
             EmbeddingUnavailable: the text cannot be embedded now.
+            HybridSearchOff: words are to count, but are not indexed.
         """
+        words = self._word_queries.make(query.text, query.lexical_weight)
         vectors, usage = await self._text_embedder.embed_query(query.text, "text")
         excluded_ids: set[str] = set()
         for attempt in range(MAX_PASSAGE_ATTEMPTS):
-            chunks, sequence = await self._find_chunks(query, vectors, excluded_ids)
+            chunks, sequence, weights = await self._find_chunks(query, vectors, words, excluded_ids)
             passages, changed_ids = await self._read_passages(chunks, sequence)
             ids_without_passages = {chunk.item_id for chunk in chunks} - {
                 passage.item_id for passage in passages
@@ -71,23 +83,28 @@ class PassageSearch:
             # those that were embedded with other settings, because they remain without passages.
             excluded_ids |= ids_without_passages - changed_ids
             await self._follower.wait_for(await self._store.refresh())
+        if words is not None and weights is not None:
+            loop = asyncio.get_running_loop()
+            passages = await loop.run_in_executor(
+                None, select_by_words, passages, query, words, weights
+            )
         passages.sort(key=lambda passage: (-passage.score, passage.item_id, passage.start_offset))
         return Passages(passages, sequence, usage)
 
     async def _find_chunks(
-        self, query: PassagesQuery, vectors: Vector, excluded_ids: set[str]
-    ) -> tuple[list[_ScoredChunk], int]:
-        """Return the best chunks by score, and the sequence they reflect."""
+        self,
+        query: PassagesQuery,
+        vectors: Vector,
+        words: WordQuery | None,
+        excluded_ids: set[str],
+    ) -> tuple[list[_ScoredChunk], int, TermWeights | None]:
+        """Return the best chunks, the sequence they reflect, and what words weigh if they count.
 
-        def search(item_index: ItemIndex) -> tuple[list[_ScoredChunk], int]:
-            exclude, allowed = item_index.restrict_search(
-                query.filter, item_index.find_keys(excluded_ids)
-            )
-            # The best chunks belong to the items with the best chunks.
-            hits = merge_hits(
-                item_index.vectors.search(vectors, query.limit, exclude, allowed, exact=query.exact)
-            )
-            items = item_index.rank_hits(hits, query.limit)
+        They are the best ones by cosine. If words count, they are all chunks of the best items.
+        """
+
+        def search(item_index: ItemIndex) -> tuple[list[_ScoredChunk], int, TermWeights | None]:
+            items = _find_items(item_index, query, vectors, words, excluded_ids)
             owned = item_index.vectors.get([key for _, _, key in items])
             scores = (owned.vectors @ vectors.T).max(axis=1, initial=-np.inf)
             first_chunks = np.searchsorted(owned.owners, owned.owners)
@@ -98,12 +115,17 @@ class PassageSearch:
                     owned.owners.tolist(), positions, scores.tolist(), strict=True
                 )
             ]
-            return chunks, item_index.sequence
+            weights = None
+            if words is not None and item_index.terms is not None:
+                weights = item_index.terms.weigh_terms(words.terms)
+            return chunks, item_index.sequence, weights
 
-        chunks, sequence = await self._follower.read(
-            search, len(vectors), self._follower.count_conditions(query.filter)
-        )
-        return list(_select_best_chunks(chunks, query)), sequence
+        conditions = self._follower.count_conditions(query.filter)
+        conditions += 0 if words is None else len(words.terms)
+        chunks, sequence, weights = await self._follower.read(search, len(vectors), conditions)
+        if words is None:
+            chunks = list(_select_best_chunks(chunks, query))
+        return chunks, sequence, weights
 
     async def _read_passages(
         self, chunks: Sequence[_ScoredChunk], sequence: int
@@ -149,6 +171,28 @@ class PassageSearch:
         if [prompt.text_hash for prompt in prompts] != list(hashes):
             return []
         return [_make_passage(chunk, text, prompts[chunk.position]) for chunk in chunks]
+
+
+def _find_items(
+    item_index: ItemIndex,
+    query: PassagesQuery,
+    vectors: Vector,
+    words: WordQuery | None,
+    excluded_ids: set[str],
+) -> list[tuple[str, float, int]]:
+    """Return the items with the best chunks."""
+    excluded_keys = item_index.find_keys(excluded_ids)
+    if words is not None:
+        limit = max(MIN_WORD_ITEMS, WORD_ITEMS_PER_PASSAGE * query.limit)
+        scope = SearchScope(query.filter, excluded_keys, query.exact)
+        hits = search_by_words(item_index, vectors, words, limit, scope)
+        return item_index.rank_hits(hits, limit)
+    exclude, allowed = item_index.restrict_search(query.filter, excluded_keys)
+    # The best chunks belong to the items with the best chunks.
+    hits = merge_hits(
+        item_index.vectors.search(vectors, query.limit, exclude, allowed, exact=query.exact)
+    )
+    return item_index.rank_hits(hits, query.limit)
 
 
 def _select_best_chunks(

@@ -23,6 +23,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.ReembeddingNotCommitted: code_pb2.FAILED_PRECONDITION,
     errors.AlreadyEmbedded: code_pb2.FAILED_PRECONDITION,
     errors.TooFewItems: code_pb2.FAILED_PRECONDITION,
+    errors.HybridSearchOff: code_pb2.FAILED_PRECONDITION,
     errors.SequenceMismatch: code_pb2.ABORTED,
     errors.AnswerTooLarge: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,

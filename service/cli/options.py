@@ -87,6 +87,15 @@ QueryTemplateOption = Annotated[
 ]
 
 
+LexicalWeightOption = Annotated[
+    float | None,
+    typer.Option(
+        help="How much exact words count beside the similarity of meaning, from 0 to 1; requires "
+        "a server with AKIN_HYBRID=true. Default: the setting of the server."
+    ),
+]
+
+
 def expand_user(path: Path) -> Path:
     """Return the absolute path with the home folder for ~; exit with status 2 if there is none.
 

@@ -53,6 +53,7 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
         typer.Option(help="Id of an item to exclude. Repeatable. Default: no items."),
     ] = None,
     min_score: options.MinScoreOption = None,
+    lexical_weight: options.LexicalWeightOption = None,
     diversity: Annotated[
         float, typer.Option(help="Difference between the results, from 0 to 1. 0: rank by score.")
     ] = 0.0,
@@ -83,6 +84,8 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
         )
     if relation is not None and item is None:
         console.exit_with_error("--relation requires --item", status=2)
+    if lexical_weight is not None and text is None:
+        console.exit_with_error("--lexical-weight requires --text", status=2)
     filter_ = options.parse_filter(filter_json)
     with open_client(address) as client:
         response = client.recommend_similar(
@@ -96,6 +99,7 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
             where=filter_,
             exclude_item_ids=exclude or (),
             min_score=min_score,
+            lexical_weight=lexical_weight,
             diversity=diversity,
             max_similarity=max_similarity,
             full=True,

@@ -45,7 +45,10 @@ def _describe(explanations: Iterable[akin.Explanation]) -> str:
 def _describe_explanation(explanation: akin.Explanation) -> str:
     if explanation.signal == akin.Signal.SIGNAL_BEHAVIOR:
         return f"liked by people who like {_describe_source(explanation)}"
-    return f"{_describe_source(explanation)} {explanation.similarity:.2f}"
+    described = f"{_describe_source(explanation)} {explanation.similarity:.2f}"
+    if explanation.matched_words:
+        described += f", with {console.shorten(', '.join(explanation.matched_words))}"
+    return described
 
 
 def _describe_source(explanation: akin.Explanation) -> str:

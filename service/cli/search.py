@@ -22,6 +22,7 @@ def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command
     text: Annotated[str, typer.Argument(help="Text to search for.")],
     limit: options.LimitOption = 10,
     min_score: options.MinScoreOption = None,
+    lexical_weight: options.LexicalWeightOption = None,
     per_item: Annotated[
         int, typer.Option(help="Maximum number of passages of one item. 0: unlimited.")
     ] = 0,
@@ -33,7 +34,12 @@ def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command
     filter_ = options.parse_filter(filter_json)
     with open_client(address) as client, console.show_spinner("passages"):
         response = client.search_passages(
-            text, limit=limit, where=filter_, min_score=min_score, limit_per_item=per_item
+            text,
+            limit=limit,
+            where=filter_,
+            min_score=min_score,
+            lexical_weight=lexical_weight,
+            limit_per_item=per_item,
         )
     if as_json:
         console.print_message(response, with_zeros=True)

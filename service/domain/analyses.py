@@ -193,7 +193,10 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class PassagesQuery:
-    """A query for the passages that are most similar to a text; a limit per item of 0 is none."""
+    """A query for the passages that are most similar to a text; a limit per item of 0 is none.
+
+    `lexical_weight` is how much words count, None for the default.
+    """
 
     text: str
     limit: int = limits.PASSAGES_DEFAULT
@@ -201,10 +204,11 @@ class PassagesQuery:
     min_score: float | None = None
     limit_per_item: int = 0
     exact: bool = False
+    lexical_weight: float | None = None
 
 
 class Passage(NamedTuple):
-    """A part of an item's text, its offsets in bytes of UTF-8, and its cosine with the query."""
+    """A part of an item's text, its offsets in bytes of UTF-8, and its score."""
 
     item_id: str
     text: str

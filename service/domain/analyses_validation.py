@@ -14,7 +14,7 @@ from service.domain.analyses import (
     PassagesQuery,
 )
 from service.domain.filters import Filter, filter_violations
-from service.domain.validation import id_violations, text_violations
+from service.domain.validation import id_violations, text_violations, weight_violations
 from service.domain.violations import Violation
 
 
@@ -70,6 +70,7 @@ def passages_violations(query: PassagesQuery) -> Iterator[Violation]:
         yield Violation("min_score", "must be a finite number")
     if query.limit_per_item < 0:
         yield Violation("limit_per_item", "must not be negative")
+    yield from weight_violations(query.lexical_weight)
 
 
 def _limit_violations(field: str, value: int, maximum: int) -> Iterator[Violation]:

@@ -53,13 +53,15 @@ class StoredItem:
 class Change:
     """A change of one item, for a follower: its vectors as float32 bytes, empty if not served.
 
-    `attributes` are JSON; None means that the item is deleted.
+    `attributes` are JSON; None means that the item is deleted. `term_counts` say how often its text
+    has each term, if the follower requests them.
     """
 
     item_id: str
     attributes: str | None
     vectors: Sequence[bytes]
     expire_time_us: int | None
+    term_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Anchor(NamedTuple):

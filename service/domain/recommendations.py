@@ -96,6 +96,7 @@ class Query:
         group_by: how many items with the same value of an attribute are recommended.
         boosts: what raises or lowers scores.
         with_vectors: whole items have their vectors.
+        lexical_weight: how much words count, if the source is a text; None for the default.
     """
 
     source: Source | None
@@ -115,6 +116,7 @@ class Query:
     group_by: GroupBy | None = None
     boosts: tuple[Boost, ...] = ()
     with_vectors: bool = False
+    lexical_weight: float | None = None
 
 
 class Signal(Enum):
@@ -127,12 +129,14 @@ class Signal(Enum):
 class Explanation(NamedTuple):
     """A part of the source that an item is recommended for, and their cosine similarity.
 
-    The similarity is 0 if people who like this part of the source also like the item.
+    The similarity is 0 if people who like this part of the source also like the item. The matched
+    words are those of the source that the item's text has, if words count.
     """
 
     source: ItemSource | TextSource
     similarity: float
     signal: Signal = Signal.TEXT
+    matched_words: Sequence[str] = ()
 
 
 class Recommendation(NamedTuple):

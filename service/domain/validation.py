@@ -176,6 +176,7 @@ def query_violations(query: Query) -> Iterator[Violation]:
     if query.group_by is not None:
         yield from group_by_violations(query.group_by)
     yield from boosts_violations(query.boosts)
+    yield from _lexical_violations(query)
 
 
 def _behavior_violations(query: Query) -> Iterator[Violation]:
@@ -188,6 +189,18 @@ def _behavior_violations(query: Query) -> Iterator[Violation]:
     boost = query.new_item_boost
     if boost is not None and not 0 <= boost <= limits.NEW_ITEM_BOOST:
         yield Violation("new_item_boost", f"must be between 0 and {limits.NEW_ITEM_BOOST:g}")
+
+
+def weight_violations(lexical_weight: float | None) -> Iterator[Violation]:
+    """Validate how much words count."""
+    if lexical_weight is not None and not 0 <= lexical_weight <= 1:  # also true of NaN
+        yield Violation("lexical_weight", "must be between 0 and 1")
+
+
+def _lexical_violations(query: Query) -> Iterator[Violation]:
+    yield from weight_violations(query.lexical_weight)
+    if query.lexical_weight is not None and not isinstance(query.source, TextSource):
+        yield Violation("lexical_weight", "must not be set unless the source is a text")
 
 
 def _source_violations(source: Source | None) -> Iterator[Violation]:

@@ -21,7 +21,13 @@ class ChangeFeed(Protocol):
         """A number that grows when the store may have lost commits."""
 
     async def changes(
-        self, generation: Generation, after: int, limit: int, anchor: Anchor = BEGINNING
+        self,
+        generation: Generation,
+        after: int,
+        limit: int,
+        anchor: Anchor = BEGINNING,
+        *,
+        with_terms: bool = False,
     ) -> ChangeBatch:
         """Return up to `limit` changes after a sequence number.
 
@@ -30,6 +36,7 @@ class ChangeFeed(Protocol):
             after: the sequence number that the reader has reached.
             limit: the number of changes.
             anchor: the reader's place in the history of the store, which must confirm it.
+            with_terms: count the terms of the texts.
 
         Raises:
             StoreUnavailable: the store cannot be read.

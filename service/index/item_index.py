@@ -23,6 +23,7 @@ from service.domain.items import BEGINNING, Anchor, Change
 from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
 from service.index.expiry_queue import ExpiryQueue
+from service.index.term_index import TermIndex
 from service.index.vector_index import (
     Hits,
     IndexState,
@@ -58,14 +59,18 @@ class ItemIndex:
     It gives each item a key of its own, a small number that is free again once the item is gone.
     `key_version` rises whenever an item becomes searchable or no longer is.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
-    describes that index, and `attributes` has the attributes of all live items by key.
+    describes that index, and `attributes` has the attributes of all live items by key. `terms` has
+    the words of their texts; None if the index is for searches by vectors alone.
 
     Args:
         index: an empty vector index.
         clock_ns: returns the time in nanoseconds since 1970.
+        terms: an empty index of words, if changes have terms.
     """
 
-    def __init__(self, index: VectorIndex, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, index: VectorIndex, clock_ns: Callable[[], int], terms: TermIndex | None = None
+    ) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
         self.anchor = BEGINNING
@@ -74,6 +79,7 @@ class ItemIndex:
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
+        self.terms = terms
         self._clock_ns = clock_ns
         self._deletions_sequence = 0
         self._keys: dict[str, int] = {}
@@ -131,7 +137,21 @@ class ItemIndex:
             self._expiries.schedule(key, change.expire_time_us)
         self._write_vectors(keys, upserts)
         self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
+        if self.terms is not None:
+            self.terms.upsert(keys, [change.term_counts for change in upserts])
         self.sequence, self.anchor = sequence, anchor
+
+    @property
+    def lacks_terms(self) -> bool:
+        """Whether words are to be searched for, but the index is from a snapshot without any."""
+        return self.terms is not None and not len(self.terms) and not self.is_empty
+
+    def add_terms(self, changes: Sequence[Change]) -> None:
+        """Add the terms of the items among `changes` that are in the index."""
+        assert self.terms is not None  # noqa: S101  (the caller has asked `lacks_terms`)
+        own = [change for change in changes if change.item_id in self._keys]
+        keys = [self._keys[change.item_id] for change in own]
+        self.terms.upsert(keys, [change.term_counts for change in own])
 
     def drop_expired(self) -> None:
         """Remove the items whose expire time has come."""
@@ -152,6 +172,8 @@ class ItemIndex:
             **{f"index/{name}": array for name, array in index.arrays.items()},
             **{f"attributes/{name}": array for name, array in self.attributes.capture().items()},
         }
+        if self.terms is not None:
+            arrays |= {f"terms/{name}": array for name, array in self.terms.capture().items()}
         return ItemIndexState(self.sequence, arrays, index.files, self.anchor)
 
     def restore(self, state: ItemIndexState, files: Mapping[str, Path]) -> None:
@@ -166,6 +188,9 @@ class ItemIndex:
         arrays = state.arrays
         self.maintenance.restore(IndexState(_select(arrays, "index/"), {}), files)
         self.attributes.restore(_select(arrays, "attributes/"))
+        term_arrays = _select(arrays, "terms/")
+        if self.terms is not None and term_arrays:
+            self.terms.restore(term_arrays)
         text = arrays["ids"].tobytes().decode()
         self._ids = text.split("\n") if text else []
         self._keys = {item_id: key for key, item_id in enumerate(self._ids) if item_id}
@@ -292,6 +317,8 @@ class ItemIndex:
         self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
         self.attributes.delete(distinct)
+        if self.terms is not None:
+            self.terms.delete(distinct)
         for key in distinct:
             del self._keys[self._ids[key]]
             self._ids[key] = ""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from service.domain.generations import Generation
 from service.index.change_feed import ChangeFeed
+from service.index.change_reader import get_round_size
 from service.index.item_index import ItemIndex
 from service.index.publishing import SHELF_SECONDS, SnapshotDownloader
 from service.index.snapshots import Snapshots
@@ -18,6 +21,7 @@ class Restorer:
 
     Args:
         feed: the store, which knows its last sequence number and its history.
+        generation: the generation.
         snapshots: where to load from.
         create_item_index: returns an empty item index.
         threads: where snapshots are read.
@@ -27,12 +31,14 @@ class Restorer:
     def __init__(
         self,
         feed: ChangeFeed,
+        generation: Generation,
         snapshots: Snapshots,
         create_item_index: Callable[[], ItemIndex],
         threads: IndexThreads,
         downloader: SnapshotDownloader | None = None,
     ) -> None:
         self._feed = feed
+        self._generation = generation
         self._snapshots = snapshots
         self._create_item_index = create_item_index
         self._threads = threads
@@ -74,11 +80,36 @@ class Restorer:
         async with self._loading:
             return await self._restore(self._threads.build)
 
-    async def _restore(self, run: Callable[..., Awaitable[bool]]) -> ItemIndex | None:
+    async def _restore(self, run: Callable[..., Awaitable[Any]]) -> ItemIndex | None:
         item_index, last_sequence = self._create_item_index(), await self._feed.refresh()
         if not await run(self._snapshots.load, item_index, last_sequence):
             return None
         if not await self._feed.confirms(item_index.anchor):
             self._snapshots.drop("the store has lost writes that are in the snapshot")
             return None
+        if item_index.lacks_terms:
+            await self._add_terms(item_index, run)
+            self._snapshots.needs_renewal = True
         return item_index
+
+    async def _add_terms(self, item_index: ItemIndex, run: Callable[..., Awaitable[Any]]) -> None:
+        """Add the terms of all items to the index of a snapshot that was saved without them.
+
+        Items that have changed since the snapshot get the terms of their present texts.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        reached = 0
+        while reached < item_index.sequence:
+            batch = await self._feed.changes(
+                self._generation,
+                reached,
+                get_round_size(item_index),
+                item_index.anchor,
+                with_terms=True,
+            )
+            if not batch.is_confirmed:
+                return  # the follower finds out and opens another index
+            await run(item_index.add_terms, batch.changes)
+            reached = batch.reached

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service.domain import limits
+from service.domain.lexical import MATCHED_WORDS
 from service.domain.recommendations import (
     Explanation,
     ItemSource,
@@ -16,6 +17,7 @@ from service.domain.recommendations import (
 )
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import WordQuery, compute_cosines
 from service.recommend.blending import ScoredBehavior
 from service.recommend.boosts import compute_boosts
 from service.recommend.candidates import Candidates
@@ -42,6 +44,8 @@ def explain_candidates(
     An item that resembles no part of the source has none either.
     """
     source, query_vectors = prepared.query.source, candidates.query_vectors
+    if isinstance(source, TextSource) and prepared.words is not None:
+        return explain_by_words(item_index, source, prepared.words, candidates)
     ranked = [
         (item_id, score)
         for item_id, score, _ in candidates.ranked
@@ -96,6 +100,28 @@ def _score_without_boosts(
     keys = np.array(item_index.find_keys(ids), np.int64)
     scores = score_keys(item_index, NearestChunk(chunks), keys).scores.tolist()
     return list(zip(ids, scores, strict=True))
+
+
+def explain_by_words(
+    item_index: ItemIndex, source: TextSource, words: WordQuery, candidates: Candidates
+) -> Mapping[str, Sequence[Explanation]]:
+    """Return the explanations by a text whose words count; none for an item that is gone."""
+    item_ids = [
+        item_id for item_id in candidates.item_ids if item_index.find_key(item_id) is not None
+    ]
+    query_vectors, terms = candidates.query_vectors, item_index.terms
+    if query_vectors is None or terms is None or not item_ids:
+        return {}
+    keys = np.array(item_index.find_keys(item_ids), np.int64)
+    cosines = compute_cosines(item_index, keys, query_vectors.sources.vectors)
+    matches = terms.find_terms(words.terms, keys)
+    return {
+        item_id: (
+            explain_by_source(source, cosine)._replace(matched_words=matched[:MATCHED_WORDS]),
+        )
+        for item_id, cosine, matched in zip(item_ids, cosines.tolist(), matches, strict=True)
+        if matched or cosine >= MIN_EXPLAINING_SIMILARITY
+    }
 
 
 def _join_explanations(

@@ -19,11 +19,13 @@ from service.domain.recommendations import (
     Query,
     Relation,
     Signals,
+    TextSource,
     UserSource,
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
 from service.embedding.text_vectors import TextVectors
+from service.index.lexical_search import WordQueries, WordQuery
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
@@ -61,6 +63,7 @@ class PreparedQuery:
         signals: what recommendations are based on, unless the item index lacks what they need.
         filled: what further candidates are not needed of, if there are candidates already.
         usage: of embedding its texts; that of a batch is not divided among its queries.
+        words: those of a source text, if they count.
     """
 
     query: Query
@@ -71,6 +74,7 @@ class PreparedQuery:
     signals: Signals = TEXT_SIGNALS
     filled: FilledGroups | None = None
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
+    words: WordQuery | None = None
 
     @property
     def max_query_count(self) -> int:
@@ -86,6 +90,7 @@ class QueryPreparation:
         find_model: returns the present model of the catalog.
         new_items: the new items of the catalog.
         settings: those of the catalog, whose signals are resolved.
+        word_queries: makes the word queries of source texts.
     """
 
     def __init__(
@@ -94,9 +99,11 @@ class QueryPreparation:
         find_model: FindModel,
         new_items: NewItems,
         settings: CatalogSettings,
+        word_queries: WordQueries | None = None,
     ) -> None:
         self._profiles = profiles
         self._find_model = find_model
+        self._word_queries = word_queries or WordQueries()
         self._new_items = new_items
         self._mode = settings.signals
         self._new_item_boost = settings.new_item_boost
@@ -106,6 +113,7 @@ class QueryPreparation:
 
         Raises:
             UserNotFound: the source is a user who does not exist.
+            HybridSearchOff: words are to count, but are not indexed.
             InvalidRequest: the model rejects a text.
             EmbeddingUnavailable: a text cannot be embedded now.
         """
@@ -166,7 +174,10 @@ class QueryPreparation:
         if query.falls_back and isinstance(source, UserSource) and not profile.has_likes:
             popular = replace(query, source=PopularSource(DEFAULT_HALF_LIFE_DAYS))
             return self._prepare_popular(popular, profile)
-        return self._add_behavior(PreparedQuery(query, profile))
+        words = None
+        if isinstance(source, TextSource):
+            words = self._word_queries.make(source.text, query.lexical_weight)
+        return self._add_behavior(PreparedQuery(query, profile, words=words))
 
     def _prepare_popular(self, query: Query, profile: Profile | None = None) -> PreparedQuery:
         model = self._find_model()

@@ -180,14 +180,20 @@ class Recommender:
                 item_index, prepared, limit, with_vectors=with_vectors
             ),
             queries=prepared.max_query_count,
-            conditions=self._follower.count_conditions(query.filter)
-            + count_boost_conditions(query.boosts),
+            conditions=self._count_conditions(prepared),
             scans=query.exact or bool(query.boosts),
         )
         if candidates is None:
             assert isinstance(query.source, ItemSource)  # noqa: S101  (others have no such error)
             raise await self._explain_missing_vector(query.source.item_id)
         return candidates
+
+    def _count_conditions(self, prepared: PreparedQuery) -> int:
+        """Return what a query evaluates for all items; a word takes no longer than a condition."""
+        word_count = 0 if prepared.words is None else len(prepared.words.terms)
+        query = prepared.query
+        condition_count = self._follower.count_conditions(query.filter)
+        return condition_count + count_boost_conditions(query.boosts) + word_count
 
     async def _explain_missing_vector(self, item_id: str) -> errors.AkinError:
         """Return the error for an item that is not in the index."""

@@ -20,6 +20,12 @@ from service.domain.recommendations import (
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import (
+    SearchScope,
+    WordQuery,
+    score_words,
+    search_by_words,
+)
 from service.index.vector_index import Hits, merge_hits
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.behavior_search import rank_by_behavior, search_popular
@@ -27,7 +33,11 @@ from service.recommend.boosts import QueryBoosts, compute_boosts
 from service.recommend.candidates import NO_VECTORS, Candidates
 from service.recommend.profile import Profile, QueryVectors, build_query_vectors
 from service.recommend.query_preparation import PreparedQuery
-from service.recommend.restriction import compute_allowed, restrict_search
+from service.recommend.restriction import (
+    compute_allowed,
+    find_excluded_keys,
+    restrict_search,
+)
 from service.recommend.scoring import CorpusStatistics, NearestChunk, Scorer, Sources
 from service.recommend.source_search import (
     Adjustment,
@@ -115,6 +125,9 @@ class Retriever:
             return Hits.empty(), signals
         if isinstance(query.source, TextSource | VectorSource):
             chunks = query_vectors.sources.vectors
+            if prepared.words is not None:
+                hits = _search_by_words(item_index, prepared, prepared.words, chunks, limit)
+                return hits, signals
             return _search_by_text(item_index, prepared, chunks, limit), signals
         allowed = compute_allowed(item_index, prepared)
         if query.relation is Relation.ALSO_LIKED or not len(query_vectors.origins):
@@ -236,3 +249,37 @@ def _chain(first: Adjustment | None, then: Adjustment) -> Adjustment:
     if first is None:
         return then
     return Adjustment(lambda keys, scores: then.adjust(keys, first.adjust(keys, scores)))
+
+
+def _search_by_words(
+    item_index: ItemIndex, prepared: PreparedQuery, words: WordQuery, chunks: Vectors, limit: int
+) -> Hits:
+    """Return the best items for the vectors and the words of a text together."""
+    query = prepared.query
+    boosts = compute_boosts(item_index, query.boosts)
+    if boosts is not None:
+        return _search_boosted_words(item_index, prepared, words, boosts, chunks, limit)
+    allowed = None
+    if prepared.filled is not None:
+        allowed = compute_allowed(item_index, prepared)
+    excluded_keys = find_excluded_keys(item_index, prepared)
+    scope = SearchScope(query.filter, excluded_keys, query.exact, allowed)
+    return search_by_words(item_index, chunks, words, limit, scope)
+
+
+def _search_boosted_words(
+    item_index: ItemIndex,
+    prepared: PreparedQuery,
+    words: WordQuery,
+    boosts: QueryBoosts,
+    chunks: Vectors,
+    limit: int,
+) -> Hits:
+    """Return the best items for the vectors and the words of a text together, with boosts."""
+    scorer, allowed = NearestChunk(chunks), compute_allowed(item_index, prepared)
+    shares = score_words(item_index, words, allowed)
+    by_words = Adjustment(lambda keys, cosines: words.join(cosines, shares[keys]))
+    sample_cosines = scorer.score(item_index.vectors.sample(CORPUS_SAMPLE_VECTORS))
+    unmatched = words.join(sample_cosines, np.zeros_like(sample_cosines))
+    adjustment = _chain(by_words, boosts.adjust_scores(unmatched))
+    return search_by_sources(item_index, scorer, limit, allowed, adjustment, exact=True)

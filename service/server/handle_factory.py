@@ -29,6 +29,7 @@ from service.domain.catalog_settings import (
 )
 from service.domain.generations import CatalogRecord
 from service.domain.recommendation_ids import RecommendationIds
+from service.index.lexical_search import WordQueries
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
@@ -79,11 +80,13 @@ class HandleFactory:
         generation, follower = serving.generation, serving.follower
         text_embedder = serving.text_embedder
         signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
+        word_queries = self._make_word_queries()
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self._behavior_models.find, record.catalog_id),
             new_items,
             replace(record.settings, signals=signals),
+            word_queries,
         )
         retriever = self._make_retriever(record.settings)
         return CatalogHandle(
@@ -108,7 +111,7 @@ class HandleFactory:
             outliers=OutlierSearch(stores.items, generation, follower),
             clusters=Clusterer(stores.items, generation, follower),
             classifier=TextClassifier(stores.items, generation, follower, text_embedder),
-            passages=PassageSearch(stores.items, generation, follower, text_embedder),
+            passages=PassageSearch(stores.items, generation, follower, text_embedder, word_queries),
         )
 
     def _make_retriever(self, settings: CatalogSettings) -> Retriever:
@@ -121,3 +124,6 @@ class HandleFactory:
             RANKINGS[ranking],
             AttributePrior(prior.attribute, prior.weight) if prior.attribute else None,
         )
+
+    def _make_word_queries(self) -> WordQueries:
+        return WordQueries(self._settings.lexical_weight if self._settings.hybrid else None)

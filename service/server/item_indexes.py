@@ -21,6 +21,7 @@ from service.index.publishing import SnapshotDownloader, SnapshotPublisher, Snap
 from service.index.restoring import Restorer
 from service.index.snapshot_manifest import SnapshotOrigin
 from service.index.snapshots import Snapshots
+from service.index.term_index import TermIndex
 from service.index.threads import IndexThreads
 from service.settings import Settings
 from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
@@ -67,7 +68,8 @@ class ItemIndexes:
 
         def make_item_index() -> ItemIndex:
             float16 = storage is VectorStorage.FLOAT16
-            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), time.time_ns)
+            index = SegmentedIndex(space.dimensions, float16=float16)
+            return ItemIndex(index, time.time_ns, TermIndex() if self._settings.hybrid else None)
 
         items, duties, threads = self._stores.items, self._stores.duties, self._threads
         origin = SnapshotOrigin(
@@ -77,7 +79,7 @@ class ItemIndexes:
         shelf, downloader = self._open_shelf(generation), None
         if shelf is not None:
             downloader = SnapshotDownloader(items, snapshots, shelf)
-        restorer = Restorer(items, snapshots, make_item_index, threads, downloader)
+        restorer = Restorer(items, generation, snapshots, make_item_index, threads, downloader)
         follower = Follower(
             items, generation, await restorer.open(), threads, restorer.open, self.dispatch
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from service import errors
@@ -18,6 +18,8 @@ from service.domain.items import (
     Item,
     StoredItem,
 )
+from service.domain.terms import MAX_TERM_CHARACTERS, count_terms
+from service.domain.text_formats import count_needed_characters, to_plain_text
 from service.storage.database import ReadKind
 from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
@@ -163,7 +165,13 @@ class ItemStore(ItemReads):
         return await self._database.write(operation, limit)
 
     async def changes(
-        self, generation: Generation, after: int, limit: int, anchor: Anchor = BEGINNING
+        self,
+        generation: Generation,
+        after: int,
+        limit: int,
+        anchor: Anchor = BEGINNING,
+        *,
+        with_terms: bool = False,
     ) -> ChangeBatch:
         """Return up to `limit` changes after a sequence number, oldest first.
 
@@ -172,6 +180,7 @@ class ItemStore(ItemReads):
             after: the sequence number that the reader has reached.
             limit: the number of changes.
             anchor: the reader's place in the history of the store.
+            with_terms: count the terms of the texts.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
@@ -195,8 +204,17 @@ class ItemStore(ItemReads):
                 return ChangeBatch((), after, 0, anchor, is_confirmed=False)
             vectors = _read_changed_vectors(connection, generation, after, up_to)
             purged = read_purged_sequence(connection, generation.catalog_id)
+            term_counts: Mapping[int, Mapping[str, int]] = {}
+            if with_terms:
+                term_counts = _count_changed_terms(connection, generation, after, up_to)
             changes = [
-                Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
+                Change(
+                    item_id,
+                    attributes,
+                    tuple(vectors.get(item_key, ())),
+                    expire_time_us,
+                    term_counts.get(item_key, {}),
+                )
                 for item_key, item_id, attributes, expire_time_us, _ in rows
             ]
             return ChangeBatch(changes, up_to, purged, next_anchor)
@@ -289,3 +307,20 @@ def _read_changed_vectors(
     ):
         vectors.setdefault(item_key, []).append(vector)
     return vectors
+
+
+def _count_changed_terms(
+    connection: Connection, generation: Generation, after: int, up_to: int
+) -> dict[int, Mapping[str, int]]:
+    """Return the terms of the items whose change sequence is in (after, up_to], by item key."""
+    text_format = generation.text_format
+    characters = count_needed_characters(text_format, MAX_TERM_CHARACTERS)
+    return {
+        item_key: count_terms(to_plain_text(text, text_format))
+        for item_key, text in connection.execute(
+            """SELECT item_key, substr(text, 1, ?) FROM items
+               WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
+               AND NOT deleted""",
+            (characters, generation.catalog_id, after, up_to),
+        )
+    }

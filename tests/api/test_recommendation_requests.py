@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from akin.v1 import recommender_service_pb2 as pb
+from akin.v1.analysis_service_pb2 import SearchPassagesRequest
 
 from service import errors
+from service.api.messages.analyses import parse_search_passages
 from service.api.messages.recommendations import parse_recommend_similar
 from service.domain.interactions import InteractionType
 from service.domain.recommendations import PopularSource, Relation
@@ -98,3 +100,27 @@ def test_every_violation_is_named() -> None:
     )
     assert {"relation", "fallback", "exclude_interactions.types", "new_item_boost"} == set(paths)
     assert ["source"] == find_violations()
+
+
+@pytest.mark.parametrize("weight", [-0.01, 1.01, math.nan, math.inf, -math.inf])
+def test_lexical_weights_beyond_limits_are_refused(weight: float) -> None:
+    """A weight outside of 0 to 1 is refused, in recommendations and in searches for passages."""
+    assert ["lexical_weight"] == find_violations(text="x", lexical_weight=weight)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        parse_search_passages(SearchPassagesRequest(text="x", lexical_weight=weight))
+    assert ["lexical_weight"] == [violation.field for violation in caught.value.violations]
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 0.5, 1.0])
+def test_lexical_weights_are_read(weight: float | None) -> None:
+    """A weight within the limits is read, and an unset one is none."""
+    query = parse_recommend_similar(pb.RecommendSimilarRequest(text="x", lexical_weight=weight))
+    assert weight == query.lexical_weight
+    passages = parse_search_passages(SearchPassagesRequest(text="x", lexical_weight=weight))
+    assert weight == passages.lexical_weight
+
+
+@pytest.mark.parametrize("source", [USER, ITEM, POPULAR])
+def test_lexical_weights_are_for_texts(source: dict[str, Any]) -> None:
+    """A weight for a source that is no text is refused."""
+    assert ["lexical_weight"] == find_violations(**source, lexical_weight=0.0)

@@ -57,7 +57,7 @@ async def working(
     """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
         own = snapshots(folder, stores, owner=leads)
-        restorer = Restorer(stores.items, own, empty_item_index, INDEX_THREADS)
+        restorer = Restorer(stores.items, catalog, own, empty_item_index, INDEX_THREADS)
         follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, restorer.open)
         maintenance = (
             IndexBuilder(follower, own, INDEX_THREADS, shared=True)

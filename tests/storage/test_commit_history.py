@@ -57,7 +57,7 @@ async def following(
 ) -> AsyncIterator[tuple[Follower, Snapshots]]:
     """Yield a follower that runs, and the snapshots of its index."""
     snapshots = Snapshots(folder / "index", SnapshotOrigin(stores.database.store_id, "space"))
-    restorer = Restorer(stores.items, snapshots, empty_item_index, INDEX_THREADS)
+    restorer = Restorer(stores.items, catalog, snapshots, empty_item_index, INDEX_THREADS)
     follower = Follower(stores.items, catalog, await restorer.open(), INDEX_THREADS, restorer.open)
     tasks = [asyncio.create_task(work) for work in (follower.run(), follow_others(stores))]
     try:

@@ -66,7 +66,7 @@ async def joined(database: Path, folder: Path) -> AsyncIterator[Replica]:
             stores,
             catalog,
             snapshots,
-            Restorer(stores.items, snapshots, empty_item_index, INDEX_THREADS, downloader),
+            Restorer(stores.items, catalog, snapshots, empty_item_index, INDEX_THREADS, downloader),
             SnapshotPublisher(stores.items, snapshots, shelf),
         )
 

@@ -65,6 +65,7 @@ RECOMMEND_OPTIONS: dict[str, Any] = {
     "relation": pb.RELATION_BOTH,
     "new_item_boost": 0.0,
     "include_vectors": True,
+    "lexical_weight": 0.0,
     "fallback": pb.FALLBACK_POPULAR,
     "min_sequence": 9,
 }

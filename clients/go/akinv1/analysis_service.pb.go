@@ -1445,7 +1445,13 @@ type SearchPassagesRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,8,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	MinSequence int64 `protobuf:"varint,8,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
+	// share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
+	// fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
+	// server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
+	// AKIN_HYBRID is off.
+	LexicalWeight *float32 `protobuf:"fixed32,9,opt,name=lexical_weight,json=lexicalWeight,proto3,oneof" json:"lexical_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1536,6 +1542,13 @@ func (x *SearchPassagesRequest) GetMinSequence() int64 {
 	return 0
 }
 
+func (x *SearchPassagesRequest) GetLexicalWeight() float32 {
+	if x != nil && x.LexicalWeight != nil {
+		return *x.LexicalWeight
+	}
+	return 0
+}
+
 // Response of SearchPassages.
 type SearchPassagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1615,7 +1628,8 @@ type Passage struct {
 	StartOffset int64 `protobuf:"varint,3,opt,name=start_offset,json=startOffset,proto3" json:"start_offset,omitempty"`
 	// The offset of the first byte after the passage, counted like start_offset.
 	EndOffset int64 `protobuf:"varint,4,opt,name=end_offset,json=endOffset,proto3" json:"end_offset,omitempty"`
-	// The cosine similarity between the passage and the text of the request, between -1 and 1.
+	// The cosine similarity between the passage and the text of the request, between -1 and 1. With a
+	// lexical_weight above 0: `(1 - lexical_weight) * cosine + lexical_weight * share * share`.
 	Score         float32 `protobuf:"fixed32,5,opt,name=score,proto3" json:"score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1789,7 +1803,7 @@ const file_akin_v1_analysis_service_proto_rawDesc = "" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x02 \x01(\x02R\n" +
-	"similarity\"\x93\x02\n" +
+	"similarity\"\xd2\x02\n" +
 	"\x15SearchPassagesRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
@@ -1798,9 +1812,11 @@ const file_akin_v1_analysis_service_proto_rawDesc = "" +
 	"\x06filter\x18\x05 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12 \n" +
 	"\tmin_score\x18\x06 \x01(\x02H\x00R\bminScore\x88\x01\x01\x12\x14\n" +
 	"\x05exact\x18\a \x01(\bR\x05exact\x12!\n" +
-	"\fmin_sequence\x18\b \x01(\x03R\vminSequenceB\f\n" +
+	"\fmin_sequence\x18\b \x01(\x03R\vminSequence\x12*\n" +
+	"\x0elexical_weight\x18\t \x01(\x02H\x01R\rlexicalWeight\x88\x01\x01B\f\n" +
 	"\n" +
-	"_min_score\"\x91\x01\n" +
+	"_min_scoreB\x11\n" +
+	"\x0f_lexical_weight\"\x91\x01\n" +
 	"\x16SearchPassagesResponse\x12,\n" +
 	"\bpassages\x18\x01 \x03(\v2\x10.akin.v1.PassageR\bpassages\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12-\n" +

@@ -2315,7 +2315,20 @@ type RecommendSimilarRequest struct {
 	// that passes the filter, as with `exact`, so that a boosted item is found wherever its
 	// similarity alone would have placed it. There can be at most 10. Otherwise the call fails with
 	// INVALID_ARGUMENT. Default: no boosts.
-	Boosts        []*Boost `protobuf:"bytes,24,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Boosts []*Boost `protobuf:"bytes,24,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	// How much exact words count beside the similarity of meaning, if the source is a text. Words
+	// find names, part numbers and rare terms, which vectors blur. The score of an item is then
+	// `(1 - lexical_weight) * cosine + lexical_weight * share * share`. The share is BM25 as a part of
+	// its largest possible value: 0 if the item has none of the words of the text, and near 1 if it
+	// repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
+	// rank, and items without any of the words have the score 0. Words are compared without case and
+	// as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
+	// text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+	// The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
+	// the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+	// (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+	// AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
+	LexicalWeight *float32 `protobuf:"fixed32,25,opt,name=lexical_weight,json=lexicalWeight,proto3,oneof" json:"lexical_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2537,6 +2550,13 @@ func (x *RecommendSimilarRequest) GetBoosts() []*Boost {
 	return nil
 }
 
+func (x *RecommendSimilarRequest) GetLexicalWeight() float32 {
+	if x != nil && x.LexicalWeight != nil {
+		return *x.LexicalWeight
+	}
+	return 0
+}
+
 type isRecommendSimilarRequest_Source interface {
 	isRecommendSimilarRequest_Source()
 }
@@ -2666,8 +2686,9 @@ func (x *GroupBy) GetMaxPerGroup() int32 {
 // and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
 // that a weight has the same effect for every source and every embedding model. Akin measures it,
 // before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
-// spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
-// scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+// spread over the catalog. For `popular`, it measures the scores of all popular items, and with a
+// lexical_weight above 0, the scores as if no item had a word of the text. If all these scores are
+// equal, the unit is 1. If behavior counts, scores are in standard deviations already,
 // and the unit is 1, too.
 //
 // A boosted score is only comparable within one response. It is the score that `min_score` and
@@ -3617,8 +3638,9 @@ type Recommendation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
-	// similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+	// The similarity to the source. A higher score is better. For an item, a text or a vector it is
+	// the cosine similarity, between -1 and 1, of the two most similar chunks of the source and the
+	// item. For a text with a lexical_weight above 0, words count as well, as that field says.
 	//
 	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
 	// The score is then a soft maximum of the cosine similarities to the liked parts of the source,
@@ -3716,7 +3738,11 @@ type Explanation struct {
 	// vectors. 0 with SIGNAL_BEHAVIOR.
 	Similarity float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	// Why this part of the source led to the item.
-	Signal        Signal `protobuf:"varint,4,opt,name=signal,proto3,enum=akin.v1.Signal" json:"signal,omitempty"`
+	Signal Signal `protobuf:"varint,4,opt,name=signal,proto3,enum=akin.v1.Signal" json:"signal,omitempty"`
+	// The words of the source text that the text of the item has as well, in lower case and in the
+	// order of the source, 20 at most. In scripts without spaces, pairs of letters. Empty unless a
+	// lexical_weight above 0 applies.
+	MatchedWords  []string `protobuf:"bytes,5,rep,name=matched_words,json=matchedWords,proto3" json:"matched_words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3788,6 +3814,13 @@ func (x *Explanation) GetSignal() Signal {
 		return x.Signal
 	}
 	return Signal_SIGNAL_UNSPECIFIED
+}
+
+func (x *Explanation) GetMatchedWords() []string {
+	if x != nil {
+		return x.MatchedWords
+	}
+	return nil
 }
 
 type isExplanation_Source interface {
@@ -3936,7 +3969,7 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xeb\a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xaa\b\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
@@ -3962,12 +3995,14 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallback\x12'\n" +
 	"\x0finclude_vectors\x18\x16 \x01(\bR\x0eincludeVectors\x12+\n" +
 	"\bgroup_by\x18\x17 \x01(\v2\x10.akin.v1.GroupByR\agroupBy\x12&\n" +
-	"\x06boosts\x18\x18 \x03(\v2\x0e.akin.v1.BoostR\x06boostsB\b\n" +
+	"\x06boosts\x18\x18 \x03(\v2\x0e.akin.v1.BoostR\x06boosts\x12*\n" +
+	"\x0elexical_weight\x18\x19 \x01(\x02H\x04R\rlexicalWeight\x88\x01\x01B\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
 	"\x0f_max_similarityB\x11\n" +
-	"\x0f_new_item_boost\"K\n" +
+	"\x0f_new_item_boostB\x11\n" +
+	"\x0f_lexical_weight\"K\n" +
 	"\aGroupBy\x12\x1c\n" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\"\n" +
 	"\rmax_per_group\x18\x02 \x01(\x05R\vmaxPerGroup\"\xbe\x01\n" +
@@ -4037,14 +4072,15 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x128\n" +
 	"\fexplanations\x18\x03 \x03(\v2\x14.akin.v1.ExplanationR\fexplanations\x12!\n" +
-	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\x91\x01\n" +
+	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\xb6\x01\n" +
 	"\vExplanation\x12\x19\n" +
 	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x02R\n" +
 	"similarity\x12'\n" +
-	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signalB\b\n" +
+	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signal\x12#\n" +
+	"\rmatched_words\x18\x05 \x03(\tR\fmatchedWordsB\b\n" +
 	"\x06source*l\n" +
 	"\n" +
 	"BoostCurve\x12\x1b\n" +

@@ -256,6 +256,8 @@ class RecommendSimilarOptions(TypedDict, total=False):
         new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
             alone would recommend them. By default, the value of the catalog.
         fallback: what to recommend to a user who does not exist or of whom nothing is known.
+        lexical_weight: how much exact words count for the source `text`, from 0 to 1; a server
+            without AKIN_HYBRID refuses more than 0. By default, the setting of the server.
         limit: maximum number of recommendations, up to 1,000; 0 means 10.
         where: consider only items that match (see `akin.filters`).
         exclude_item_ids: items to exclude from the recommendations.
@@ -283,6 +285,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
     exclude_interactions: Sequence[str] | None
     new_item_boost: float | None
     fallback: pb.Fallback.ValueType
+    lexical_weight: float | None
     limit: int
     where: Where
     exclude_item_ids: Sequence[str]
@@ -389,6 +392,8 @@ class SearchPassagesOptions(TypedDict, total=False):
         limit_per_item: maximum number of passages of one item; 0 means no maximum.
         where: consider only items that match (see `akin.filters`).
         min_score: return only passages with at least this score.
+        lexical_weight: how much exact words count, from 0 to 1; a server without AKIN_HYBRID
+            refuses more than 0. By default, the setting of the server.
         exact: compare vectors exhaustively, instead of approximately in large catalogs.
         min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
@@ -397,5 +402,6 @@ class SearchPassagesOptions(TypedDict, total=False):
     limit_per_item: int
     where: Where
     min_score: float | None
+    lexical_weight: float | None
     exact: bool
     min_sequence: int

@@ -210,6 +210,7 @@ def parse_search_passages(request: pb.SearchPassagesRequest) -> PassagesQuery:
         min_score=request.min_score if request.HasField("min_score") else None,
         limit_per_item=request.limit_per_item,
         exact=request.exact,
+        lexical_weight=request.lexical_weight if request.HasField("lexical_weight") else None,
     )
     errors.raise_if_invalid(
         (*read_violations(request.catalog, request.min_sequence), *passages_violations(query))

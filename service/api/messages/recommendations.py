@@ -87,6 +87,7 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         group_by=read_group_by(request),
         boosts=read_boosts(request, violations),
         with_vectors=request.include_vectors,
+        lexical_weight=request.lexical_weight if request.HasField("lexical_weight") else None,
     )
     violations += query_violations(query)
     if violations:
@@ -203,7 +204,11 @@ def _read_example(message: pb.Example) -> Example:
 
 
 def _explanation_message(reason: Explanation) -> pb.Explanation:
-    message = pb.Explanation(similarity=reason.similarity, signal=_SIGNALS[reason.signal])
+    message = pb.Explanation(
+        similarity=reason.similarity,
+        signal=_SIGNALS[reason.signal],
+        matched_words=reason.matched_words,
+    )
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id
     else:

@@ -773,6 +773,7 @@ class SearchPassagesRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LEXICAL_WEIGHT_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     text: _builtins.str
@@ -800,6 +801,13 @@ class SearchPassagesRequest(_message.Message):
     until its deadline. The number must not be negative or greater than the sequence number of the
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
+    lexical_weight: _builtins.float
+    """How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
+    share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
+    fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
+    server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
+    AKIN_HYBRID is off.
+    """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
         """Only items that match this filter are considered. Default: all items."""
@@ -815,13 +823,19 @@ class SearchPassagesRequest(_message.Message):
         min_score: _builtins.float | None = ...,
         exact: _builtins.bool = ...,
         min_sequence: _builtins.int = ...,
+        lexical_weight: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight", "_min_score", b"_min_score", "filter", b"filter", "lexical_weight", b"lexical_weight", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "filter", b"filter", "limit", b"limit", "limit_per_item", b"limit_per_item", "min_score", b"min_score", "min_sequence", b"min_sequence", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight", "_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "filter", b"filter", "lexical_weight", b"lexical_weight", "limit", b"limit", "limit_per_item", b"limit_per_item", "min_score", b"min_score", "min_sequence", b"min_sequence", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lexical_weight: _TypeAlias = _typing.Literal["lexical_weight"]  # noqa: Y015
+    _WhichOneofArgType__lexical_weight: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_weight) -> _WhichOneofReturnType__lexical_weight | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
 
 Global___SearchPassagesRequest: _TypeAlias = SearchPassagesRequest  # noqa: Y015
@@ -886,7 +900,9 @@ class Passage(_message.Message):
     end_offset: _builtins.int
     """The offset of the first byte after the passage, counted like start_offset."""
     score: _builtins.float
-    """The cosine similarity between the passage and the text of the request, between -1 and 1."""
+    """The cosine similarity between the passage and the text of the request, between -1 and 1. With a
+    lexical_weight above 0: `(1 - lexical_weight) * cosine + lexical_weight * share * share`.
+    """
     def __init__(
         self,
         *,

@@ -1238,6 +1238,7 @@ class RecommendSimilarRequest(_message.Message):
     INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
     BOOSTS_FIELD_NUMBER: _builtins.int
+    LEXICAL_WEIGHT_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
@@ -1320,6 +1321,20 @@ class RecommendSimilarRequest(_message.Message):
     """If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
     ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
     """
+    lexical_weight: _builtins.float
+    """How much exact words count beside the similarity of meaning, if the source is a text. Words
+    find names, part numbers and rare terms, which vectors blur. The score of an item is then
+    `(1 - lexical_weight) * cosine + lexical_weight * share * share`. The share is BM25 as a part of
+    its largest possible value: 0 if the item has none of the words of the text, and near 1 if it
+    repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
+    rank, and items without any of the words have the score 0. Words are compared without case and
+    as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
+    text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+    The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
+    the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+    (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+    AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
+    """
     @_builtins.property
     def examples(self) -> Global___Examples:
         """Items and texts that the recommendations should be like or unlike, for someone who is not a
@@ -1394,11 +1409,14 @@ class RecommendSimilarRequest(_message.Message):
         include_vectors: _builtins.bool = ...,
         group_by: Global___GroupBy | None = ...,
         boosts: _abc.Iterable[Global___Boost] | None = ...,
+        lexical_weight: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight", "_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "group_by", b"group_by", "item_id", b"item_id", "lexical_weight", b"lexical_weight", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "boosts", b"boosts", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "group_by", b"group_by", "include_vectors", b"include_vectors", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight", "_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "boosts", b"boosts", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "group_by", b"group_by", "include_vectors", b"include_vectors", "item_id", b"item_id", "lexical_weight", b"lexical_weight", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "vector", b"vector", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lexical_weight: _TypeAlias = _typing.Literal["lexical_weight"]  # noqa: Y015
+    _WhichOneofArgType__lexical_weight: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight"]  # noqa: Y015
     _WhichOneofReturnType__max_similarity: _TypeAlias = _typing.Literal["max_similarity"]  # noqa: Y015
     _WhichOneofArgType__max_similarity: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
@@ -1407,6 +1425,8 @@ class RecommendSimilarRequest(_message.Message):
     _WhichOneofArgType__new_item_boost: _TypeAlias = _typing.Literal["_new_item_boost", b"_new_item_boost"]  # noqa: Y015
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples", "popular", "vector"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_weight) -> _WhichOneofReturnType__lexical_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_similarity) -> _WhichOneofReturnType__max_similarity | None: ...
     @_typing.overload
@@ -1468,8 +1488,9 @@ class Boost(_message.Message):
     and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
     that a weight has the same effect for every source and every embedding model. Akin measures it,
     before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
-    spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
-    scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+    spread over the catalog. For `popular`, it measures the scores of all popular items, and with a
+    lexical_weight above 0, the scores as if no item had a word of the text. If all these scores are
+    equal, the unit is 1. If behavior counts, scores are in standard deviations already,
     and the unit is 1, too.
 
     A boosted score is only comparable within one response. It is the score that `min_score` and
@@ -1981,8 +2002,9 @@ class Recommendation(_message.Message):
     item_id: _builtins.str
     """The id of the item."""
     score: _builtins.float
-    """The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
-    similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+    """The similarity to the source. A higher score is better. For an item, a text or a vector it is
+    the cosine similarity, between -1 and 1, of the two most similar chunks of the source and the
+    item. For a text with a lexical_weight above 0, words count as well, as that field says.
 
     For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
     The score is then a soft maximum of the cosine similarities to the liked parts of the source,
@@ -2034,6 +2056,7 @@ class Explanation(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
+    MATCHED_WORDS_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The id of the source item, of a liked item or of an example."""
     text: _builtins.str
@@ -2045,6 +2068,13 @@ class Explanation(_message.Message):
     """
     signal: Global___Signal.ValueType
     """Why this part of the source led to the item."""
+    @_builtins.property
+    def matched_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The words of the source text that the text of the item has as well, in lower case and in the
+        order of the source, 20 at most. In scripts without spaces, pairs of letters. Empty unless a
+        lexical_weight above 0 applies.
+        """
+
     def __init__(
         self,
         *,
@@ -2052,10 +2082,11 @@ class Explanation(_message.Message):
         text: _builtins.str = ...,
         similarity: _builtins.float = ...,
         signal: Global___Signal.ValueType = ...,
+        matched_words: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "source", b"source", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "signal", b"signal", "similarity", b"similarity", "source", b"source", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "matched_words", b"matched_words", "signal", b"signal", "similarity", b"similarity", "source", b"source", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "text"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015

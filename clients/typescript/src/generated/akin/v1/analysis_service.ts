@@ -373,6 +373,14 @@ export interface SearchPassagesRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
+  /**
+   * How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
+   * share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
+   * fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
+   * server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
+   * AKIN_HYBRID is off.
+   */
+  lexicalWeight?: number | undefined;
 }
 
 /** Response of SearchPassages. */
@@ -403,7 +411,10 @@ export interface Passage {
   startOffset: string;
   /** The offset of the first byte after the passage, counted like start_offset. */
   endOffset: string;
-  /** The cosine similarity between the passage and the text of the request, between -1 and 1. */
+  /**
+   * The cosine similarity between the passage and the text of the request, between -1 and 1. With a
+   * lexical_weight above 0: `(1 - lexical_weight) * cosine + lexical_weight * share * share`.
+   */
   score: number;
 }
 
@@ -2650,6 +2661,7 @@ function createBaseSearchPassagesRequest(): SearchPassagesRequest {
     minScore: undefined,
     exact: false,
     minSequence: "0",
+    lexicalWeight: undefined,
   };
 }
 
@@ -2678,6 +2690,9 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     }
     if (message.minSequence !== "0") {
       writer.uint32(64).int64(message.minSequence);
+    }
+    if (message.lexicalWeight !== undefined) {
+      writer.uint32(77).float(message.lexicalWeight);
     }
     return writer;
   },
@@ -2759,6 +2774,14 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
             message.minSequence = reader.int64().toString();
             continue;
           }
+          case 9: {
+            if (tag !== 77) {
+              break;
+            }
+
+            message.lexicalWeight = reader.float();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2793,6 +2816,11 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
+      lexicalWeight: isSet(object.lexicalWeight)
+        ? globalThis.Number(object.lexicalWeight)
+        : isSet(object.lexical_weight)
+        ? globalThis.Number(object.lexical_weight)
+        : undefined,
     };
   },
 
@@ -2822,6 +2850,9 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
     }
+    if (message.lexicalWeight !== undefined) {
+      obj.lexicalWeight = floatToJson(message.lexicalWeight);
+    }
     return obj;
   },
 
@@ -2840,6 +2871,7 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     message.minScore = object.minScore ?? undefined;
     message.exact = object.exact ?? false;
     message.minSequence = object.minSequence ?? "0";
+    message.lexicalWeight = object.lexicalWeight ?? undefined;
     return message;
   },
 };

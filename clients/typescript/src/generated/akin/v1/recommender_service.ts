@@ -873,6 +873,21 @@ export interface RecommendSimilarRequest {
    * INVALID_ARGUMENT. Default: no boosts.
    */
   boosts: Boost[];
+  /**
+   * How much exact words count beside the similarity of meaning, if the source is a text. Words
+   * find names, part numbers and rare terms, which vectors blur. The score of an item is then
+   * `(1 - lexical_weight) * cosine + lexical_weight * share * share`. The share is BM25 as a part of
+   * its largest possible value: 0 if the item has none of the words of the text, and near 1 if it
+   * repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
+   * rank, and items without any of the words have the score 0. Words are compared without case and
+   * as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
+   * text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+   * The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
+   * the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+   * (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+   * AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
+   */
+  lexicalWeight?: number | undefined;
 }
 
 /**
@@ -909,8 +924,9 @@ export interface GroupBy {
  * and does so for each boost. The unit is one standard deviation of the scores in the catalog, so
  * that a weight has the same effect for every source and every embedding model. Akin measures it,
  * before any boost and whatever the filter, on the scores of up to 4,096 vectors that are evenly
- * spread over the catalog. For `popular`, it measures the scores of all popular items. If all these
- * scores are equal, the unit is 1. If behavior counts, scores are in standard deviations already,
+ * spread over the catalog. For `popular`, it measures the scores of all popular items, and with a
+ * lexical_weight above 0, the scores as if no item had a word of the text. If all these scores are
+ * equal, the unit is 1. If behavior counts, scores are in standard deviations already,
  * and the unit is 1, too.
  *
  * A boosted score is only comparable within one response. It is the score that `min_score` and
@@ -1161,8 +1177,9 @@ export interface Recommendation {
   /** The id of the item. */
   itemId: string;
   /**
-   * The similarity to the source. A higher score is better. For an item, a text or a vector it is the cosine
-   * similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+   * The similarity to the source. A higher score is better. For an item, a text or a vector it is
+   * the cosine similarity, between -1 and 1, of the two most similar chunks of the source and the
+   * item. For a text with a lexical_weight above 0, words count as well, as that field says.
    *
    * For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
    * The score is then a soft maximum of the cosine similarities to the liked parts of the source,
@@ -1206,6 +1223,12 @@ export interface Explanation {
   similarity: number;
   /** Why this part of the source led to the item. */
   signal: Signal;
+  /**
+   * The words of the source text that the text of the item has as well, in lower case and in the
+   * order of the source, 20 at most. In scripts without spaces, pairs of letters. Empty unless a
+   * lexical_weight above 0 applies.
+   */
+  matchedWords: string[];
 }
 
 function createBaseUpsertItemRequest(): UpsertItemRequest {
@@ -4259,6 +4282,7 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     includeVectors: false,
     groupBy: undefined,
     boosts: [],
+    lexicalWeight: undefined,
   };
 }
 
@@ -4335,6 +4359,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     for (const v of message.boosts) {
       Boost.encode(v!, writer.uint32(194).fork()).join();
+    }
+    if (message.lexicalWeight !== undefined) {
+      writer.uint32(205).float(message.lexicalWeight);
     }
     return writer;
   },
@@ -4544,6 +4571,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             message.boosts.push(Boost.decode(reader, reader.uint32()));
             continue;
           }
+          case 25: {
+            if (tag !== 205) {
+              break;
+            }
+
+            message.lexicalWeight = reader.float();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4624,6 +4659,11 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       boosts: globalThis.Array.isArray(object?.boosts)
         ? object.boosts.map((e: any) => Boost.fromJSON(e))
         : [],
+      lexicalWeight: isSet(object.lexicalWeight)
+        ? globalThis.Number(object.lexicalWeight)
+        : isSet(object.lexical_weight)
+        ? globalThis.Number(object.lexical_weight)
+        : undefined,
     };
   },
 
@@ -4701,6 +4741,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.boosts?.length) {
       obj.boosts = message.boosts.map((e) => Boost.toJSON(e));
     }
+    if (message.lexicalWeight !== undefined) {
+      obj.lexicalWeight = floatToJson(message.lexicalWeight);
+    }
     return obj;
   },
 
@@ -4745,6 +4788,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
       ? GroupBy.fromPartial(object.groupBy)
       : undefined;
     message.boosts = object.boosts?.map((e) => Boost.fromPartial(e)) || [];
+    message.lexicalWeight = object.lexicalWeight ?? undefined;
     return message;
   },
 };
@@ -6271,7 +6315,7 @@ export const Recommendation: MessageFns<Recommendation> = {
 };
 
 function createBaseExplanation(): Explanation {
-  return { itemId: undefined, text: undefined, similarity: 0, signal: 0 };
+  return { itemId: undefined, text: undefined, similarity: 0, signal: 0, matchedWords: [] };
 }
 
 export const Explanation: MessageFns<Explanation> = {
@@ -6287,6 +6331,9 @@ export const Explanation: MessageFns<Explanation> = {
     }
     if (message.signal !== 0) {
       writer.uint32(32).int32(message.signal);
+    }
+    for (const v of message.matchedWords) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -6336,6 +6383,14 @@ export const Explanation: MessageFns<Explanation> = {
             message.signal = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.matchedWords.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6358,6 +6413,11 @@ export const Explanation: MessageFns<Explanation> = {
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       similarity: isSet(object.similarity) ? globalThis.Number(object.similarity) : 0,
       signal: isSet(object.signal) ? signalFromJSON(object.signal) : 0,
+      matchedWords: globalThis.Array.isArray(object?.matchedWords)
+        ? object.matchedWords.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.matched_words)
+        ? object.matched_words.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -6375,6 +6435,9 @@ export const Explanation: MessageFns<Explanation> = {
     if (message.signal !== 0) {
       obj.signal = signalToJSON(message.signal);
     }
+    if (message.matchedWords?.length) {
+      obj.matchedWords = message.matchedWords;
+    }
     return obj;
   },
 
@@ -6387,6 +6450,7 @@ export const Explanation: MessageFns<Explanation> = {
     message.text = object.text ?? undefined;
     message.similarity = object.similarity ?? 0;
     message.signal = object.signal ?? 0;
+    message.matchedWords = object.matchedWords?.map((e) => e) || [];
     return message;
   },
 };
