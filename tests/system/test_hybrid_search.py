@@ -12,6 +12,8 @@ from support import command
 from support.rejections import invalid
 from support.server import RunningServer
 
+from service.recommend.explanation import MIN_EXPLAINING_SIMILARITY
+
 PARTS = {
     "bolt": "Hexagon bolt M8, stainless steel, part AX-4711.",
     "nut": "Hexagon nut M8, stainless steel, part AX-4712.",
@@ -19,6 +21,8 @@ PARTS = {
     "lamp": "Desk lamp with a warm light and a wooden foot, part LM-9.",
     "chair": "Office chair with armrests and a high back, part CH-22.",
 }
+
+METAL = {"bolt", "nut", "washer"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def shop(hybrid: RunningServer) -> Iterator[akin.Client]:
 
 def fill(client: akin.Client) -> None:
     for item_id, text in PARTS.items():
-        client.upsert_item(item_id, text, {"metal": item_id in {"bolt", "nut", "washer"}})
+        client.upsert_item(item_id, text, {"metal": item_id in METAL})
 
 
 def search(client: akin.Client, text: str, **options: Any) -> list[str]:
@@ -65,6 +69,9 @@ def test_scores_and_explanations_say_what_counts(shop: akin.Client) -> None:
     for hit in both.recommendations:
         expected = 0.6 * cosines[hit.item_id] + 0.4 * squares[hit.item_id]
         assert pytest.approx(expected, abs=1e-5) == hit.score
+        if cosines[hit.item_id] < MIN_EXPLAINING_SIMILARITY and not words[hit.item_id]:
+            assert not hit.explanations
+            continue
         (explanation,) = hit.explanations
         assert "desk bolt" == explanation.text
         assert pytest.approx(cosines[hit.item_id], abs=1e-5) == explanation.similarity
@@ -80,6 +87,33 @@ def test_filters_limits_and_reranking_apply(shop: akin.Client) -> None:
     assert "nut" == search(shop, "AX-4712", lexical_weight=0.8, diversity=0.5, limit=3)[0]
     passages = shop.search_passages("4712", lexical_weight=1, min_score=0.01).passages
     assert ["nut"] == [passage.item_id for passage in passages]
+
+
+def test_boosts_join_words(shop: akin.Client) -> None:
+    """A boost adds one amount to the scores of the items that match, and nothing to others."""
+    options: dict[str, Any] = {"text": "desk bolt", "lexical_weight": 0.4}
+    metal = akin.filters.all_of(akin.filters.equals("metal", value=True))
+    plain = shop.recommend_similar(**options)
+    boosted = shop.recommend_similar(**options, boosts=[akin.Boost(filter=metal, weight=3)])
+    scores = {hit.item_id: hit.score for hit in plain.recommendations}
+    gains = {hit.item_id: hit.score - scores[hit.item_id] for hit in boosted.recommendations}
+    assert PARTS.keys() == gains.keys()
+    assert 0.01 < gains["bolt"]
+    expected = {item_id: gains["bolt"] * (item_id in METAL) for item_id in PARTS}
+    assert pytest.approx(expected, abs=1e-5) == gains
+
+
+def test_groups_join_words(shop: akin.Client) -> None:
+    """Of each group, the best item by words and meaning is recommended."""
+    ranked = search(shop, "desk bolt", lexical_weight=0.4)
+    best = [
+        next(item_id for item_id in ranked if (item_id in METAL) == is_metal)
+        for is_metal in (True, False)
+    ]
+    grouped = search(
+        shop, "desk bolt", lexical_weight=0.4, group_by=akin.GroupBy(attribute="metal")
+    )
+    assert sorted(best, key=ranked.index) == grouped
 
 
 def test_words_follow_writes(shop: akin.Client) -> None:
