@@ -58,6 +58,9 @@ VERSION_PLACES = (
     Place("deploy/helm/akin/Chart.yaml", rf"^(?:version|appVersion): {_VERSION}$", 2),
     Place("deploy/kubernetes/akin.yaml", rf"image: akin:{_VERSION} "),
     Place("Dockerfile", rf"^ARG VERSION={_VERSION}$"),
+    Place("integrations/langchain/pyproject.toml", rf'^version = "{_VERSION}"$'),
+    Place("integrations/llamaindex/pyproject.toml", rf'^version = "{_VERSION}"$'),
+    Place("integrations/haystack/pyproject.toml", rf'^version = "{_VERSION}"$'),
 )
 
 REPOSITORY_PLACES = (
@@ -73,6 +76,7 @@ REPOSITORY_PLACES = (
     Place("clients/typescript/package.json", rf'"(?:homepage|bugs)": "{_REPOSITORY}/.+"', 2),
     Place("clients/java/pom.xml", rf"<url>{_REPOSITORY}(?:/.*)?</url>", 4),
     Place("clients/java/pom.xml", rf">scm:git:{_REPOSITORY}\.git<", 2),
+    Place("README.md", rf"{_REPOSITORY}(?:/actions\b| && cd)", 3),
     Place("deploy/helm/akin/Chart.yaml", rf"^home: {_REPOSITORY}$"),
     Place("deploy/helm/akin/Chart.yaml", rf"^  - {_REPOSITORY}$"),
     Place("Dockerfile", rf'image\.(?:source|url)="{_REPOSITORY}"', 2),
