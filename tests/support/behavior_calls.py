@@ -20,10 +20,18 @@ POPULAR = akin.Popular()
 # different places by more.
 TEXT_STEP = 61
 
+# Has no common divisor with the number of items, so that no two items have one text.
+TEXT_STRIDE = 23
+
 
 def name_item(number: int) -> str:
     """Return the id of an item."""
     return f"i{number:02}"
+
+
+def make_text(number: int) -> str:
+    """Return the text of an item; items of one taste have texts from the whole list."""
+    return distinct(number * TEXT_STRIDE % ITEM_COUNT * TEXT_STEP)
 
 
 def find_taste(item_id: str) -> int:
@@ -43,7 +51,7 @@ def draw_likes(people: int = PEOPLE_COUNT, *, tastes: int = TASTES) -> dict[str,
 def import_items(client: akin.Client, count: int = ITEM_COUNT) -> None:
     """Store items whose texts say nothing about tastes."""
     items = [
-        akin.item(name_item(number), distinct(number * TEXT_STEP), {"even": number % 2 == 0})
+        akin.item(name_item(number), make_text(number), {"even": number % 2 == 0})
         for number in range(count)
     ]
     assert {0} == {result.code for result in client.import_items(items)}
