@@ -79,7 +79,7 @@ def test_the_wheel_of_the_server_serves(tmp_path: Path) -> None:
     scripts = make_environment(tmp_path, *(tmp_path / "dist").glob("*.whl"))
     where = run(tmp_path, scripts / "python", "-c", "import service; print(service.__file__)")
     assert (tmp_path / "venv") in Path(where).parents
-    assert "Dune" in run(tmp_path, scripts / "akin", "demo")
+    assert "Books like" in run(tmp_path, scripts / "akin", "demo")
 
 
 def test_the_npm_tarball_calls_a_server(tmp_path: Path, address: str) -> None:
