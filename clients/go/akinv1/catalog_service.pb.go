@@ -311,8 +311,9 @@ func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
 // The model that a catalog should use.
 type EmbeddingModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
-	// Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
+	// The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER. If
+	// this is `local`, it can also be a provider whose key or endpoint is set. Otherwise the call fails
+	// with INVALID_ARGUMENT. Default: the provider of the setting.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The name of the model, as the provider spells it. It can have at most 256 bytes of UTF-8
 	// without control characters, and it must be empty for the provider `local`, which has one model.

@@ -3657,7 +3657,8 @@ type Recommendation struct {
 	// With boosts, the score has what they add.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
-	// Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
+	// Dislikes are never among them, and neither are parts whose similarity is below 0.1, unless words
+	// of the text match. Empty if `explain` is false, or if the source is a vector.
 	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
 	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`

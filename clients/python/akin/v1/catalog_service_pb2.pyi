@@ -192,8 +192,9 @@ class EmbeddingModel(_message.Message):
     TEMPLATE_FIELD_NUMBER: _builtins.int
     QUERY_TEMPLATE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
-    Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
+    """The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER. If
+    this is `local`, it can also be a provider whose key or endpoint is set. Otherwise the call fails
+    with INVALID_ARGUMENT. Default: the provider of the setting.
     """
     model: _builtins.str
     """The name of the model, as the provider spells it. It can have at most 256 bytes of UTF-8

@@ -265,8 +265,9 @@ export function reembeddingStateToJSON(object: ReembeddingState): string {
 /** The model that a catalog should use. */
 export interface EmbeddingModel {
   /**
-   * The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
-   * Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
+   * The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER. If
+   * this is `local`, it can also be a provider whose key or endpoint is set. Otherwise the call fails
+   * with INVALID_ARGUMENT. Default: the provider of the setting.
    */
   provider: string;
   /**

@@ -1198,7 +1198,8 @@ export interface Recommendation {
   score: number;
   /**
    * The parts of the source that the item is recommended for, strongest first. There are at most 5.
-   * Dislikes are never among them. Empty if `explain` is false, or if the source is a vector.
+   * Dislikes are never among them, and neither are parts whose similarity is below 0.1, unless words
+   * of the text match. Empty if `explain` is false, or if the source is a vector.
    */
   explanations: Explanation[];
   /** The item. Unset with ITEM_VIEW_BASIC. */
