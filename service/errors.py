@@ -300,6 +300,7 @@ QUERY_ERRORS = (
     TextFailed,
     EmbeddingUnavailable,
     EmbeddingRejected,
+    HybridSearchOff,
 )
 
 

@@ -71,6 +71,17 @@ class WordQueries:
     def __init__(self, default_weight: float | None = None) -> None:
         self._default_weight = default_weight
 
+    def check(self, weight: float | None) -> None:
+        """Check that words of the valid weight of a request can count.
+
+        Raises:
+            HybridSearchOff: they are to count, but are not indexed.
+        """
+        if weight and self._default_weight is None:
+            raise errors.HybridSearchOff(
+                "lexical_weight requires a server with the setting AKIN_HYBRID=true"
+            )
+
     def make(self, text: str, weight: float | None) -> WordQuery | None:
         """Return the words of a query text, None if they do not count.
 
@@ -81,11 +92,8 @@ class WordQueries:
         Raises:
             HybridSearchOff: they are to count, but are not indexed.
         """
+        self.check(weight)
         if self._default_weight is None:
-            if weight:
-                raise errors.HybridSearchOff(
-                    "lexical_weight requires a server with the setting AKIN_HYBRID=true"
-                )
             return None
         weight = self._default_weight if weight is None else weight
         return WordQuery(tuple(count_terms(text)), weight) if weight else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -139,16 +140,20 @@ class QueryPreparation:
             source.user_id for source in sources if isinstance(source, UserSource)
         )
         users = await self._profiles.read_users(user_ids)
-        drafts = [_catch(partial(self._draft, query, users)) for query in queries]
+        drafts = []
+        for query in queries:
+            drafts.append(_catch(partial(self._draft, query, users)))
+            await asyncio.sleep(0)  # a user may have thousands of interactions
         embedded = await self._profiles.embed(
             text.text for draft in drafts if isinstance(draft, ProfileDraft) for text in draft.texts
         )
-        outcomes = [
-            _catch(partial(self._complete, query, draft, embedded))
-            if isinstance(draft, ProfileDraft)
-            else draft
-            for query, draft in zip(queries, drafts, strict=True)
-        ]
+        outcomes: list[PreparedQuery | errors.AkinError] = []
+        for query, draft in zip(queries, drafts, strict=True):
+            if isinstance(draft, ProfileDraft):
+                outcomes.append(_catch(partial(self._complete, query, draft, embedded)))
+            else:
+                outcomes.append(draft)
+            await asyncio.sleep(0)
         return outcomes, embedded.usage
 
     def _draft(self, query: Query, users: Mapping[str, UserHistory]) -> ProfileDraft:
@@ -157,6 +162,8 @@ class QueryPreparation:
         assert source is not None  # noqa: S101  (a valid query has a source)
         if isinstance(source, PopularSource | ItemSource):
             return ProfileDraft()
+        if isinstance(source, TextSource):
+            self._word_queries.check(query.lexical_weight)
         try:
             return self._profiles.draft(source, query.seen_types, users)
         except errors.UserNotFound:

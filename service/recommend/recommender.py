@@ -233,7 +233,9 @@ class Recommender:
     ) -> Mapping[str, Sequence[Explanation]]:
         """Return the explanations by item id; none for an item that was just deleted."""
         return await self._follower.read(
-            lambda item_index: explain_candidates(item_index, prepared, candidates), queries=1
+            lambda item_index: explain_candidates(item_index, prepared, candidates),
+            queries=1,
+            conditions=self._count_conditions(prepared),
         )
 
     async def score_by_text(

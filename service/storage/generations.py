@@ -118,7 +118,9 @@ class GenerationStore:
             if name in catalogs:
                 raise errors.CatalogExists(f"catalog {name!r} exists already")
             if len(catalogs) >= max_catalogs:
-                raise errors.TooManyCatalogs(f"there are {len(catalogs)} catalogs already")
+                raise errors.TooManyCatalogs(
+                    f"there are {len(catalogs)} catalogs; AKIN_MAX_CATALOGS is {max_catalogs}"
+                )
             note_change(transaction)
             return insert_catalog(
                 transaction, name, model, storage, text_format, settings, own_model=True

@@ -28,10 +28,50 @@ def answer_scrapes(connection: Connection, registry: CollectorRegistry) -> None:
         # The supervisor has ended, or has started another worker in the place of this one.
         with suppress(EOFError, OSError):
             while True:
-                number = connection.recv()
-                connection.send((number, list(registry.collect())))
+                connection.recv()
+                connection.send(list(registry.collect()))
 
     threading.Thread(target=answer, name="akin-metrics", daemon=True).start()
+
+
+class _Line:
+    """The connection to one worker, with at most one unanswered question.
+
+    A thread receives the answers, because a worker that stands still can have sent half of one.
+
+    Attributes:
+        is_waiting: an answer is to come. `changed` guards it, and is notified when it comes.
+    """
+
+    def __init__(self, connection: Connection, changed: threading.Condition) -> None:
+        self.is_waiting = False
+        self._connection = connection
+        self._changed = changed
+        self._answer: list[Metric] | None = None
+        threading.Thread(target=self._receive, name="akin-scrape", daemon=True).start()
+
+    def ask(self) -> None:
+        """Ask for metrics, unless an answer is still to come; `changed` must be held."""
+        if not self.is_waiting:
+            with suppress(OSError):
+                self._connection.send(None)  # one message never fills the pipe
+                self.is_waiting = True
+
+    def take_answer(self) -> list[Metric] | None:
+        """Return the answer, if it has come; `changed` must be held."""
+        answer, self._answer = self._answer, None
+        return answer
+
+    def _receive(self) -> None:
+        with self._connection, suppress(EOFError, OSError):
+            while True:
+                self._set_answer(self._connection.recv())
+        self._set_answer(None)
+
+    def _set_answer(self, answer: list[Metric] | None) -> None:
+        with self._changed:
+            self._answer, self.is_waiting = answer, False
+            self._changed.notify_all()
 
 
 class WorkerMetrics(Collector):
@@ -39,12 +79,17 @@ class WorkerMetrics(Collector):
 
     Samples are those of each worker, neither summed nor averaged: counters of one worker go back to
     zero when it is restarted, which Prometheus takes into account only if they are apart.
+
+    Args:
+        scrape_seconds: the time that workers have to answer.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connections: dict[int, Connection | None] = {}
-        self._question = 0
+    def __init__(self, scrape_seconds: float = SCRAPE_SECONDS) -> None:
+        self._scrape_seconds = scrape_seconds
+        # Held briefly, because the event loop of the supervisor attaches workers.
+        self._changed = threading.Condition()
+        self._scraping = threading.Lock()
+        self._lines: dict[int, _Line | None] = {}
         self._own = CollectorRegistry()
         ProcessCollector(registry=self._own)
 
@@ -60,11 +105,10 @@ class WorkerMetrics(Collector):
 
     def attach(self, worker: int, connection: Connection | None) -> None:
         """Ask a worker through this connection from now on; None: it has ended."""
-        with self._lock:
-            previous = self._connections.get(worker)
-            self._connections[worker] = connection
-            if previous is not None:
-                previous.close()
+        line = None if connection is None else _Line(connection, self._changed)
+        with self._changed:
+            self._lines[worker] = line
+            self._changed.notify_all()
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: no worker has metrics yet when this is registered."""
@@ -77,34 +121,26 @@ class WorkerMetrics(Collector):
         answers = GaugeMetricFamily(
             "akin_worker_up", "1 if the worker answers the supervisor.", labels=["worker"]
         )
-        with self._lock:
-            self._question += 1
-            asked = [worker for worker in self._connections if self._ask(worker)]
-            for worker in sorted(self._connections):
-                metrics = self._receive(worker) if worker in asked else None
-                _merge(merged, metrics or (), str(worker))
-                answers.add_metric([str(worker)], int(metrics is not None))
+        for worker, metrics in sorted(self._ask_workers().items()):
+            _merge(merged, metrics or (), str(worker))
+            answers.add_metric([str(worker)], int(metrics is not None))
         yield from merged.values()
         yield answers
 
-    def _ask(self, worker: int) -> bool:
-        connection = self._connections[worker]
-        try:
-            if connection is not None:
-                connection.send(self._question)
-        except OSError:
-            return False
-        return connection is not None
-
-    def _receive(self, worker: int) -> list[Metric] | None:
-        """Return a worker's answer to the last question; skip late ones to former questions."""
-        connection = self._connections[worker]
-        with suppress(EOFError, OSError):
-            while connection is not None and connection.poll(SCRAPE_SECONDS):
-                number, metrics = connection.recv()
-                if number == self._question:
-                    return list(metrics)
-        return None
+    def _ask_workers(self) -> dict[int, list[Metric] | None]:
+        """Return the metrics of each worker, None if it does not answer in time."""
+        with self._scraping, self._changed:
+            lines = dict(self._lines)
+            asked = [line for line in lines.values() if line is not None]
+            for line in asked:
+                line.ask()
+            self._changed.wait_for(
+                lambda: not any(line.is_waiting for line in asked), self._scrape_seconds
+            )
+            return {
+                worker: None if line is None else line.take_answer()
+                for worker, line in lines.items()
+            }
 
 
 def _merge(merged: dict[str, Metric], metrics: Iterable[Metric], worker: str) -> None:

@@ -77,20 +77,25 @@ def _check_details(call: Call, outcome: Outcome) -> Iterator[str]:
 
 
 def _names_marker(call: Call) -> bool:
-    """Return whether a request has the marker as a name of an attribute, which errors may name."""
+    """Return whether the marker is a name in a request: of an attribute or catalog, or an id.
+
+    Errors may have names, but no texts.
+    """
     request_class = GetMessageClass(call.method.request)
     for data in call.requests:
         try:
-            if any(MARKER in key for key in _find_keys(request_class.FromString(data))):
+            if any(MARKER in name for name in _find_names(request_class.FromString(data))):
                 return True
         except DecodeError:
             continue
     return False
 
 
-def _find_keys(message: Message) -> Iterator[str]:
-    """Yield the keys of all maps in a message."""
+def _find_names(message: Message) -> Iterator[str]:
+    """Yield the keys of all maps in a message, and the values of fields with ids or names."""
     for field, value in message.ListFields():
+        if field.name == "catalog" or field.name.endswith(("_id", "_ids")):
+            yield str(value)
         if field.message_type is None:
             continue
         if field.message_type.GetOptions().map_entry:
@@ -100,7 +105,7 @@ def _find_keys(message: Message) -> Iterator[str]:
             children = value if field.is_repeated else (value,)
         for child in children:
             if isinstance(child, Message):
-                yield from _find_keys(child)
+                yield from _find_names(child)
 
 
 def _check_responses(call: Call, outcome: Outcome) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
@@ -39,7 +40,11 @@ def method_of(name: str) -> Method:
 
 METHODS = [method_of(method.name) for method in SERVICE.methods]
 DELETE = method_of("DeleteItem")
-VALID = pb.DeleteItemRequest(item_id=f"{MARKER} 1")
+VALID = pb.DeleteItemRequest(item_id="sku-1")
+UPSERT = pb.UpsertItemRequest(item=item_pb2.Item(item_id="sku-1", text=MARKER))
+WRITE = Call(method_of("UpsertItem"), 0, Kind.GENERATED, (UPSERT.SerializeToString(),))
+NAMED = pb.DeleteItemRequest(item_id=f"{MARKER} 1")
+NAMING = Call(DELETE, 0, Kind.GENERATED, (NAMED.SerializeToString(),))
 PLAIN = Call(DELETE, 0, Kind.GENERATED, (VALID.SerializeToString(),))
 LATE = Call(DELETE, 0, Kind.DEADLINE, PLAIN.requests, timeout_seconds=0.001)
 
@@ -70,7 +75,7 @@ def of_service(error: Any) -> Outcome:
         (PLAIN, outcome(Code.INVALID_ARGUMENT, "item_id is invalid")),
         (PLAIN, outcome(Code.INVALID_ARGUMENT, "no", error_details_pb2.BadRequest())),
         (PLAIN, of_service(invalid_field("", "must be set"))),
-        (PLAIN, of_service(ItemNotFound(f"there is no {MARKER} 1"))),
+        (WRITE, of_service(ItemNotFound(f"there is no {MARKER}"))),
         (PLAIN, outcome(Code.OK)),
         (PLAIN, outcome(Code.OK, responses=(b"\xff",))),
         (LATE, outcome(Code.INTERNAL)),
@@ -87,6 +92,7 @@ def test_wrong_outcomes_are_found(call: Call, bad: Outcome) -> None:
         (PLAIN, outcome(Code.OK, responses=(b"",))),
         (PLAIN, of_service(invalid_field("item_id", "must be 1 to 256 bytes of UTF-8"))),
         (PLAIN, of_service(ItemNotFound("there is no such item"))),
+        (NAMING, of_service(ItemNotFound(f"item '{MARKER} 1' does not exist"))),
         (PLAIN, outcome(Code.CANCELLED, cancelled=True)),
         (LATE, outcome(Code.DEADLINE_EXCEEDED)),
     ],

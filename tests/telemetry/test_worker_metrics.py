@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -8,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from support.observing import scraped
 from support.server import free_address
+from support.waiting import until
 
 from service import errors
 from service.telemetry.metrics import Metrics
@@ -40,6 +43,26 @@ def test_samples_of_workers_are_apart() -> None:
     assert 'calls_total{method="GetItem",worker="0"} 3.0' in text
     assert 'calls_total{method="GetItem",worker="1"} 5.0' in text
     assert 'process_resident_memory_bytes{worker="supervisor"}' in text
+
+
+def test_a_worker_that_stands_still_keeps_nobody_waiting() -> None:
+    """However often metrics are read, a worker that never answers, or half, is down alone."""
+    metrics = WorkerMetrics(scrape_seconds=0.001)
+    start_worker(metrics, 0, 3)
+    asking, silent = Pipe()
+    metrics.attach(1, asking)
+    asking, halfway = Pipe()
+    metrics.attach(2, asking)
+    os.write(halfway.fileno(), struct.pack("!i", 1_000) + b"half of an answer")
+    for _ in range(2_000):  # more questions than a pipe has room for
+        text = show(metrics)
+        assert 'akin_worker_up{worker="1"} 0.0' in text
+        assert 'akin_worker_up{worker="2"} 0.0' in text
+    metrics.attach(1, None)
+    metrics.attach(2, None)
+    until(lambda: 'akin_worker_up{worker="0"} 1.0' in show(metrics))
+    silent.close()
+    halfway.close()
 
 
 def test_a_worker_that_has_ended_is_down() -> None:
