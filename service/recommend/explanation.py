@@ -41,8 +41,21 @@ def explain_candidates(
 ) -> Mapping[str, Sequence[Explanation]]:
     """Return the explanations by item id; none for an item that was just deleted.
 
-    An item that resembles no part of the source has none either.
+    An item that resembles no part of the source has none either, and none is the item itself.
     """
+    return {
+        item_id: tuple(part for part in parts if not _is_item(part.source, item_id))
+        for item_id, parts in _explain(item_index, prepared, candidates).items()
+    }
+
+
+def _is_item(source: ItemSource | TextSource, item_id: str) -> bool:
+    return isinstance(source, ItemSource) and source.item_id == item_id
+
+
+def _explain(
+    item_index: ItemIndex, prepared: PreparedQuery, candidates: Candidates
+) -> Mapping[str, Sequence[Explanation]]:
     source, query_vectors = prepared.query.source, candidates.query_vectors
     if isinstance(source, TextSource) and prepared.words is not None:
         return explain_by_words(item_index, source, prepared.words, candidates)
