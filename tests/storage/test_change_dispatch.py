@@ -42,11 +42,17 @@ class CountingFeed:
         return getattr(self._items, name)
 
     async def changes(
-        self, generation: Generation, after: int, limit: int, anchor: Anchor
+        self,
+        generation: Generation,
+        after: int,
+        limit: int,
+        anchor: Anchor,
+        *,
+        with_terms: bool = False,
     ) -> ChangeBatch:
         """Count a read."""
         self.reads[generation.generation_id] += 1
-        return await self._items.changes(generation, after, limit, anchor)
+        return await self._items.changes(generation, after, limit, anchor, with_terms=with_terms)
 
     async def changed_catalogs(self, former: ChangedCatalogs) -> ChangedCatalogs:
         """Count a query, and let it fail on request."""
