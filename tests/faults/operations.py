@@ -34,6 +34,7 @@ READING_VERBS = (
     "List",
     "BatchGet",
     "Recommend",
+    "BatchRecommend",
     "Estimate",
     "Find",
     "Search",
