@@ -131,15 +131,22 @@ async def many_followers(folder: Path, count: int = CATALOGS) -> AsyncIterator[M
 
 
 async def test_only_changed_catalogs_are_read(tmp_path: Path) -> None:
-    """After each write, every follower reflects it, but only that of its catalog has read."""
+    """After each write, every follower reflects it, but only that of its catalog has read.
+
+    Others may have read now and then, because of a doubt about the order of writes, but not for
+    each write.
+    """
     async with many_followers(tmp_path) as many:
         for place in range(0, CATALOGS, 5):
             await many.wait_for(await many.write(place))
             assert 1 == many.followers[place].item_count - (place == 0)
         await many.wait_for(await delete_item(many.stores, many.generations[5], "a"))
         assert 0 == many.followers[5].item_count
-        read_ids = set(many.feed.reads)
-    assert {many.generations[place].generation_id for place in range(0, CATALOGS, 5)} == read_ids
+        reads = {each.generation_id: 0 for each in many.generations} | many.feed.reads
+    changed_ids = {many.generations[place].generation_id for place in range(0, CATALOGS, 5)}
+    assert all(reads[generation_id] for generation_id in changed_ids)
+    others = [reads[generation_id] for generation_id in reads.keys() - changed_ids]
+    assert max(others) < len(changed_ids) / 2
 
 
 async def test_writes_at_once_reach_their_catalogs(tmp_path: Path) -> None:

@@ -251,9 +251,9 @@ async def test_a_process_that_stands_still_does_not_stop_writes(postgres: Postgr
             frozen.pgconn.enter_pipeline_mode()
             frozen.pgconn.send_query_params(LOCK_WRITES.encode(), None)
             frozen.pgconn.send_flush_request()  # a pipeline ends with more than this
-            frozen.pgconn.flush()
-            await asyncio.to_thread(until, lambda: bool(postgres.execute(LOCKED)))
             with capture_logs() as lines:
+                frozen.pgconn.flush()
+                await asyncio.to_thread(until, lambda: bool(postgres.execute(LOCKED)))
                 await writer.write(name)
     assert ["frozen_session_ended"] == list_events(lines)
     assert 1 == count_rows(postgres, name)

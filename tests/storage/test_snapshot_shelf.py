@@ -296,6 +296,7 @@ async def test_a_snapshot_without_a_place_in_the_history_is_saved_again(tmp_path
         builder = IndexBuilder(follower, first.snapshots, INDEX_THREADS, shared=True)
         tasks = [asyncio.create_task(work) for work in (follower.run(), builder.run())]
         await until(lambda: builder.position.saved >= stores.database.commits.last_sequence)
+        await until(lambda: not first.snapshots.needs_renewal)
         await first.publisher.publish()
         await lose_place(tmp_path, stores)
         await first.publisher.publish()
