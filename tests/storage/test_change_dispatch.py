@@ -130,12 +130,9 @@ async def many_followers(folder: Path, count: int = CATALOGS) -> AsyncIterator[M
             await left(*tasks)
 
 
+@pytest.mark.sqlite  # over PostgreSQL, each doubt about the order of writes adds reads
 async def test_only_changed_catalogs_are_read(tmp_path: Path) -> None:
-    """After each write, every follower reflects it, but only that of its catalog has read.
-
-    Others may have read now and then, because of a doubt about the order of writes, but not for
-    each write.
-    """
+    """After each write, every follower reflects it, but only that of its catalog has read."""
     async with many_followers(tmp_path) as many:
         for place in range(0, CATALOGS, 5):
             await many.wait_for(await many.write(place))
@@ -144,9 +141,7 @@ async def test_only_changed_catalogs_are_read(tmp_path: Path) -> None:
         assert 0 == many.followers[5].item_count
         reads = {each.generation_id: 0 for each in many.generations} | many.feed.reads
     changed_ids = {many.generations[place].generation_id for place in range(0, CATALOGS, 5)}
-    assert all(reads[generation_id] for generation_id in changed_ids)
-    others = [reads[generation_id] for generation_id in reads.keys() - changed_ids]
-    assert max(others) < len(changed_ids) / 2
+    assert changed_ids == {generation_id for generation_id, count in reads.items() if count}
 
 
 async def test_writes_at_once_reach_their_catalogs(tmp_path: Path) -> None:
@@ -159,6 +154,7 @@ async def test_writes_at_once_reach_their_catalogs(tmp_path: Path) -> None:
         assert [3] * (CATALOGS - 1) == [follower.item_count for follower in many.followers[1:]]
 
 
+@pytest.mark.sqlite  # over PostgreSQL, each doubt about the order of writes adds reads
 async def test_few_catalogs_need_no_query(tmp_path: Path) -> None:
     """With few catalogs, each follower reads after each commit, without a query before."""
     async with many_followers(tmp_path, MAX_DIRECT_FOLLOWERS) as many:
@@ -177,6 +173,7 @@ async def test_a_failed_query_delays_nothing(tmp_path: Path) -> None:
         assert [1, 1] == [many.followers[place].item_count for place in (1, 2)]
 
 
+@pytest.mark.sqlite  # over PostgreSQL, each doubt about the order of writes adds reads
 async def test_a_doubt_makes_every_follower_read(tmp_path: Path) -> None:
     """After the store may have lost commits, no follower trusts what another one has read."""
     async with many_followers(tmp_path) as many:
@@ -185,7 +182,9 @@ async def test_a_doubt_makes_every_follower_read(tmp_path: Path) -> None:
         assert CATALOGS == len(many.feed.reads)
         await many.settle()
         await many.wait_for(await many.write(2))
-        assert {many.generations[2].generation_id} == set(many.feed.reads)
+        # The follower of the first write may still have read after it.
+        written_ids = {many.generations[place].generation_id for place in (1, 2)}
+        assert many.generations[2].generation_id in many.feed.reads.keys() <= written_ids
 
 
 @pytest.mark.parametrize(
