@@ -46,7 +46,7 @@ KEPT_WORDS = 2
 MIN_TAGS = 8
 MIN_LETTERS = 3
 ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"))
-# A word that so many of the films have is no content of a paraphrase.
+# A word in more than this share of the films is no content of a paraphrase.
 COMMON_TEXTS = 0.3
 STEM_LETTERS = 5
 
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Film:
-    """The parts of a film's text; there are no keywords if they cannot be told from the rest."""
+    """The parts of a film's text; there are no keywords if nothing separates them from the rest."""
 
     text: str
     title: str

@@ -95,16 +95,29 @@ def replace_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(path.name + TEMPORARY_ENDING)
     temporary.unlink(missing_ok=True)  # a process that was killed may have left it
+    with move_when_written(temporary, path):
+        yield temporary
+    sync(path.parent)
+
+
+@contextmanager
+def move_when_written(temporary: Path, path: Path) -> Iterator[None]:
+    """Create a private file to write to; at the end it is synced and replaces `path`.
+
+    After any error, nothing is left of it.
+
+    Raises:
+        OSError: the file exists already or cannot be written.
+    """
     create_file(temporary)
     try:
-        yield temporary
+        yield
         sync(temporary)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync(path.parent)
 
 
 def sync(path: Path) -> None:

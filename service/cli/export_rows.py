@@ -10,6 +10,8 @@ import akin
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from service.cli.entry_output import list_pages
+
 KindName = Literal["items", "users", "interactions"]
 KINDS: tuple[KindName, ...] = get_args(KindName)
 
@@ -64,31 +66,25 @@ class ExportReader:
         Raises:
             AkinError: a call failed.
         """
-        readers: dict[KindName, Callable[[str], tuple[ExportPage, str]]] = {
+        readers: dict[KindName, Callable[[], Iterator[ExportPage]]] = {
             "items": self._read_items,
             "users": self._read_users,
             "interactions": self._read_interactions,
         }
-        page, token = readers[kind]("")
-        yield page
-        while token:
-            page, token = readers[kind](token)
-            yield page
+        return readers[kind]()
 
-    def _read_items(self, token: str) -> tuple[ExportPage, str]:
-        listed = self._client.list_items(PAGE_ROWS, token)
-        rows = [_build_item(item) for item in listed.items]
-        return ExportPage(rows, listed.total_size), listed.next_page_token
+    def _read_items(self) -> Iterator[ExportPage]:
+        for page in list_pages(lambda token: self._client.list_items(PAGE_ROWS, token)):
+            yield ExportPage([_build_item(item) for item in page.items], page.total_size)
 
-    def _read_users(self, token: str) -> tuple[ExportPage, str]:
-        listed = self._client.list_users(PAGE_ROWS, token)
-        rows = [_build_user(user) for user in listed.users]
-        return ExportPage(rows, listed.total_size), listed.next_page_token
+    def _read_users(self) -> Iterator[ExportPage]:
+        for page in list_pages(lambda token: self._client.list_users(PAGE_ROWS, token)):
+            yield ExportPage([_build_user(user) for user in page.users], page.total_size)
 
-    def _read_interactions(self, token: str) -> tuple[ExportPage, str]:
-        listed = self._client.list_interactions(PAGE_ROWS, token)
-        rows = [self._build_interaction(interaction) for interaction in listed.interactions]
-        return ExportPage(rows, listed.total_size), listed.next_page_token
+    def _read_interactions(self) -> Iterator[ExportPage]:
+        for page in list_pages(lambda token: self._client.list_interactions(PAGE_ROWS, token)):
+            rows = [self._build_interaction(interaction) for interaction in page.interactions]
+            yield ExportPage(rows, page.total_size)
 
     def _build_interaction(self, interaction: akin.Interaction) -> ExportRow:
         row: ExportRow = {

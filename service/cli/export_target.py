@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from service.files import TEMPORARY_ENDING, create_file, sync
+from service.files import TEMPORARY_ENDING, move_when_written
 
 STANDARD_OUTPUT = "-"
 
@@ -38,13 +38,5 @@ def open_target(path: str) -> Iterator[BinaryIO]:
         return
     # Not one name for all: a file with it may belong to somebody else.
     temporary = target.with_name(f"{target.name}.{uuid4().hex}{TEMPORARY_ENDING}")
-    create_file(temporary)
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-        sync(temporary)
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    with move_when_written(temporary, target), temporary.open("wb") as stream:
+        yield stream

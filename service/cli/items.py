@@ -15,6 +15,12 @@ from service.cli.analysis_output import format_count
 from service.cli.attribute_options import parse_attributes
 from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
+from service.cli.entry_output import (
+    exit_if_missing,
+    list_pages,
+    print_entries,
+    print_entry_table,
+)
 from service.domain import limits
 
 items_app = CommandGroup(help="Print, list, delete and change items.", no_args_is_help=True)
@@ -37,12 +43,8 @@ def print_items(
     """Print items with all their fields."""
     missing: list[str] = []
     with open_client(address) as client:
-        for item in _fetch(client, ids, missing):
-            if as_json:
-                console.print_json_line(console.to_dict(item))
-            else:
-                _print_item(item)
-    _exit_if_missing(missing)
+        print_entries(_fetch(client, ids, missing), _print_item, as_json=as_json)
+    exit_if_missing("item", missing)
 
 
 @items_app.command("list")
@@ -54,19 +56,11 @@ def print_item_list(
 ) -> None:
     """List items by ascending id."""
     filter_ = options.parse_filter(filter_json)
-    table = _build_table()
-    printed = total = 0
+    size = min(limit or limits.PAGE_ITEMS, limits.PAGE_ITEMS)
     with open_client(address) as client:
-        for page in _list_pages(client, filter_, limit):
-            total = page.total_size
-            for item in page.items[: limit - printed] if limit else page.items:
-                printed += 1
-                _add_item(table, item, as_json=as_json)
-            if printed == limit:
-                break
-    if not as_json:
-        console.out.print(table)
-    options.report_rest(printed, total, "item")
+        pages = list_pages(lambda token: client.list_items(size, token, where=filter_))
+        entries = ((page.items, page.total_size) for page in pages)
+        print_entry_table(entries, _add_item, _build_table(), limit, "item", as_json=as_json)
 
 
 @items_app.command("delete")
@@ -140,7 +134,7 @@ def update_item(
         try:
             response = client.update_item(item_id, **changes)
         except akin.AkinError as exc:
-            _exit_if_missing([item_id] if exc.reason == "ITEM_NOT_FOUND" else [])
+            exit_if_missing("item", [item_id] if exc.reason == "ITEM_NOT_FOUND" else [])
             raise
     if as_json:
         console.print_message(response.item)
@@ -170,31 +164,11 @@ def _count_existing(client: akin.Client, ids: Sequence[str]) -> int:
         missing: list[str] = []
         for _ in _fetch(client, ids, missing):
             pass
-        _exit_if_missing(missing)
+        exit_if_missing("item", missing)
     return existing
 
 
-def _exit_if_missing(missing: Sequence[str]) -> None:
-    if missing:
-        console.exit_with_error(f"no such items: {', '.join(missing)}")
-
-
-def _list_pages(
-    client: akin.Client, filter_: akin.Filter | None, limit: int
-) -> Iterator[akin.ListItemsResponse]:
-    size = min(limit or limits.PAGE_ITEMS, limits.PAGE_ITEMS)
-    page = client.list_items(size, where=filter_)
-    yield page
-    while page.next_page_token:
-        page = client.list_items(size, page.next_page_token, where=filter_)
-        yield page
-
-
-def _add_item(table: Table, item: akin.Item, *, as_json: bool) -> None:
-    """Add a row to the table, or print the item as JSON at once."""
-    if as_json:
-        console.print_json_line(console.to_dict(item))
-        return
+def _add_item(table: Table, item: akin.Item) -> None:
     attributes = console.shorten(_describe_attributes(item), _ATTRIBUTES_COLUMNS)
     table.add_row(item.item_id, console.shorten(item.text), attributes, _describe_state(item))
 

@@ -14,6 +14,12 @@ from service.cli import console, options
 from service.cli.analysis_output import format_count
 from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
+from service.cli.entry_output import (
+    exit_if_missing,
+    list_pages,
+    print_entries,
+    print_entry_table,
+)
 from service.domain import limits
 
 users_app = CommandGroup(help="Print, list, delete and change users.", no_args_is_help=True)
@@ -30,12 +36,8 @@ def print_users(
     """Print users with all their fields."""
     missing: list[str] = []
     with open_client(address) as client:
-        for user in _fetch(client, ids, missing):
-            if as_json:
-                console.print_json_line(console.to_dict(user))
-            else:
-                _print_user(user)
-    _exit_if_missing(missing)
+        print_entries(_fetch(client, ids, missing), _print_user, as_json=as_json)
+    exit_if_missing("user", missing)
 
 
 @users_app.command("list")
@@ -45,19 +47,11 @@ def print_user_list(
     as_json: options.JsonLinesOption = False,
 ) -> None:
     """List users by ascending id."""
-    table = _build_table()
-    printed = total = 0
+    size = min(limit or limits.PAGE_ITEMS, limits.PAGE_ITEMS)
     with open_client(address) as client:
-        for page in _list_pages(client, limit):
-            total = page.total_size
-            for user in page.users[: limit - printed] if limit else page.users:
-                printed += 1
-                _add_user(table, user, as_json=as_json)
-            if printed == limit:
-                break
-    if not as_json:
-        console.out.print(table)
-    options.report_rest(printed, total, "user")
+        pages = list_pages(lambda token: client.list_users(size, token))
+        entries = ((page.users, page.total_size) for page in pages)
+        print_entry_table(entries, _add_user, _build_table(), limit, "user", as_json=as_json)
 
 
 @users_app.command("delete")
@@ -75,7 +69,7 @@ def delete_users(
     with open_client(address) as client:
         for _ in _fetch(client, chosen, missing):
             pass
-        _exit_if_missing(missing)
+        exit_if_missing("user", missing)
         if not confirmed:
             typer.confirm(f"Delete {format_count(len(chosen), 'user')}?", abort=True)
         for user_id in chosen:
@@ -125,7 +119,7 @@ def update_user(
         try:
             user = client.update_user(user_id, **changes).user
         except akin.AkinError as exc:
-            _exit_if_missing([user_id] if exc.reason == "USER_NOT_FOUND" else [])
+            exit_if_missing("user", [user_id] if exc.reason == "USER_NOT_FOUND" else [])
             raise
     if as_json:
         console.print_message(user)
@@ -144,25 +138,7 @@ def _fetch(client: akin.Client, ids: Iterable[str], missing: list[str]) -> Itera
             missing.append(user_id)
 
 
-def _exit_if_missing(missing: Iterable[str]) -> None:
-    if missing:
-        console.exit_with_error(f"no such users: {', '.join(missing)}")
-
-
-def _list_pages(client: akin.Client, limit: int) -> Iterator[akin.ListUsersResponse]:
-    size = min(limit or limits.PAGE_ITEMS, limits.PAGE_ITEMS)
-    page = client.list_users(size)
-    yield page
-    while page.next_page_token:
-        page = client.list_users(size, page.next_page_token)
-        yield page
-
-
-def _add_user(table: Table, user: akin.User, *, as_json: bool) -> None:
-    """Add a row to the table, or print the user as JSON at once."""
-    if as_json:
-        console.print_json_line(console.to_dict(user))
-        return
+def _add_user(table: Table, user: akin.User) -> None:
     preferences = console.shorten("; ".join(preference.text for preference in user.preferences))
     table.add_row(user.user_id, preferences, str(len(user.liked_items)))
 

@@ -22,7 +22,7 @@ _Lengths = TypeVar("_Lengths", float, NDArray[np.float64])
 # BM25's usual constants: how fast repetitions of a term stop counting, and how much length counts.
 SATURATION, LENGTH_SHARE = 1.2, 0.75
 
-# The bits of a posting for the count, which stops at the largest number of so many bits.
+# The bits of a posting for the count. Larger counts are stored as the largest that fits.
 COUNT_BITS = 4
 MAX_COUNT = (1 << COUNT_BITS) - 1
 
@@ -210,7 +210,7 @@ class TermIndex:
         return keys, versions, (packed & MAX_COUNT).astype(np.float32)
 
     def _weigh(self, key_count: int) -> float:
-        """Return the weight of a term that so many keys have."""
+        """Return the weight of a term that `key_count` keys have."""
         return float(np.log1p((self._live - key_count + 0.5) / (key_count + 0.5)))
 
     def _compact(self) -> None:
