@@ -11,7 +11,7 @@ from service.domain.recommendations import TEXT_SIGNALS, PopularSource, Relation
 from service.domain.vectors import Mask
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
-from service.recommend.boosts import QueryBoosts, compute_boosts
+from service.recommend.boosts import QueryBoosts
 from service.recommend.query_preparation import PreparedQuery
 from service.recommend.restriction import compute_allowed
 
@@ -20,7 +20,7 @@ def rank_by_behavior(
     item_index: ItemIndex, prepared: PreparedQuery, allowed: Mask, limit: int
 ) -> tuple[Hits, Signals]:
     """Return the best allowed items by behavior alone, and what they are based on."""
-    behavior, boosts = prepared.behavior, compute_boosts(item_index, prepared.query.boosts)
+    behavior, boosts = prepared.behavior, prepared.boosts
     fetch = limit if boosts is None else len(allowed)
     if prepared.query.relation is Relation.ALSO_LIKED:
         hits = Hits.empty() if behavior is None else behavior.rank(item_index, allowed, fetch)
@@ -52,7 +52,7 @@ def search_popular(
     if prepared.model is None:
         return Hits.empty()
     allowed = compute_allowed(item_index, prepared)
-    boosts = compute_boosts(item_index, prepared.query.boosts)
+    boosts = prepared.boosts
     rank = partial(prepared.model.rank_popular, item_index, half_life_days=source.half_life_days)
     if boosts is None:
         return rank(allowed, limit=limit)

@@ -72,10 +72,8 @@ class QueryBoosts:
         return combine_segment_hits([boosted], limit)
 
 
-def compute_boosts(item_index: ItemIndex, boosts: Sequence[Boost]) -> QueryBoosts | None:
-    """Return what boosts add to the scores of all items, None without boosts."""
-    if not boosts:
-        return None
+def compute_boosts(item_index: ItemIndex, boosts: Sequence[Boost]) -> QueryBoosts:
+    """Return what boosts, one or more, add to the scores of all items."""
     totals: _Values | float = 0.0
     for boost in boosts:
         totals = totals + boost.weight * _compute_values(item_index, boost)

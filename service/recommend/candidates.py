@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ class Candidates:
     `vectors` are those of each candidate's first chunk, float32 [candidates, dimensions], if they
     were requested. `query_vectors` are unset if the source is an item. `signals` say what the
     scores are based on. `group_values` are those that a query groups by, of each candidate.
+    `boost_totals` are what the boosts of the query give to items, by id, without their unit.
     """
 
     ranked: Sequence[tuple[str, float, int]]
@@ -29,6 +30,7 @@ class Candidates:
     query_vectors: QueryVectors | None = None
     signals: Signals = TEXT_SIGNALS
     group_values: Sequence[frozenset[int]] = ()
+    boost_totals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def item_ids(self) -> list[str]:
@@ -61,6 +63,7 @@ class Candidates:
             ranked=ranked,
             vectors=np.concatenate([self.vectors, further.vectors]),
             group_values=[*self.group_values, *further.group_values],
+            boost_totals={**self.boost_totals, **further.boost_totals},
             # Either state of the index may lack what was written after the earlier one.
             sequence=min(self.sequence, further.sequence),
         )

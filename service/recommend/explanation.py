@@ -19,7 +19,6 @@ from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import WordQuery, compute_cosines
 from service.recommend.blending import ScoredBehavior
-from service.recommend.boosts import compute_boosts
 from service.recommend.candidates import Candidates
 from service.recommend.profile import ProfileSource, QueryVectors
 from service.recommend.query_preparation import PreparedQuery
@@ -82,14 +81,9 @@ def _explain(
     behavior = prepared.behavior
     if behavior is None:
         return {item_id: parts for (item_id, _), parts in zip(ranked, by_text, strict=True)}
-    boosts = compute_boosts(item_index, prepared.query.boosts)
-    if boosts is not None:
-        totals = boosts.totals[item_index.find_keys(item_id for item_id, _ in ranked)].tolist()
-        ranked = [
-            (item_id, score - total) for (item_id, score), total in zip(ranked, totals, strict=True)
-        ]
+    totals = candidates.boost_totals
     return {
-        item_id: _join_explanations(behavior, item_id, score, parts)
+        item_id: _join_explanations(behavior, item_id, score - totals.get(item_id, 0.0), parts)
         for (item_id, score), parts in zip(ranked, by_text, strict=True)
     }
 

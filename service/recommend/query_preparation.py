@@ -29,6 +29,7 @@ from service.embedding.text_vectors import TextVectors
 from service.index.lexical_search import WordQueries, WordQuery
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
+from service.recommend.boosts import QueryBoosts
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
 from service.recommend.grouping import FilledGroups
 from service.recommend.new_items import NewItemBoost, NewItems
@@ -65,6 +66,7 @@ class PreparedQuery:
         filled: what further candidates are not needed of, if there are candidates already.
         usage: of embedding its texts; that of a batch is not divided among its queries.
         words: those of a source text, if they count.
+        boosts: what its boosts add to scores in the item index that is searched.
     """
 
     query: Query
@@ -76,6 +78,7 @@ class PreparedQuery:
     filled: FilledGroups | None = None
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
     words: WordQuery | None = None
+    boosts: QueryBoosts | None = None
 
     @property
     def max_query_count(self) -> int:

@@ -190,10 +190,9 @@ class Recommender:
 
     def _count_conditions(self, prepared: PreparedQuery) -> int:
         """Return what a query evaluates for all items; a word takes no longer than a condition."""
-        word_count = 0 if prepared.words is None else len(prepared.words.terms)
         query = prepared.query
         condition_count = self._follower.count_conditions(query.filter)
-        return condition_count + count_boost_conditions(query.boosts) + word_count
+        return condition_count + count_boost_conditions(query.boosts) + _count_words(prepared)
 
     async def _explain_missing_vector(self, item_id: str) -> errors.AkinError:
         """Return the error for an item that is not in the index."""
@@ -235,7 +234,7 @@ class Recommender:
         return await self._follower.read(
             lambda item_index: explain_candidates(item_index, prepared, candidates),
             queries=1,
-            conditions=self._count_conditions(prepared),
+            conditions=_count_words(prepared),
         )
 
     async def score_by_text(
@@ -252,3 +251,7 @@ class Recommender:
             lambda item_index: self._retriever.score_by_text(item_index, likes, item_ids),
             queries=len(likes),
         )
+
+
+def _count_words(prepared: PreparedQuery) -> int:
+    return 0 if prepared.words is None else len(prepared.words.terms)

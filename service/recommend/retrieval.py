@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -85,6 +86,8 @@ class Retriever:
             with_vectors: whether the candidates need their vectors.
         """
         query, query_vectors, signals = prepared.query, None, prepared.signals
+        if query.boosts:
+            prepared = replace(prepared, boosts=compute_boosts(item_index, query.boosts))
         if isinstance(query.source, PopularSource):
             hits: Hits | None = search_popular(item_index, prepared, query.source, limit)
         elif prepared.profile is None:
@@ -101,11 +104,8 @@ class Retriever:
         if with_vectors and ranked:
             owned = item_index.vectors.get([key for _, _, key in ranked])
             vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
-        values: Sequence[frozenset[int]] = ()
-        if query.group_by is not None:
-            keys = np.array([key for _, _, key in ranked], np.int64)
-            values = item_index.attributes.get_values(query.group_by.attribute, keys)
-        return Candidates(ranked, item_index.sequence, vectors, query_vectors, signals, values)
+        candidates = Candidates(ranked, item_index.sequence, vectors, query_vectors, signals)
+        return _add_attributes(item_index, prepared, candidates)
 
     def _search_by_profile(
         self,
@@ -145,7 +145,7 @@ class Retriever:
         """Return the best allowed items for several sources, by text and by what behavior says."""
         statistics = compute_corpus_statistics(item_index)
         scorer = self._ranking(sources, statistics)
-        boosts = compute_boosts(item_index, prepared.query.boosts)
+        boosts = prepared.boosts
         exact = prepared.query.exact or boosts is not None
         search = partial(search_by_sources, item_index, scorer, allowed=allowed, exact=exact)
         prior = by_text = self._make_prior_adjustment(item_index)
@@ -200,6 +200,23 @@ class Retriever:
         return Adjustment(lambda keys, scores: scores + prior.compute_bonuses(item_index, keys))
 
 
+def _add_attributes(
+    item_index: ItemIndex, prepared: PreparedQuery, candidates: Candidates
+) -> Candidates:
+    """Add what the query needs of the candidates' attributes: group values and boosts."""
+    group_by, boosts = prepared.query.group_by, prepared.boosts
+    if group_by is None and boosts is None:
+        return candidates
+    keys = np.array([key for _, _, key in candidates.ranked], np.int64)
+    if group_by is not None:
+        values = item_index.attributes.get_values(group_by.attribute, keys)
+        candidates = replace(candidates, group_values=values)
+    if boosts is not None:
+        totals = zip(candidates.item_ids, boosts.totals[keys].tolist(), strict=True)
+        candidates = replace(candidates, boost_totals=dict(totals))
+    return candidates
+
+
 def compute_corpus_statistics(item_index: ItemIndex) -> CorpusStatistics:
     """Return the statistics of an item index's vectors."""
     vectors = item_index.vectors
@@ -213,7 +230,7 @@ def _search_by_item(item_index: ItemIndex, prepared: PreparedQuery, limit: int) 
     key = item_index.find_key(query.source.item_id)
     if key is None:
         return None
-    boosts = compute_boosts(item_index, query.boosts)
+    boosts = prepared.boosts
     if boosts is not None:
         chunks = item_index.vectors.get([key]).vectors
         allowed = compute_allowed(item_index, prepared, key)
@@ -226,7 +243,7 @@ def _search_by_text(
     item_index: ItemIndex, prepared: PreparedQuery, chunks: Vectors, limit: int
 ) -> Hits:
     """Return the items nearest to any chunk of a text."""
-    boosts = compute_boosts(item_index, prepared.query.boosts)
+    boosts = prepared.boosts
     if boosts is not None:
         allowed = compute_allowed(item_index, prepared)
         return _search_boosted(item_index, boosts, chunks, allowed, limit)
@@ -256,7 +273,7 @@ def _search_by_words(
 ) -> Hits:
     """Return the best items for the vectors and the words of a text together."""
     query = prepared.query
-    boosts = compute_boosts(item_index, query.boosts)
+    boosts = prepared.boosts
     if boosts is not None:
         return _search_boosted_words(item_index, prepared, words, boosts, chunks, limit)
     allowed = None
