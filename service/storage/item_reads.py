@@ -14,7 +14,11 @@ from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
-from service.storage.item_vector_reads import add_vectors, read_vectors
+from service.storage.item_vector_reads import (
+    add_vectors,
+    read_text_hashes,
+    read_vectors,
+)
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
@@ -283,22 +287,9 @@ class ItemReads:
         self, generation: Generation, item_ids: Sequence[str]
     ) -> Mapping[str, Sequence[bytes]]:
         """Return the text hashes of the vectors of items in the order of their chunks, by id."""
-        values = self._values(generation, ids=json.dumps(item_ids))
-
-        def query(connection: Connection) -> Mapping[str, Sequence[bytes]]:
-            hashes: dict[str, list[bytes]] = {}
-            for item_id, text_hash in connection.execute(
-                """SELECT item_id, text_hash FROM items JOIN item_vectors USING (item_key)
-                   JOIN vectors USING (vector_id)
-                   WHERE catalog_id = :catalog_id
-                   AND item_id IN (SELECT value FROM json_each(:ids))
-                   AND generation_id = :generation_id ORDER BY item_key, position""",
-                values,
-            ):
-                hashes.setdefault(item_id, []).append(text_hash)
-            return hashes
-
-        return await self._database.read(query)
+        return await self._database.read(
+            lambda connection: read_text_hashes(connection, generation, item_ids)
+        )
 
     def _values(self, generation: Generation, **others: int | str) -> dict[str, int | str]:
         """Return the values that queries name: those of every condition, and others."""

@@ -1,10 +1,11 @@
-"""Reads the vectors of items, for callers that asked for them."""
+"""Reads the vectors of items, and the hashes of the texts that they are of."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
@@ -36,18 +37,35 @@ def read_vectors(
     connection: Connection, generation: Generation, item_ids: Sequence[str]
 ) -> Mapping[str, Sequence[bytes]]:
     """Return the vectors of items in the order of their chunks, as float32 bytes, by id."""
-    vectors: dict[str, list[bytes]] = {}
-    for item_id, vector in connection.execute(
-        """SELECT item_id, vector FROM items JOIN item_vectors USING (item_key)
-           JOIN vectors USING (vector_id)
-           WHERE catalog_id = :catalog_id
-           AND item_id IN (SELECT value FROM json_each(:ids))
-           AND generation_id = :generation_id ORDER BY item_key, position""",
+    return _read_chunks(connection, generation, item_ids, "vector")
+
+
+def read_text_hashes(
+    connection: Connection, generation: Generation, item_ids: Sequence[str]
+) -> Mapping[str, Sequence[bytes]]:
+    """Return the text hashes of the vectors of items in the order of their chunks, by id."""
+    return _read_chunks(connection, generation, item_ids, "text_hash")
+
+
+def _read_chunks(
+    connection: Connection,
+    generation: Generation,
+    item_ids: Sequence[str],
+    column: Literal["vector", "text_hash"],
+) -> Mapping[str, Sequence[bytes]]:
+    """Return a column of the vectors of items in the order of their chunks, by id."""
+    values: dict[str, list[bytes]] = {}
+    for item_id, value in connection.execute(
+        f"""SELECT item_id, {column} FROM items JOIN item_vectors USING (item_key)
+            JOIN vectors USING (vector_id)
+            WHERE catalog_id = :catalog_id
+            AND item_id IN (SELECT value FROM json_each(:ids))
+            AND generation_id = :generation_id ORDER BY item_key, position""",
         {
             "catalog_id": generation.catalog_id,
             "generation_id": generation.generation_id,
             "ids": json.dumps(item_ids),
         },
     ):
-        vectors.setdefault(item_id, []).append(vector)
-    return vectors
+        values.setdefault(item_id, []).append(value)
+    return values
