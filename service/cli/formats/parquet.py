@@ -9,7 +9,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from service.cli.formats.python_values import to_json_value
-from service.cli.formats.rows import FileError, LineError, Records, Row, check_columns
+from service.cli.formats.rows import (
+    FileError,
+    LineError,
+    PackageMissing,
+    Records,
+    Row,
+    check_columns,
+)
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch, Scalar
@@ -31,9 +38,7 @@ def read_parquet(stream: BinaryIO) -> Records:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as exc:
-        raise FileError(
-            f"Parquet files need pyarrow: pip install 'akin-service[parquet]' ({exc})"
-        ) from exc
+        raise PackageMissing("Parquet files need", "pyarrow", "parquet", exc) from exc
     failures = (ArrowException, OSError)
     with ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile())

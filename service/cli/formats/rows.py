@@ -23,6 +23,20 @@ class FileError(Exception):
     """The file cannot be read, or not any further; the message is one sentence."""
 
 
+class PackageMissing(FileError):
+    """An optional package is not installed.
+
+    Args:
+        user: what needs it, with its verb.
+        package: its name.
+        extra: the extra of Akin that installs it.
+        cause: why it could not be imported.
+    """
+
+    def __init__(self, user: str, package: str, extra: str, cause: ImportError) -> None:
+        super().__init__(f"{user} {package}: pip install 'akin-service[{extra}]' ({cause})")
+
+
 class Row(NamedTuple):
     """A line of a text file or a row of a table.
 

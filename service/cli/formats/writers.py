@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from service.cli.console import to_json_line
-from service.cli.formats.rows import MAX_LINE_BYTES, FileError
+from service.cli.formats.rows import MAX_LINE_BYTES, FileError, PackageMissing
 
 if TYPE_CHECKING:
     from pyarrow import DataType
@@ -114,9 +114,7 @@ class ParquetRowWriter:
             import pyarrow as pa  # noqa: PLC0415  (an extra, and slow to import)
             from pyarrow import parquet  # noqa: PLC0415
         except ImportError as exc:
-            raise FileError(
-                f"Parquet files need pyarrow: pip install 'akin-service[parquet]' ({exc})"
-            ) from exc
+            raise PackageMissing("Parquet files need", "pyarrow", "parquet", exc) from exc
         types = _list_parquet_types()
         text = pa.string()
         fields = [(column, types.get(column, text)) for column in columns]

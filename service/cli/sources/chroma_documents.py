@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.cli.formats.rows import FileError
+from service.cli.formats.rows import FileError, PackageMissing
 from service.cli.sources.point_mapping import SourcePoint
 
 # Documents that are read at once, without their vectors.
@@ -33,9 +33,7 @@ def read_chroma(host: str, port: int | None, path: str) -> Iterator[SourcePoint]
         from chromadb.config import Settings  # noqa: PLC0415
         from chromadb.errors import ChromaError  # noqa: PLC0415
     except ImportError as exc:
-        raise FileError(
-            f"Chroma needs chromadb: pip install 'akin-service[chroma]' ({exc})"
-        ) from exc
+        raise PackageMissing("Chroma needs", "chromadb", "chroma", exc) from exc
     folder, _, collection = path.rpartition("/")
     # Chroma would create the folder.
     if not host and not (Path(folder) / "chroma.sqlite3").is_file():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from service.cli.formats.rows import FileError
+from service.cli.formats.rows import FileError, PackageMissing
 from service.cli.sources.point_mapping import SourcePoint
 
 # Points that are read at once, without their vectors.
@@ -37,9 +37,7 @@ def read_qdrant(
         from qdrant_client import QdrantClient  # noqa: PLC0415  (an extra, and slow to import)
         from qdrant_client.http.exceptions import ApiException  # noqa: PLC0415
     except ImportError as exc:
-        raise FileError(
-            f"Qdrant needs qdrant-client: pip install 'akin-service[qdrant]' ({exc})"
-        ) from exc
+        raise PackageMissing("Qdrant needs", "qdrant-client", "qdrant", exc) from exc
     folder, _, collection = path.rpartition("/")
     if not host and not Path(folder).is_dir():
         raise FileError(f"there is no folder {folder}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode
 
-from service.cli.formats.rows import FileError
+from service.cli.formats.rows import FileError, PackageMissing
 from service.cli.sources.point_mapping import SourcePoint
 
 _ID = "id"
@@ -24,9 +24,7 @@ def read_postgres(server: str, query: str) -> Iterator[SourcePoint]:
     try:
         from service.storage.postgres import foreign_tables  # noqa: PLC0415  (an extra)
     except ImportError as exc:
-        raise FileError(
-            f"PostgreSQL needs psycopg: pip install 'akin-service[postgres]' ({exc})"
-        ) from exc
+        raise PackageMissing("PostgreSQL needs", "psycopg", "postgres", exc) from exc
     parameters = dict(parse_qsl(query))
     table = parameters.pop("table", "")
     if not table:
