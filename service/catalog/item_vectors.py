@@ -8,6 +8,7 @@ from service import errors
 from service.catalog.generations import CatalogGenerations, EmbeddedTexts, OpenGeneration
 from service.domain.items import Item
 from service.domain.own_vectors import make_own_chunks, own_width_violations
+from service.domain.violations import Violation
 from service.embedding.documents import read_documents
 from service.embedding.text_embedder import to_field_error
 from service.storage.records import ItemVectors, ItemWrite
@@ -23,18 +24,16 @@ async def check_own_vectors(
     texts = {item.text for item in items if isinstance(item, Item) and item.vectors}
     _, failures = await read_documents(texts, serving.generation.text_format)
     dimensions = serving.text_embedder.space.dimensions
-    checked: list[Item | errors.InvalidRequest] = []
-    for item in items:
-        if isinstance(item, Item) and item.vectors:
-            violations = [*own_width_violations(item.vectors, dimensions, "item.vectors")]
-            failure = failures.get(item.text)
-            if failure is not None:
-                checked.append(errors.invalid_field("item.text", failure.message))
-                continue
-            checked.append(errors.InvalidRequest(violations) if violations else item)
-        else:
-            checked.append(item)
-    return checked
+
+    def check(item: Item | errors.InvalidRequest) -> Item | errors.InvalidRequest:
+        if not isinstance(item, Item) or not item.vectors:
+            return item
+        violations = [*own_width_violations(item.vectors, dimensions, "item.vectors")]
+        if item.text in failures:
+            violations.append(Violation("item.text", failures[item.text].message))
+        return errors.InvalidRequest(violations) if violations else item
+
+    return [check(item) for item in items]
 
 
 async def embed_items(

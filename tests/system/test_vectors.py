@@ -151,3 +151,13 @@ def test_vectors_that_do_not_fit_are_refused(
     assert field in result.message
     assert rule in result.message
     assert ["new"] == list(client.batch_get_items(["new"]).missing_item_ids)
+
+
+def test_an_item_of_markup_alone_is_refused_with_vectors(client: akin.Client) -> None:
+    """The text of an item with vectors must be one that a re-embedding could embed."""
+    client.create_catalog("html", text_format=akin.TextFormat.TEXT_FORMAT_HTML)
+    with pytest.raises(akin.AkinError, match="text outside of markup") as raised:
+        client.catalog("html").upsert_item("a", "<p></p>", vectors=[[1.0]])
+    assert {"item.text", "item.vectors[0].values"} == {
+        violation.field for violation in raised.value.violations
+    }
