@@ -176,6 +176,65 @@ def test_chroma_servers(server: RunningServer, catalog: str, chroma_address: str
     check_items(server, catalog, result, [f"c{number}" for number in range(COUNT)])
 
 
+def add_wide_points(kind: str, folder: Path, vectors: list[list[float]]) -> str:
+    """Return the address of a new collection with these vectors."""
+    if kind == "chroma":
+        chroma = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+        wide = chroma.create_collection("wide", embedding_function=None)
+        wide.add(
+            ids=[str(number) for number in range(len(vectors))],
+            documents=TEXTS[: len(vectors)],
+            embeddings=vectors,
+        )
+        return f"chroma://{folder}/wide"
+    params = models.VectorParams(size=len(vectors[0]), distance=models.Distance.COSINE)
+    with closing(QdrantClient(path=str(folder))) as client:
+        client.create_collection("wide", vectors_config=params)
+        payloads = [{"text": text} for text in TEXTS[: len(vectors)]]
+        ids = list(range(len(vectors)))
+        client.upsert("wide", models.Batch(ids=ids, vectors=vectors, payloads=payloads))
+    return f"qdrant://{folder}/wide"
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "chroma"])
+def test_vectors_are_kept_on_request(
+    server: RunningServer, catalog: str, tmp_path: Path, kind: str
+) -> None:
+    """With --vectors, nothing is embedded, and items have the vectors of their points."""
+    with server.client(catalog=catalog) as client:
+        width = client.get_catalog().space.dimensions
+        axes = [[float(place == number) for place in range(width)] for number in range(3)]
+        url = add_wide_points(kind, tmp_path, axes)
+        result = run(url, server, catalog, "--vectors")
+        assert 0 == result.exit_code, result.output
+        assert 0 == json.loads(result.stdout)["embedded_texts"]
+        items = client.list_items(include_vectors=True).items
+        assert [[axis] for axis in axes] == [[list(v.values) for v in i.vectors] for i in items]
+
+
+@pytest.mark.parametrize("kind", ["qdrant", "chroma"])
+def test_vectors_of_another_width_are_refused(
+    server: RunningServer, chroma_folder: Path, qdrant_folder: Path, kind: str
+) -> None:
+    """Vectors that cannot be of the catalog's model end the command with both widths."""
+    folder = {"qdrant": qdrant_folder, "chroma": chroma_folder}[kind]
+    result = run(f"{kind}://{folder}/shoes", server, "default", "--vectors")
+    assert 2 == result.exit_code
+    assert "the vectors have 2 values, and those of the catalog 256" in result.stderr
+
+
+def test_named_vectors_are_refused(server: RunningServer, tmp_path: Path) -> None:
+    """Vectors with names could be of several models."""
+    params = models.VectorParams(size=2, distance=models.Distance.COSINE)
+    with closing(QdrantClient(path=str(tmp_path))) as client:
+        client.create_collection("named", vectors_config={"title": params})
+        point = models.PointStruct(id=1, vector={"title": [1.0, 2.0]}, payload={"text": "a"})
+        client.upsert("named", [point])
+    result = run(f"qdrant://{tmp_path}/named", server, "default", "--vectors")
+    assert 2 == result.exit_code
+    assert "--vectors needs vectors without names; those of the points are: title" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("url", "error"),
     [

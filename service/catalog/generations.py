@@ -56,19 +56,24 @@ class CatalogGenerations:
     barrier: WriteBarrier
 
     async def embed_documents(
-        self, texts: Collection[str], *, low_priority: bool = False
+        self, texts: Collection[str], *, own_texts: Collection[str] = (), low_priority: bool = False
     ) -> EmbeddedTexts:
         """Return vectors for texts of items, in every generation.
 
         Args:
             texts: the texts.
+            own_texts: texts of items that have vectors of their own in the generation that serves;
+                these texts are embedded only in others.
             low_priority: wait behind the texts of other calls.
 
         Raises:
             Overloaded: the embedding queue is full.
         """
         return await self._embed(
-            lambda embedder: embedder.embed_documents(texts, low_priority=low_priority)
+            lambda embedder: embedder.embed_documents(texts, low_priority=low_priority),
+            lambda embedder: embedder.embed_documents(
+                {*texts, *own_texts}, low_priority=low_priority
+            ),
         )
 
     async def embed_queries(self, texts: Collection[str]) -> EmbeddedTexts:
@@ -84,12 +89,13 @@ class CatalogGenerations:
         with suppress(errors.NotReady):
             await self.barrier.wait_for(sequence)
 
-    async def _embed(self, embed: Embed) -> EmbeddedTexts:
+    async def _embed(self, embed: Embed, embed_in_other: Embed | None = None) -> EmbeddedTexts:
+        """Embed texts in the serving generation, and the same or others in the other one."""
         serving, other_outcome = self.serving, None
         if self.other is None:
             outcome = await embed(serving.text_embedder)
         else:
-            async with self.other.embed(embed) as wait_for_other:
+            async with self.other.embed(embed_in_other or embed) as wait_for_other:
                 outcome = await embed(serving.text_embedder)
                 other_outcome = await wait_for_other()
         if self.other is None or other_outcome is None:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 from service import errors
 from service.catalog.generations import CatalogGenerations
-from service.catalog.item_vectors import choose_vectors, make_write
+from service.catalog.item_changes import ItemChanges, WrittenItem
+from service.catalog.item_vectors import (
+    check_own_vectors,
+    choose_vectors,
+    embed_items,
+    make_write,
+)
 from service.domain import limits
-from service.domain.attributes_validation import attributes_violations
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
@@ -19,22 +24,13 @@ from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
 from service.embedding.documents import read_documents
 from service.embedding.text_embedder import to_field_error
 from service.storage.items import ItemStore
-from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
+from service.storage.records import Deletion, ItemWrite, require_sequence
 
 # Attempts at a filtered page whose items are being written, before it is returned shorter.
 PAGE_ATTEMPTS = 3
 
 # A limit that no catalog reaches.
 ALL_ITEMS = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenItem:
-    """A stored item, whether this call embedded its text, and the usage."""
-
-    stored: StoredItem
-    embedded: bool
-    usage: EmbeddingUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +67,13 @@ class CatalogItems:
         self._generations = generations
         self._generation = generations.serving.generation
         self._follower = generations.serving.follower
+        self._changes = ItemChanges(store, generations)
 
     async def upsert(self, upsert: ItemUpsert) -> WrittenItem:
         """Store an item; return once it is on disk and later reads reflect it.
 
         Raises:
-            InvalidRequest: the model rejects the text.
+            InvalidRequest: the model rejects the text, or own vectors have another width.
             SequenceMismatch: the item does not have the expected sequence number.
             EmbeddingUnavailable, EmbeddingRejected: with `require_indexed`, the text cannot be
                 embedded now.
@@ -87,8 +84,11 @@ class CatalogItems:
             require_sequence(
                 "item", item.item_id, items.get(item.item_id), upsert.expected_sequence
             )
-        embedded = await self._generations.embed_documents([item.text])
-        vectors = choose_vectors(item.text, embedded, require_indexed=upsert.require_indexed)
+        (checked,) = await check_own_vectors([item], self._generations.serving)
+        if isinstance(checked, errors.InvalidRequest):
+            raise checked
+        embedded = await embed_items(self._generations, [item])
+        vectors = choose_vectors(item, embedded, require_indexed=upsert.require_indexed)
         if isinstance(vectors, errors.AkinError):
             raise vectors
         write = ItemWrite(item, vectors)
@@ -101,36 +101,20 @@ class CatalogItems:
     async def update(self, update: ItemUpdate) -> WrittenItem:
         """Change some fields of an item; return once later reads reflect it.
 
-        Only a text in the update mask is embedded.
+        Only a text in the update mask is embedded, or the present one if the item loses its own
+        vectors.
 
         Raises:
             InvalidRequest: the model rejects the text, or the changed item breaks a limit.
             ItemNotFound: the item does not exist.
-            SequenceMismatch: the item does not have the expected sequence number.
+            SequenceMismatch: the item does not have the expected sequence number, or its text keeps
+                changing during the call.
             EmbeddingUnavailable, EmbeddingRejected: with `require_indexed`, the text cannot be
                 embedded now.
         """
-        vectors: ItemVectors | errors.AkinError | None = None
-        embedded, usage = frozenset[str](), EmbeddingUsage()
-        if update.text is not None:
-            # Do not pay for an item that cannot be stored.
-            item = await self.get(update.item.item_id)
-            require_sequence("item", item.item.item_id, item, update.expected_sequence)
-            _change(item.item, update)
-            texts = await self._generations.embed_documents([update.text])
-            vectors = choose_vectors(update.text, texts, require_indexed=update.require_indexed)
-            embedded, usage = texts.outcome.embedded_texts, texts.usage
-        if isinstance(vectors, errors.AkinError):
-            raise vectors
-        stored = await self._store.update(
-            self._generation,
-            update.item.item_id,
-            lambda item: _change(item, update),
-            vectors,
-            update.expected_sequence,
-        )
-        await self._generations.wait_for(stored.sequence)
-        return WrittenItem(stored, update.text in embedded, usage)
+        written = await self._changes.update(update)
+        await self._generations.wait_for(written.stored.sequence)
+        return written
 
     async def prepare_import(
         self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
@@ -140,10 +124,10 @@ class CatalogItems:
         Raises:
             Overloaded: the embedding queue is full.
         """
-        texts = {item.text for item in items if isinstance(item, Item)}
+        items = await check_own_vectors(items, self._generations.serving)
         # An import waits only for other imports with the same model, which may hang.
         async with self._generations.serving.text_embedder.import_slots:
-            embedded = await self._generations.embed_documents(texts, low_priority=True)
+            embedded = await embed_items(self._generations, items, low_priority=True)
         entries = [
             item
             if isinstance(item, errors.InvalidRequest)
@@ -154,8 +138,9 @@ class CatalogItems:
 
     async def estimate_import(self, items: Sequence[Item | errors.InvalidRequest]) -> PreparedItems:
         """Estimate the usage of embedding the valid items of an import; nothing is stored."""
-        texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
+        items = await check_own_vectors(items, serving)
+        texts = {item.text for item in items if isinstance(item, Item) and not item.vectors}
         usage = await serving.add_cost(await serving.text_embedder.estimate(texts))
         _, failures = await read_documents(texts, self._generation.text_format)
         entries = [
@@ -311,10 +296,3 @@ def _add_deleted(error: errors.AkinError, count: int) -> errors.AkinError:
     failure = type(error)(f"{error.message}{suffix}")
     failure.metadata = {"deletedCount": str(count)}
     return failure
-
-
-def _change(stored: Item, update: ItemUpdate) -> Item:
-    """Return the changed item; the merged attributes must keep the limits together."""
-    item = update.apply_to(stored)
-    errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
-    return item

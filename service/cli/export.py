@@ -56,12 +56,20 @@ def export_catalog(
             "same server accepts it in an import.",
         ),
     ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors",
+            help="Export the vectors of items too, to JSON lines. An import into a catalog with "
+            "the same model then embeds nothing.",
+        ),
+    ] = False,
     address: options.AddressOption = options.DEFAULT_ADDRESS,
 ) -> None:
     """Export items, users and interactions in the form that akin import reads.
 
     An import of the file stores the same items, users and interactions. The settings of the
-    catalog and its vectors are not part of it.
+    catalog are not part of it.
 
     The file appears when it is complete, and replaces one with the same name. Rows that are written
     during the export may be missing or have their former values.
@@ -69,8 +77,12 @@ def export_catalog(
     console.exit_on_sigterm()
     chosen = _choose_format(file, format_)
     kinds = _choose_kinds(chosen, only)
+    if vectors and (chosen != "jsonl" or "items" not in kinds):
+        console.exit_with_error("--vectors is for items in JSON lines", status=2)
     with open_client(address) as client:
-        reader = ExportReader(client, with_recommendation_ids=recommendation_ids)
+        reader = ExportReader(
+            client, with_recommendation_ids=recommendation_ids, with_vectors=vectors
+        )
         try:
             with open_target(file) as stream:
                 counts = _write(reader, stream, chosen, kinds)

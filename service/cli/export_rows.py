@@ -49,14 +49,19 @@ class ExportReader:
     Args:
         client: client of the catalog.
         with_recommendation_ids: include the recommendation_id of interactions.
+        with_vectors: include the vectors of items, except pending ones, whose vectors belong to
+            their former text.
 
     Attributes:
         with_recommendation_ids: as given.
         omitted_recommendation_ids: number of interactions whose recommendation_id was left out.
     """
 
-    def __init__(self, client: akin.Client, *, with_recommendation_ids: bool) -> None:
+    def __init__(
+        self, client: akin.Client, *, with_recommendation_ids: bool, with_vectors: bool = False
+    ) -> None:
         self._client = client
+        self._with_vectors = with_vectors
         self.with_recommendation_ids = with_recommendation_ids
         self.omitted_recommendation_ids = 0
 
@@ -74,8 +79,11 @@ class ExportReader:
         return readers[kind]()
 
     def _read_items(self) -> Iterator[ExportPage]:
-        for page in list_pages(lambda token: self._client.list_items(PAGE_ROWS, token)):
+        for page in list_pages(self._list_items):
             yield ExportPage([_build_item(item) for item in page.items], page.total_size)
+
+    def _list_items(self, token: str) -> akin.ListItemsResponse:
+        return self._client.list_items(PAGE_ROWS, token, include_vectors=self._with_vectors)
 
     def _read_users(self) -> Iterator[ExportPage]:
         for page in list_pages(lambda token: self._client.list_users(PAGE_ROWS, token)):
@@ -139,12 +147,15 @@ def _to_time(timestamp: Timestamp) -> datetime:
 
 
 def _build_item(item: akin.Item) -> ExportRow:
-    return {
+    row: ExportRow = {
         "id": item.item_id,
         "text": item.text,
         "attributes": _to_object(item.attributes),
         "expire_time": _to_time(item.expire_time) if item.HasField("expire_time") else None,
     }
+    if item.vectors and item.state == akin.ItemState.ITEM_STATE_INDEXED:
+        row["vectors"] = [list(vector.values) for vector in item.vectors]
+    return row
 
 
 def _build_user(user: akin.User) -> ExportRow:

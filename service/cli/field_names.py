@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-ITEM_FIELDS = ("id", "text", "attributes", "expire_time")
+ITEM_FIELDS = ("id", "text", "attributes", "expire_time", "vectors")
 USER_FIELDS = ("user_id", "preferences", "liked", "liked_items")
 
 _SEPARATORS = str.maketrans("", "", "_- ")
@@ -18,6 +18,7 @@ _SYNONYMS = {
     "liked": ("likes", "likedids", "likeditemids", "favorites", "favourites"),
     "preferences": ("interests", "tastes", "prefs"),
     "text": ("content", "description", "body", "title", "document", "pagecontent", "name"),
+    "vectors": ("vector", "embedding", "embeddings"),
     "user_id": ("user", "uid", "customerid", "visitorid", "member", "memberid"),
 }
 

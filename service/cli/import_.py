@@ -84,6 +84,15 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         bool,
         typer.Option("--ignore-unknown", help="Ignore unknown fields, and columns without a name."),
     ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors",
+            help="Import the vectors of another vector store, in place of embedding the texts. "
+            "They must have been made with the model of the catalog. Lines of files keep their "
+            "vectors without it.",
+        ),
+    ] = False,
     require_indexed: Annotated[
         bool,
         typer.Option(
@@ -102,7 +111,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     """Import items, users and interactions from JSON lines, a JSON array, CSV, TSV or Parquet.
 
     Item: {"id": "sku-1", "text": "trail shoes", "attributes": {"price": 89}, "expire_time":
-    "2030-01-31T00:00:00Z"}. Only the id and the text are required.
+    "2030-01-31T00:00:00Z"}. Only the id and the text are required. With "vectors": [[0.6, 0.8]],
+    the item has these vectors of the catalog's model in place of those of its text.
 
     User: {"user_id": "ann", "preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}.
     The preferences or the liked items are required.
@@ -118,13 +128,16 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
 
     Other vector stores: qdrant://HOST:PORT/COLLECTION, chroma://HOST:PORT/COLLECTION,
     chroma:///FOLDER/COLLECTION, postgresql://USER@HOST/DATABASE?table=TABLE. --map and --template
-    choose the fields with the id, the text and the attributes. Vectors are not imported.
+    choose the fields with the id, the text and the attributes. With --vectors, the vectors are
+    imported.
 
     Files can be compressed with gzip, bzip2 or xz. If several lines have one id, the last counts.
     Interactions that are recorded already are duplicates and change nothing.
 
     Exit status: 0 if everything is stored, 1 if lines were refused, 2 if the file was refused.
     """
+    if vectors and not is_source(file):
+        console.exit_with_error("--vectors is for other vector stores, not for files", status=2)
     fields = interaction_options.split_pairs(map_, "--map")
     separators = interaction_options.split_pairs(split, "--split")
     table = TableOptions(fields, template, separators, frozenset(as_text or ()), ignore_unknown)
@@ -147,7 +160,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         try:
             if is_source(file):
                 check_options(table, for_interactions, names)
-                rows = read_source(file, fields, template, _report)
+                dimensions = client.get_catalog().space.dimensions if vectors else None
+                rows = read_source(file, fields, template, _report, dimensions)
             else:
                 records = open_records(file, lambda count: bar.advance(task, count), names)
                 rows = map_rows(records, table, for_interactions, _report)

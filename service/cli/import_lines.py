@@ -57,6 +57,7 @@ class ItemLine(_Line):
     text: str
     attributes: dict[str, JsonValue] = {}
     expire_time: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    vectors: list[list[float]] = []
 
     def to_message(self) -> akin.Item:
         """Return the item as a message.
@@ -65,7 +66,7 @@ class ItemLine(_Line):
             ValueError: a value cannot be represented in a message.
         """
         expire_time: datetime | None = self.expire_time
-        return akin.item(self.id, self.text, self.attributes, expire_time)
+        return akin.item(self.id, self.text, self.attributes, expire_time, self.vectors)
 
 
 class PreferenceLine(_Line):

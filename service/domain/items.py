@@ -23,12 +23,17 @@ class ItemState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item as a caller writes it."""
+    """An item as a caller writes it.
+
+    `vectors` are float32 bytes of vectors that replace those of the text; if there are none, the
+    text is embedded. Items that the store returns have none: see StoredItem.
+    """
 
     item_id: str
     text: str
     attributes: Mapping[str, JsonValue] = field(default_factory=dict)
     expire_time_us: int | None = None
+    vectors: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from service.domain.filters import Filter, filter_violations
 from service.domain.groups import group_by_violations
 from service.domain.interactions import Interaction, InteractionType
 from service.domain.items import Item
+from service.domain.own_vectors import own_vectors_violations
 from service.domain.recommendations import (
     ExamplesSource,
     ItemSource,
@@ -100,6 +101,7 @@ def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
     yield from id_violations(item.item_id, f"{path}.item_id")
     yield from text_violations(item.text, f"{path}.text")
     yield from attributes_violations(item.attributes, f"{path}.attributes")
+    yield from own_vectors_violations(item.vectors, f"{path}.vectors")
     yield from expire_time_violations(item, path, now_us)
 
 

@@ -1,4 +1,7 @@
-"""Vectors, addressed by the hash of their text (SHA-256 of its UTF-8, 32 bytes)."""
+"""Vectors, addressed by the hash of their text (SHA-256 of its UTF-8, 32 bytes).
+
+Vectors that callers give have addresses of their own: see own_vectors.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Matrix = NDArray[np.floating[Any]]  # the same as float32 or float16
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A unit vector, float32 [dimensions], and the hash of its text."""
+    """A unit vector, float32 [dimensions], and the hash of its text, or its own address."""
 
     text_hash: bytes
     vector: NDArray[np.float32]

@@ -17,6 +17,7 @@ class ItemField(Enum):
     TEXT = "text"
     ATTRIBUTES = "attributes"
     EXPIRE_TIME = "expire_time"
+    VECTORS = "vectors"
 
 
 class UserField(Enum):
@@ -55,9 +56,9 @@ class ItemUpdate:
     expected_sequence: int | None = None
 
     @property
-    def text(self) -> str | None:
-        """The new text; None if the text keeps its value."""
-        return self.item.text if ItemField.TEXT in self.fields else None
+    def changes_vectors(self) -> bool:
+        """Whether the item gets other vectors: those of its text, or some of its own."""
+        return bool(self.fields & {ItemField.TEXT, ItemField.VECTORS})
 
     def apply_to(self, stored: Item) -> Item:
         """Return the stored item with the changes."""
@@ -77,6 +78,7 @@ class ItemUpdate:
             self.item.expire_time_us
             if ItemField.EXPIRE_TIME in self.fields
             else stored.expire_time_us,
+            self.item.vectors if ItemField.VECTORS in self.fields else (),
         )
 
 

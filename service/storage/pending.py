@@ -63,19 +63,21 @@ class PendingStore:
     async def settle(
         self, generation: Generation, item: UnembeddedItem, chunks: Sequence[Chunk]
     ) -> int:
-        """Give a pending item its vectors, unless its text changed.
+        """Give a pending item its vectors, unless its text changed or it got vectors.
 
         Returns:
-            The sequence number of the change; 0 if the item has another text now, or if the
-            generation is being removed or is gone, as after the end of a re-embedding.
+            The sequence number of the change; 0 if the item has another text now or is no longer
+            pending, or if the generation is being removed or is gone, as after the end of a
+            re-embedding.
         """
 
         def operation(transaction: Transaction) -> int:
             connection, sequence = transaction.connection, transaction.next_sequence()
             changed = connection.execute(
                 f"""UPDATE items SET change_sequence = ? WHERE item_key = ? AND text = ?
-                    AND EXISTS (SELECT 1 FROM generations
-                        WHERE generation_id = ? AND state NOT IN {REMOVED_STATES})""",
+                    AND EXISTS (SELECT 1 FROM pending JOIN generations USING (generation_id)
+                        WHERE generation_id = ? AND pending.item_key = items.item_key
+                        AND state NOT IN {REMOVED_STATES})""",
                 (sequence, item.item_key, item.text, generation.generation_id),
             ).rowcount
             if not changed:

@@ -2,7 +2,8 @@
 
 A tombstone is needed until every follower of its catalog has passed it. `purged_sequence` of the
 catalog tells a follower that comes later. A vector that lost its last reference is needed if its
-text comes back; how long it is worth keeping depends on what the vector cost.
+text comes back; how long it is worth keeping depends on what the vector cost. Vectors that callers
+gave are noted as unused since the beginning of time.
 """
 
 from __future__ import annotations

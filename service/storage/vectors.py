@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.generations import Generation
+from service.domain.own_vectors import OWN_ADDRESS_BYTES
 from service.domain.vectors import Chunk
 from service.storage.database import Database
 from service.storage.sql import Connection
@@ -65,7 +66,8 @@ def store_unused_vectors(transaction: Transaction, space_id: int, chunks: Sequen
     vector_ids = _insert_vectors(transaction.connection, space_id, chunks)
     _note_unused(
         transaction,
-        "SELECT CAST(value AS BIGINT), :space_id, :now_us FROM json_each(:vector_ids)",
+        "SELECT CAST(value AS BIGINT) AS vector_id, CAST(:space_id AS BIGINT) AS space_id, "
+        "CAST(:now_us AS BIGINT) AS since_us FROM json_each(:vector_ids)",
         {"space_id": space_id, "vector_ids": json.dumps(vector_ids)},
     )
 
@@ -198,7 +200,10 @@ def _remove_chosen(
         **keys,
     }
     _note_unused(
-        transaction, f"SELECT vector_id, :space_id, :now_us FROM {table} WHERE {condition}", values
+        transaction,
+        f"""SELECT vector_id, CAST(:space_id AS BIGINT) AS space_id,
+            CAST(:now_us AS BIGINT) AS since_us FROM {table} WHERE {condition}""",
+        values,
     )
     return transaction.connection.execute(f"DELETE FROM {table} WHERE {condition}", values).rowcount
 
@@ -222,15 +227,20 @@ def _insert_vectors(connection: Connection, space_id: int, chunks: Sequence[Chun
 def _note_unused(transaction: Transaction, select: str, values: Mapping[str, int | str]) -> None:
     """Note that the vectors of a query may be unused from now on.
 
+    Nobody paid for the vectors that callers gave, so that the purge can remove them at once.
+
     Args:
         transaction: the transaction.
-        select: returns the id, the space's id and the time of each vector.
+        select: returns the columns vector_id, space_id and since_us of each vector.
         values: what the query names, except `now_us`.
     """
     # A SELECT needs a WHERE clause before ON CONFLICT, or SQLite takes it for a join.
     transaction.connection.execute(
         f"""INSERT INTO unused_vectors (vector_id, space_id, since_us)
-            SELECT DISTINCT * FROM ({select}) AS chosen WHERE TRUE
+            SELECT DISTINCT vector_id, space_id, CASE WHEN
+                (SELECT length(text_hash) FROM vectors
+                    WHERE vectors.vector_id = chosen.vector_id) = {OWN_ADDRESS_BYTES}
+                THEN 0 ELSE since_us END FROM ({select}) AS chosen WHERE TRUE
             ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us""",
         {**values, "now_us": transaction.shared_time_us},
     )

@@ -24,6 +24,9 @@ def problem(line: Any, *, ignore_unknown: bool = False) -> str:
         (ITEM | {"expiretime": "x"}, "expiretime: unknown field; did you mean expire_time?"),
         (ITEM | {"Text": "x"}, "Text: unknown field; did you mean text?"),
         (ITEM | {"atributes": {}}, "atributes: unknown field; did you mean attributes?"),
+        (ITEM | {"embedding": [1]}, "embedding: unknown field; did you mean vectors?"),
+        (ITEM | {"vectors": [1, 2]}, "vectors.0: must be a list; vectors.1: must be a list"),
+        (ITEM | {"vectors": [["1"]]}, "vectors.0.0: must be a number"),
         (ITEM | {"price": 9}, "price: unknown field; facts about an item belong in attributes"),
         (ITEM | {"user_id": "s"}, "user_id: unknown field; facts about an item"),
         (USER | {"prefs": []}, "prefs: unknown field; did you mean preferences?"),
@@ -38,6 +41,13 @@ def problem(line: Any, *, ignore_unknown: bool = False) -> str:
 def test_an_unknown_field_is_named_with_the_likely_one(line: Any, message: str) -> None:
     """An unknown field fails its line, and the error names the field that was probably meant."""
     assert problem(line).startswith(message)
+
+
+def test_a_line_can_have_vectors() -> None:
+    """The vectors of a line are those of its item; null is none."""
+    line = parse_line(ITEM | {"vectors": [[1, 0.5], [2.0, -3]]})
+    assert akin.item("a", "tea", vectors=[[1.0, 0.5], [2.0, -3.0]]) == to_message(line)
+    assert akin.item("a", "tea") == to_message(parse_line(ITEM | {"vectors": None}))
 
 
 def test_unknown_fields_can_be_ignored() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import akin
 import psycopg
 import pytest
+from akin.v1 import catalog_service_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from support.postgres import shared_server
 from support.recording import RecordingServer
 from typer.testing import CliRunner, Result
@@ -15,6 +17,7 @@ from typer.testing import CliRunner, Result
 from service.cli.formats.rows import FileError, LineError
 from service.cli.main import app
 from service.cli.sources.point_mapping import PointMapping, SourcePoint
+from service.cli.sources.qdrant_points import list_vectors
 from service.cli.sources.source_urls import hide_credentials, is_source
 
 STORED = pb.ImportItemsResponse(results=[akin.ItemResult(sequence=1), akin.ItemResult(sequence=2)])
@@ -71,6 +74,61 @@ def test_tables_are_imported_without_vectors(database: str) -> None:
         ("00000000-0000-0000-0000-000000000001", "Trail shoes", first),
         ("00000000-0000-0000-0000-000000000002", "Road shoes", {"n": 2}),
     ] == [(item["item_id"], item["text"], item["attributes"]) for item in items]
+
+
+def test_vectors_of_tables_are_imported_on_request(database: str) -> None:
+    """With --vectors, items have the vectors of their rows; a row without one has none."""
+    with psycopg.connect(database) as connection:
+        connection.execute('UPDATE "Shoes" SET embedding = NULL WHERE price IS NULL')
+    catalog = catalog_service_pb2.Catalog(space=catalog_service_pb2.EmbeddingSpace(dimensions=2))
+    answers: dict[str, list[Message]] = {
+        "ImportItems": [STORED],
+        "GetCatalog": [catalog_service_pb2.GetCatalogResponse(catalog=catalog)],
+    }
+    with RecordingServer(answers) as server:
+        columns = ("--map", "id=sku", "--map", "text=body", "--vectors")
+        result = run(f'{database}&table="Shoes"', *columns, "--address", server.address)
+        assert 0 == result.exit_code, result.output
+        items = [item for request in server.requests for item in getattr(request, "items", ())]
+    assert [[[1.0, 2.0]], []] == [[list(each.values) for each in item.vectors] for item in items]
+    assert all("embedding" not in item.attributes for item in items)
+
+
+@pytest.mark.parametrize(
+    ("change", "dimensions", "error"),
+    [
+        ("", 3, "the vectors have 2 values, and those of the catalog 3"),
+        ("ADD COLUMN title vector", 2, "and the table has several: embedding, title"),
+        ("DROP COLUMN embedding", 2, "and the table has none"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(
+    database: str, change: str, dimensions: int, error: str
+) -> None:
+    """Vectors of another width, or no or several columns of them, end the command with why."""
+    if change:
+        with psycopg.connect(database) as connection:
+            connection.execute(f'ALTER TABLE "Shoes" {change}')
+    catalog = catalog_service_pb2.Catalog(
+        space=catalog_service_pb2.EmbeddingSpace(dimensions=dimensions)
+    )
+    answers: dict[str, list[Message]] = {
+        "GetCatalog": [catalog_service_pb2.GetCatalogResponse(catalog=catalog)]
+    }
+    with RecordingServer(answers) as server:
+        columns = ("--map", "id=sku", "--map", "text=body", "--vectors")
+        result = run(f'{database}&table="Shoes"', *columns, "--address", server.address)
+    assert 2 == result.exit_code
+    assert error in " ".join(result.stderr.split())
+
+
+def test_vectors_of_points_have_no_names() -> None:
+    """A point of Qdrant has no vector, one or several; named ones could be of several models."""
+    assert [] == list_vectors(None)
+    assert [[1.0, 2.0]] == list_vectors([1.0, 2.0])
+    assert [[1.0], [2.0]] == list_vectors([[1.0], [2.0]])
+    with pytest.raises(FileError, match="without names; those of the points are: body, title"):
+        list_vectors({"title": [1.0], "body": [2.0]})
 
 
 @pytest.mark.parametrize(

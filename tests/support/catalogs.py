@@ -11,7 +11,8 @@ from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
 from service.catalog.generations import CatalogGenerations, OpenGeneration
-from service.catalog.items import CatalogItems, WrittenItem
+from service.catalog.item_changes import WrittenItem
+from service.catalog.items import CatalogItems
 from service.catalog.users import CatalogUsers
 from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS, CatalogSettings, SignalMode
 from service.domain.generations import Generation

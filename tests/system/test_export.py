@@ -211,6 +211,50 @@ def test_an_import_of_an_export_is_the_same_catalog(
     assert len(parts) == len(list(tmp_path.iterdir()))
 
 
+def test_an_export_with_vectors_gives_equal_answers(server: RunningServer, tmp_path: Path) -> None:
+    """With --vectors, the copy has the same vectors to the bit, of callers and of texts."""
+    chance = random.Random(3)
+    file = tmp_path / "items.jsonl"
+    with create_catalog(server) as original, create_catalog(server) as copy:
+        width = original.get_catalog().space.dimensions
+        items = [
+            akin.item(
+                f"i{number:03}",
+                " ".join(chance.choices(WORDS, k=9)),
+                vectors=[chance.choices((-1.0, 0.1, 3.0), k=width)] * (number % 3),
+            )
+            for number in range(60)
+        ]
+        assert [0] * len(items) == [result.code for result in original.import_items(items)]
+        result = export(server, original, file, "--only", "items", "--vectors")
+        assert (0, []) == (result.status, result.error_lines)
+        import_into(server, copy, file)
+        assert list_all(original) == list_all(copy)
+        for item, other in zip(
+            original.list_items(include_vectors=True).items,
+            copy.list_items(include_vectors=True).items,
+            strict=True,
+        ):
+            assert list(item.vectors) == list(other.vectors)
+        sources: list[dict[str, Any]] = [
+            {"item_id": "i001"},
+            {"item_id": "i003"},
+            {"text": "a ghost ship"},
+        ]
+        for source in sources:
+            answers = [
+                client.recommend_similar(limit=60, **source).recommendations
+                for client in (original, copy)
+            ]
+            assert list(answers[0]) == list(answers[1])
+        refused = [
+            export(server, copy, tmp_path / "items.csv", "--only", "items", "--vectors"),
+            export(server, copy, tmp_path / "users.jsonl", "--only", "users", "--vectors"),
+        ]
+    assert [2, 2] == [result.status for result in refused]
+    assert [file] == list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_terminal_shows_the_progress(
     server: RunningServer, source: akin.Client, tmp_path: Path

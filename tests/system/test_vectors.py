@@ -89,3 +89,75 @@ def test_a_vector_of_another_space_is_refused(
     with pytest.raises(akin.AkinError, match=rule) as raised:
         client.recommend_similar(vector=values)
     assert raised.value.reason == "INVALID_REQUEST"
+
+
+def test_items_recommend_by_vectors_of_their_caller(client: akin.Client) -> None:
+    """An item with vectors is near them and not near its text, in every write of items."""
+    client.create_catalog("own")
+    own = client.catalog("own")
+    width = own.get_catalog().space.dimensions
+    axes = [[float(place == number) for place in range(width)] for number in range(4)]
+    response = own.upsert_item("a", TEXTS["sea"], vectors=[[3 * value for value in axes[0]]])
+    assert not response.embedded
+    assert not response.usage.text_count
+    assert not response.item.vectors
+    items = [
+        akin.item("b", TEXTS["sea"], vectors=[axes[1], axes[2]]),
+        akin.item("c", TEXTS["sea"]),
+    ]
+    (batch,) = own.import_item_batches(items)
+    assert [0, 0] == [result.code for result in batch.results]
+    assert 1 == batch.usage.text_count
+    assert [axes[1], axes[2]] == vectors_of(own.get_item("b", include_vectors=True))
+    for vector, item_id in zip(axes, "abb", strict=False):
+        best = own.recommend_similar(vector=vector).recommendations[0]
+        assert item_id == best.item_id
+        assert best.score == pytest.approx(1, abs=1e-5)
+    best = own.recommend_similar(text=TEXTS["sea"], limit=1).recommendations[0]
+    assert "c" == best.item_id
+    assert ["c"] == [hit.item_id for hit in own.search_passages(TEXTS["sea"]).passages]
+    own.update_item("a", vectors=[axes[3]])
+    assert "a" == own.recommend_similar(vector=axes[3]).recommendations[0].item_id
+    assert own.update_item("a", vectors=None).item.state == akin.ItemState.ITEM_STATE_INDEXED
+    assert vectors_of(own.get_item("a", include_vectors=True)) == vectors_of(
+        own.get_item("c", include_vectors=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("vectors", "field", "rule"),
+    [
+        ([[1.0, 2.0]], "item.vectors[0].values", "must have 256 values"),
+        ([[1.0] * 256, []], "item.vectors[1].values", "must have 256 values"),
+        ([[0.0] * 256], "item.vectors[0].values", "not 0"),
+        ([[math.nan] * 256], "item.vectors[0].values", "finite"),
+        ([[1.0] * 256] * 257, "item.vectors", "at most 256"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(
+    client: akin.Client, vectors: list[list[float]], field: str, rule: str
+) -> None:
+    """Each write of items names the vector and the rule, and stores nothing."""
+    for call in (
+        lambda: client.upsert_item("new", "new", vectors=vectors),
+        lambda: client.update_item("sea", vectors=vectors),
+    ):
+        with pytest.raises(akin.AkinError, match=rule) as raised:
+            call()
+        assert "INVALID_REQUEST" == raised.value.reason
+        assert [field] == [violation.field for violation in raised.value.violations]
+    (result,) = client.import_items([akin.item("new", "new", vectors=vectors)])
+    assert "INVALID_REQUEST" == result.reason
+    assert field in result.message
+    assert rule in result.message
+    assert ["new"] == list(client.batch_get_items(["new"]).missing_item_ids)
+
+
+def test_an_item_of_markup_alone_is_refused_with_vectors(client: akin.Client) -> None:
+    """The text of an item with vectors must be one that a re-embedding could embed."""
+    client.create_catalog("html", text_format=akin.TextFormat.TEXT_FORMAT_HTML)
+    with pytest.raises(akin.AkinError, match="text outside of markup") as raised:
+        client.catalog("html").upsert_item("a", "<p></p>", vectors=[[1.0]])
+    assert {"item.text", "item.vectors[0].values"} == {
+        violation.field for violation in raised.value.violations
+    }

@@ -83,7 +83,8 @@ type CatalogServiceClient interface {
 	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	EstimateReembedding(ctx context.Context, in *EstimateReembeddingRequest, opts ...grpc.CallOption) (*EstimateReembeddingResponse, error)
 	// Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-	// is `local`.
+	// is `local`. The text of an item with vectors of a caller is embedded, too, because those
+	// vectors fit only the space that they were written for.
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
@@ -285,7 +286,8 @@ type CatalogServiceServer interface {
 	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	EstimateReembedding(context.Context, *EstimateReembeddingRequest) (*EstimateReembeddingResponse, error)
 	// Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-	// is `local`.
+	// is `local`. The text of an item with vectors of a caller is embedded, too, because those
+	// vectors fit only the space that they were written for.
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if

@@ -29,7 +29,7 @@ type ItemState int32
 const (
 	// The state is not known. Stored items never have this state.
 	ItemState_ITEM_STATE_UNSPECIFIED ItemState = 0
-	// The text is embedded, and the item can be recommended.
+	// The text is embedded or the caller gave vectors, and the item can be recommended.
 	ItemState_ITEM_STATE_INDEXED ItemState = 1
 	// The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
 	// then recommendations use the previous text of the item, if it had one.
@@ -137,7 +137,8 @@ type Item struct {
 	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
 	// INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
+	// Required. The text that describes the item. Akin embeds it, unless the item has vectors of the
+	// caller. It must be 1 byte to 1 MiB of UTF-8
 	// and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
 	// markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
 	// call fails with INVALID_ARGUMENT.
@@ -169,10 +170,25 @@ type Item struct {
 	// Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
 	// item is not pending. Requests that set it are accepted, and the value is ignored.
 	PendingMessage string `protobuf:"bytes,9,opt,name=pending_message,json=pendingMessage,proto3" json:"pending_message,omitempty"`
-	// Output only. The vectors of the item, one for each chunk of its text, in order. They have unit
-	// length and the dimensions of the catalog's space. Those of a pending item belong to its
-	// previous text. Empty unless the request has include_vectors, and for a pending item without a
-	// previous text. Requests that set it are accepted, and the value is ignored.
+	// The vectors of the item.
+	//
+	// In a response: one for each chunk of its text, in order, or those that the caller gave. They
+	// have unit length and the dimensions of the catalog's space. Those of a pending item belong to
+	// its previous version. Empty unless the request has include_vectors, and for a pending item
+	// without a previous version.
+	//
+	// In a write: vectors of the catalog's space that the caller made, in place of those of the text.
+	// They can be any number of vectors up to 256. Each must have exactly the dimensions of the space
+	// that serves, which are in Catalog.space, finite values, and a value that is not 0. Otherwise
+	// the call fails with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs
+	// nothing to embed and is not pending. SearchPassages does not find it, because no vector belongs
+	// to a part of its text. The vectors stay until a write of the item replaces them: a write of the
+	// text without vectors removes them, and the text is embedded.
+	//
+	// The vectors belong to the space that serves when they are written. In another space, as during
+	// and after a re-embedding, the item has the vectors of its text. A rollback gives it the
+	// caller's vectors again, unless another write of its text or vectors came between. Default: Akin
+	// embeds the text.
 	Vectors       []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

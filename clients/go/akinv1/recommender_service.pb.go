@@ -455,12 +455,13 @@ type UpdateItemRequest struct {
 	// such as 64 KiB for all attributes together. Otherwise the call fails with INVALID_ARGUMENT.
 	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
 	// The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
-	// of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
-	// with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
-	// if a path is not one of the following.
+	// of the fields `text`, `attributes`, `expire_time` and `vectors` that are set in `item`. The call
+	// fails with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000
+	// paths, or if a path is not one of the following.
 	//
 	// `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
-	// in `item`.
+	// in `item`. Without `vectors` beside it, the text is embedded, and vectors that a caller gave
+	// are removed.
 	//
 	// `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
 	// paths of single attributes have no effect.
@@ -473,10 +474,13 @@ type UpdateItemRequest struct {
 	//
 	// `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
 	//
-	// `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
+	// `vectors`: the caller's own vectors of the item. If they are not set in `item`, vectors that a
+	// caller gave are removed, and the text is embedded.
+	//
+	// `*`: all of `text`, `attributes`, `expire_time` and `vectors`. It must be the only path.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
-	// If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
-	// no effect without a text in the mask. Default: false, the item is stored as pending.
+	// If true, the call fails and stores nothing if a text cannot be embedded now. It has no effect
+	// without text or vectors in the mask. Default: false, the item is stored as pending.
 	RequireIndexed bool `protobuf:"varint,4,opt,name=require_indexed,json=requireIndexed,proto3" json:"require_indexed,omitempty"`
 	// The sequence number that the stored item must have. Otherwise the call fails with ABORTED
 	// (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.

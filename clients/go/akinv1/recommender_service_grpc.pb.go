@@ -86,7 +86,9 @@ const (
 // method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
 // all others need the scope `write`.
 type RecommenderServiceClient interface {
-	// Stores an item. It replaces the item with the same id, or creates the item.
+	// Stores an item. It replaces the item with the same id, or creates the item. If the item has
+	// vectors, they are stored in place of those of the text, and the text is not embedded: see
+	// Item.vectors. The rest is about items without vectors.
 	//
 	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
 	// background. Until then recommendations use the previous text of the item, if it had one. With
@@ -101,11 +103,12 @@ type RecommenderServiceClient interface {
 	//
 	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
 	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text in the mask, nothing is embedded, and the item stays indexed or pending.
+	// text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+	// indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-	// expected_sequence.
+	// expected_sequence, or if vectors are in the mask and other calls keep changing the text.
 	UpdateItem(ctx context.Context, in *UpdateItemRequest, opts ...grpc.CallOption) (*UpdateItemResponse, error)
 	// Stores many items, each like UpsertItem does. Each request message gets one response message,
 	// in order. An invalid item does not affect the others; its ItemResult contains the error. For
@@ -418,7 +421,9 @@ func (c *recommenderServiceClient) BatchRecommend(ctx context.Context, in *Batch
 // method. Get, List, BatchGet and Recommend methods and BatchRecommend need the scope `read`, and
 // all others need the scope `write`.
 type RecommenderServiceServer interface {
-	// Stores an item. It replaces the item with the same id, or creates the item.
+	// Stores an item. It replaces the item with the same id, or creates the item. If the item has
+	// vectors, they are stored in place of those of the text, and the text is not embedded: see
+	// Item.vectors. The rest is about items without vectors.
 	//
 	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
 	// background. Until then recommendations use the previous text of the item, if it had one. With
@@ -433,11 +438,12 @@ type RecommenderServiceServer interface {
 	//
 	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
 	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text in the mask, nothing is embedded, and the item stays indexed or pending.
+	// text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+	// indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-	// expected_sequence.
+	// expected_sequence, or if vectors are in the mask and other calls keep changing the text.
 	UpdateItem(context.Context, *UpdateItemRequest) (*UpdateItemResponse, error)
 	// Stores many items, each like UpsertItem does. Each request message gets one response message,
 	// in order. An invalid item does not affect the others; its ItemResult contains the error. For

@@ -43,6 +43,7 @@ def item(
     text: str,
     attributes: Mapping[str, Any] | None = None,
     expire_time: datetime | None = None,
+    vectors: Iterable[Iterable[float]] | None = None,
 ) -> item_pb2.Item:
     """Return an item to store.
 
@@ -51,8 +52,11 @@ def item(
         text: text that describes the item.
         attributes: JSON values to store with the item and to filter by.
         expire_time: when the item expires; with a time zone.
+        vectors: your own vectors of the item, made with the model of the catalog, to store instead
+            of those of the text.
 
     Raises:
+        TypeError: a vector is not a list of numbers.
         ValueError: an attribute is not a JSON value, a double cannot hold a number exactly, or the
             time has no time zone.
     """
@@ -64,6 +68,10 @@ def item(
         if expire_time.tzinfo is None:
             raise ValueError("expire_time needs a time zone")
         message.expire_time.FromDatetime(expire_time)
+    for values in () if vectors is None else vectors:
+        if not isinstance(values, Iterable):
+            raise TypeError("vectors must be a list of lists of numbers, such as [[0.6, 0.8]]")
+        message.vectors.add(values=values)
     return message
 
 
@@ -266,11 +274,11 @@ def upsert_item(
     """Build a request to store an item.
 
     Raises:
-        TypeError: a keyword is not an option of the method.
+        TypeError: a keyword is not an option of the method, or a vector is not a list of numbers.
         ValueError: an attribute is not a JSON value, or the time has no time zone.
     """
     expire_time = options.pop("expire_time", None)
-    new_item = item(item_id, text, attributes, expire_time)
+    new_item = item(item_id, text, attributes, expire_time, options.pop("vectors", None))
     return build(pb.UpsertItemRequest, UpsertItemOptions, options, catalog=catalog, item=new_item)
 
 
@@ -280,18 +288,19 @@ def update_item(
     """Build a request to change the fields of an item that are given, or those of the mask.
 
     Raises:
-        TypeError: a keyword is not an option of the method.
+        TypeError: a keyword is not an option of the method, or a vector is not a list of numbers.
         ValueError: an attribute is not a JSON value, the time has no time zone, or the mask is a
             single string.
     """
     mask = build_mask(
-        options.pop("update_mask", None), options, ("text", "attributes", "expire_time")
+        options.pop("update_mask", None), options, ("text", "attributes", "expire_time", "vectors")
     )
     new_item = item(
         item_id,
         options.pop("text", ""),
         options.pop("attributes", None),
         options.pop("expire_time", None),
+        options.pop("vectors", None),
     )
     return build(
         pb.UpdateItemRequest,

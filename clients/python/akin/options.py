@@ -101,11 +101,14 @@ class UpsertItemOptions(TypedDict, total=False):
 
     Attributes:
         expire_time: when the item expires; with a time zone.
+        vectors: your own vectors of the item, made with the model of the catalog, to store instead
+            of those of the text.
         require_indexed: fail if the text cannot be embedded now, instead of storing a pending item.
         expected_sequence: store only if the item has this sequence; 0: only if it does not exist.
     """
 
     expire_time: datetime | None
+    vectors: Iterable[Iterable[float]] | None
     require_indexed: bool
     expected_sequence: int | None
 
@@ -117,9 +120,10 @@ class UpdateItemOptions(TypedDict, total=False):
         text: new text.
         attributes: new attributes, which replace all attributes of the item; None removes them.
         expire_time: new time when the item expires, with a time zone; None removes it.
-        update_mask: fields to change: `text`, `attributes`, `expire_time`, `attributes.KEY` for one
-            attribute, or `*` alone for all fields. A field in the mask that has no new value is
-            cleared. By default, the fields that are given.
+        vectors: new vectors of your own; None removes them, and the text is embedded.
+        update_mask: fields to change: `text`, `attributes`, `expire_time`, `vectors`,
+            `attributes.KEY` for one attribute, or `*` alone for all fields. A field in the mask
+            that has no new value is cleared. By default, the fields that are given.
         require_indexed: fail if a new text cannot be embedded now, instead of storing a pending
             item.
         expected_sequence: change the item only if it has this sequence.
@@ -128,6 +132,7 @@ class UpdateItemOptions(TypedDict, total=False):
     text: str
     attributes: Mapping[str, Any] | None
     expire_time: datetime | None
+    vectors: Iterable[Iterable[float]] | None
     update_mask: Sequence[str] | None
     require_indexed: bool
     expected_sequence: int | None

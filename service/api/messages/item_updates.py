@@ -6,9 +6,16 @@ from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
-from service.api.messages.item_values import Clock, read_attributes, read_clock_us, read_expire_time
+from service.api.messages.item_values import (
+    Clock,
+    read_attributes,
+    read_clock_us,
+    read_expire_time,
+    read_own_vectors,
+)
 from service.domain.attributes_validation import attributes_violations
 from service.domain.items import Item, JsonValue
+from service.domain.own_vectors import own_vectors_violations
 from service.domain.validation import (
     expire_time_violations,
     id_violations,
@@ -46,6 +53,7 @@ def parse_update_item(request: pb.UpdateItemRequest, clock_ns: Clock) -> ItemUpd
     violations += expire_time_violations(item, "item", read_clock_us(item, clock_ns))
     violations += attributes_violations(item.attributes, "item.attributes")
     violations += attributes_violations(attributes, "item.attributes")
+    violations += own_vectors_violations(item.vectors, "item.vectors")
     if violations:
         raise errors.InvalidRequest(violations)
     removed = frozenset(names - attributes.keys())
@@ -69,6 +77,7 @@ def _read_update_values(
         message.text if ItemField.TEXT in fields else "",
         read_attributes(all_attributes, violations),
         read_expire_time(message, violations) if ItemField.EXPIRE_TIME in fields else None,
+        read_own_vectors(message) if ItemField.VECTORS in fields else (),
     )
     attributes = {name: values[name] for name in values if name in names}
     return item, read_attributes(attributes, violations)
@@ -87,6 +96,7 @@ def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation
             "text": bool(item.text),
             "attributes": item.HasField("attributes"),
             "expire_time": item.HasField("expire_time"),
+            "vectors": bool(item.vectors),
         }
         paths = {name for name in fields if is_set[name]}
         if not paths:
@@ -94,7 +104,9 @@ def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation
             violations.append(Violation("update_mask", rule))
     valid_paths = {path for path in paths if path in fields or _names_attribute(path)}
     if paths - valid_paths - {"*"}:
-        rule = "must have only the paths text, attributes, attributes.KEY, expire_time or *"
+        rule = (
+            "must have only the paths text, attributes, attributes.KEY, expire_time, vectors or *"
+        )
         violations.append(Violation("update_mask", rule))
     return valid_paths
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 from akin.v1 import item_pb2
 from google.protobuf import struct_pb2
 
 from service.api.messages.timestamps import read_time
+from service.domain import limits
 from service.domain.items import Item, JsonValue
 from service.domain.violations import Violation
 
@@ -19,7 +21,14 @@ def read_item(message: item_pb2.Item, violations: list[Violation]) -> Item:
     """Return the item of a message; values without meaning are added to `violations`."""
     attributes = read_attributes(message.attributes.fields, violations)
     expire_time_us = read_expire_time(message, violations)
-    return Item(message.item_id, message.text, attributes, expire_time_us)
+    vectors = read_own_vectors(message)
+    return Item(message.item_id, message.text, attributes, expire_time_us, vectors)
+
+
+def read_own_vectors(message: item_pb2.Item) -> tuple[bytes, ...]:
+    """Return the vectors of an item as float32 bytes, at most one more than are allowed."""
+    vectors = message.vectors[: limits.OWN_VECTORS + 1]
+    return tuple(np.array(vector.values, "<f4").tobytes() for vector in vectors)
 
 
 def read_attributes(

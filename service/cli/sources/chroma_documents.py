@@ -8,7 +8,7 @@ from pathlib import Path
 from service.cli.formats.rows import FileError, PackageMissing
 from service.cli.sources.point_mapping import SourcePoint
 
-# Documents that are read at once, without their vectors.
+# Documents that are read at once.
 _PAGE_DOCUMENTS = 500
 
 _PORT = 8000
@@ -17,13 +17,16 @@ _PORT = 8000
 _DOCUMENT = "document"
 
 
-def read_chroma(host: str, port: int | None, path: str) -> Iterator[SourcePoint]:
+def read_chroma(
+    host: str, port: int | None, path: str, *, with_vectors: bool
+) -> Iterator[SourcePoint]:
     """Yield the documents of a collection.
 
     Args:
         host: host of the server; empty for the folder of a persistent client.
         port: port of the server; None for the usual one.
         path: the collection, after the folder.
+        with_vectors: read the vectors, too.
 
     Raises:
         FileError: chromadb is not installed, or the collection cannot be read.
@@ -47,13 +50,16 @@ def read_chroma(host: str, port: int | None, path: str) -> Iterator[SourcePoint]
         )
         documents = client.get_collection(collection, embedding_function=None)
         offset = 0
+        include = ["documents", "metadatas", *(["embeddings"] if with_vectors else [])]
         while True:
-            page = documents.get(
-                limit=_PAGE_DOCUMENTS, offset=offset, include=["documents", "metadatas"]
-            )
+            page = documents.get(limit=_PAGE_DOCUMENTS, offset=offset, include=include)
             texts, metadata = page["documents"] or [], page["metadatas"] or []
-            for point_id, text, fields in zip(page["ids"], texts, metadata, strict=True):
-                yield SourcePoint(point_id, _join(text, fields or {}))
+            # An array, which has no truth value, or nothing.
+            vectors = page.get("embeddings") if with_vectors else None
+            rows = zip(page["ids"], texts, metadata, strict=True)
+            for number, (point_id, text, fields) in enumerate(rows):
+                own = [] if vectors is None else [vectors[number]]
+                yield SourcePoint(point_id, _join(text, fields or {}), own)
             if len(page["ids"]) < _PAGE_DOCUMENTS:
                 return
             offset += _PAGE_DOCUMENTS

@@ -24,10 +24,12 @@ class SourcePoint(NamedTuple):
     Attributes:
         point_id: its id; None if only a field can contain it.
         fields: its payload, metadata or other columns.
+        vectors: its vectors, if they were read.
     """
 
     point_id: object
     fields: Mapping[str, object]
+    vectors: Sequence[Sequence[float]] = ()
 
 
 class PointMapping:
@@ -38,13 +40,19 @@ class PointMapping:
         columns: the fields for `id`, `text`, `expire_time`, `attributes` (an object whose entries
             become attributes) or for an attribute. All other fields become attributes.
         template: the text of an item, with names of fields in braces; empty for a field.
+        dimensions: of the catalog that gets the vectors of the points, if they were read.
 
     Raises:
-        FileError: no field can be the text, or a field of an option does not exist.
+        FileError: no field can be the text, a field of an option does not exist, or the vectors do
+            not fit the catalog.
     """
 
     def __init__(
-        self, points: Iterator[SourcePoint], columns: Mapping[str, str], template: str
+        self,
+        points: Iterator[SourcePoint],
+        columns: Mapping[str, str],
+        template: str,
+        dimensions: int | None = None,
     ) -> None:
         self._sample = list(islice(points, _SAMPLE_POINTS))
         self._points = points
@@ -53,6 +61,8 @@ class PointMapping:
         names = list(dict.fromkeys(chain.from_iterable(point.fields for point in self._sample)))
         if self._sample:
             self._choose_columns(names)
+        if dimensions is not None:
+            self._check_vectors(dimensions)
         self._used = {*self._columns.values(), *self._parts[1::2]}
 
     def describe(self) -> str:
@@ -90,6 +100,16 @@ class PointMapping:
                 f"no column is named id; choose one with --map id=COLUMN: {', '.join(names)}"
             )
 
+    def _check_vectors(self, dimensions: int) -> None:
+        for point in self._sample:
+            for vector in point.vectors:
+                if len(vector) != dimensions:
+                    raise FileError(
+                        f"the vectors have {len(vector)} values, and those of the catalog "
+                        f"{dimensions}: they belong to another model. Import without --vectors, or "
+                        "into a catalog with the model of the vectors"
+                    )
+
     def _map(self, point: SourcePoint) -> dict[str, object]:
         """Return the JSON object of an item.
 
@@ -102,6 +122,8 @@ class PointMapping:
         if item_id is None:
             raise LineError("id: there is none")
         item: dict[str, object] = {"id": str(item_id), "text": self._build_text(fields)}
+        if point.vectors:
+            item["vectors"] = [[*map(float, vector)] for vector in point.vectors]
         attributes: dict[str, object] = {}
         for name, column in self._columns.items():
             value = fields.get(column)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from service.cli.formats.rows import FileError, PackageMissing
 from service.cli.sources.point_mapping import SourcePoint
 
-# Points that are read at once, without their vectors.
+# Points that are read at once.
 _PAGE_POINTS = 500
 
 _REST_PORT = 6333
@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 60
 
 
 def read_qdrant(
-    host: str, port: int | None, path: str, query: str, *, tls: bool
+    host: str, port: int | None, path: str, query: str, *, tls: bool, with_vectors: bool
 ) -> Iterator[SourcePoint]:
     """Yield the points of a collection.
 
@@ -29,9 +29,11 @@ def read_qdrant(
         path: the collection, after the folder of the local mode.
         query: `api_key_file=PATH` for a server that requires a key.
         tls: use HTTPS.
+        with_vectors: read the vectors, too.
 
     Raises:
-        FileError: qdrant-client is not installed, or the collection cannot be read.
+        FileError: qdrant-client is not installed, the collection cannot be read, or its vectors
+            have names.
     """
     try:
         from qdrant_client import QdrantClient  # noqa: PLC0415  (an extra, and slow to import)
@@ -53,15 +55,33 @@ def read_qdrant(
         offset = None
         while True:
             points, offset = client.scroll(
-                collection, limit=_PAGE_POINTS, offset=offset, with_payload=True, with_vectors=False
+                collection,
+                limit=_PAGE_POINTS,
+                offset=offset,
+                with_payload=True,
+                with_vectors=with_vectors,
             )
             for point in points:
-                yield SourcePoint(point.id, point.payload or {})
+                yield SourcePoint(point.id, point.payload or {}, list_vectors(point.vector))
             if offset is None:
                 client.close()
                 return
     except (ApiException, ValueError, RuntimeError, OSError) as exc:
         raise FileError(f"Qdrant cannot be read: {' '.join(str(exc).split())}") from exc
+
+
+def list_vectors(vector: object) -> list[list[float]]:
+    """Return the vectors of a point, which has none, one, or a list of several.
+
+    Raises:
+        FileError: the vectors have names, so that more than one space is possible.
+    """
+    if isinstance(vector, dict):
+        names = ", ".join(sorted(map(str, vector)))
+        raise FileError(f"--vectors needs vectors without names; those of the points are: {names}")
+    if not isinstance(vector, list) or not vector:
+        return []
+    return vector if isinstance(vector[0], list) else [vector]
 
 
 def _read_key(query: str) -> str | None:

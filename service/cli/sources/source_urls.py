@@ -13,7 +13,7 @@ from service.cli.sources.qdrant_points import read_qdrant
 from service.cli.sources.table_rows import read_postgres
 from service.cli.table_mapping import TableOptions
 
-_Reader = Callable[[SplitResult], Iterator[SourcePoint]]
+_Reader = Callable[[SplitResult, bool], Iterator[SourcePoint]]
 
 
 def is_source(file: str) -> bool:
@@ -54,7 +54,11 @@ def check_options(
 
 
 def read_source(
-    url: str, columns: Mapping[str, str], template: str, report: Callable[[str], object]
+    url: str,
+    columns: Mapping[str, str],
+    template: str,
+    report: Callable[[str], object],
+    dimensions: int | None = None,
 ) -> Iterator[Row]:
     """Return the points of a collection or table as JSON objects of items.
 
@@ -63,32 +67,42 @@ def read_source(
         columns: the fields for the fields and attributes of items; see `PointMapping`.
         template: the text of an item, with names of fields in braces; empty for a field.
         report: receives a line that says how the points are read.
+        dimensions: of the catalog that gets the vectors of the points; None: they are not read.
 
     Raises:
-        FileError: the address is invalid, the store cannot be read, or the options do not suit.
+        FileError: the address is invalid, the store cannot be read, the options do not suit, or
+            the vectors do not fit the catalog.
     """
     try:
         parts = urlsplit(url)
         reader = _READERS[parts.scheme]
-        mapping = PointMapping(reader(parts), columns, template)
+        mapping = PointMapping(reader(parts, dimensions is not None), columns, template, dimensions)
     except ValueError as exc:
         raise FileError(f"the address is invalid: {exc}") from None
     report(mapping.describe())
     return mapping.rows()
 
 
-def _open_qdrant(parts: SplitResult) -> Iterator[SourcePoint]:
-    tls = parts.scheme == "qdrant+https"
-    return read_qdrant(parts.hostname or "", parts.port, _get_path(parts), parts.query, tls=tls)
+def _open_qdrant(parts: SplitResult, with_vectors: bool) -> Iterator[SourcePoint]:
+    return read_qdrant(
+        parts.hostname or "",
+        parts.port,
+        _get_path(parts),
+        parts.query,
+        tls=parts.scheme == "qdrant+https",
+        with_vectors=with_vectors,
+    )
 
 
-def _open_chroma(parts: SplitResult) -> Iterator[SourcePoint]:
-    return read_chroma(parts.hostname or "", parts.port, _get_path(parts))
+def _open_chroma(parts: SplitResult, with_vectors: bool) -> Iterator[SourcePoint]:
+    path = _get_path(parts)
+    return read_chroma(parts.hostname or "", parts.port, path, with_vectors=with_vectors)
 
 
-def _open_postgres(parts: SplitResult) -> Iterator[SourcePoint]:
+def _open_postgres(parts: SplitResult, with_vectors: bool) -> Iterator[SourcePoint]:
     # `geturl` would drop the slashes of an address without a host.
-    return read_postgres(f"{parts.scheme}://{parts.netloc}{parts.path}", parts.query)
+    server = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return read_postgres(server, parts.query, with_vectors=with_vectors)
 
 
 def _get_path(parts: SplitResult) -> str:

@@ -11,12 +11,13 @@ from service.cli.sources.point_mapping import SourcePoint
 _ID = "id"
 
 
-def read_postgres(server: str, query: str) -> Iterator[SourcePoint]:
-    """Yield the rows of a table, without columns of vectors.
+def read_postgres(server: str, query: str, *, with_vectors: bool) -> Iterator[SourcePoint]:
+    """Yield the rows of a table; columns of vectors are no fields.
 
     Args:
         server: the connection string without parameters.
         query: the parameters: `table=NAME`, and those of the connection.
+        with_vectors: read the only column of vectors, too.
 
     Raises:
         FileError: psycopg is not installed, no table is named, or it cannot be read.
@@ -31,7 +32,8 @@ def read_postgres(server: str, query: str) -> Iterator[SourcePoint]:
         raise FileError("no table is named; add ?table=NAME")
     address = f"{server}?{urlencode(parameters)}" if parameters else server
     try:
-        for row in foreign_tables.read_table(address, table):
-            yield SourcePoint(row.get(_ID), row)
+        for row in foreign_tables.read_table(address, table, with_vectors=with_vectors):
+            vectors = [] if row.vector is None else [row.vector]
+            yield SourcePoint(row.columns.get(_ID), row.columns, vectors)
     except foreign_tables.ForeignTableError as exc:
         raise FileError(f"PostgreSQL cannot be read: {exc}") from exc

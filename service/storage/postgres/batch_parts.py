@@ -13,6 +13,7 @@ from typing import Any, Generic, LiteralString, TypeVar
 import psycopg
 
 from service.domain.generations import Generation
+from service.domain.own_vectors import OWN_ADDRESS_BYTES
 from service.domain.vectors import Chunk
 
 _Run = TypeVar("_Run")
@@ -20,10 +21,14 @@ _Run = TypeVar("_Run")
 # The times of a transaction by the names of its attributes, as parameters of all statements.
 Times = Mapping[str, int]
 
-# Follows a list `removed` of vectors that have lost a reference.
-NOTE_UNUSED: LiteralString = """
+# Follows a list `removed` of vectors that have lost a reference. Vectors that callers gave were not
+# paid for, and can be removed at once.
+NOTE_UNUSED: LiteralString = f"""
     INSERT INTO unused_vectors (vector_id, space_id, since_us)
-    SELECT DISTINCT vector_id, space_id, %(shared_time_us)s::bigint FROM removed
+    SELECT DISTINCT vector_id, space_id, CASE WHEN
+        (SELECT length(text_hash) FROM vectors WHERE vectors.vector_id = removed.vector_id) =
+            {OWN_ADDRESS_BYTES}
+        THEN 0 ELSE %(shared_time_us)s::bigint END FROM removed
     ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us"""
 
 _WRITE_VECTORS: LiteralString = """

@@ -83,7 +83,8 @@ class CatalogServiceStub:
     """
     StartReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]
     """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-    is `local`.
+    is `local`. The text of an item with vectors of a caller is embedded, too, because those
+    vectors fit only the space that they were written for.
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
@@ -174,7 +175,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     StartReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]  # type: ignore[assignment]
     """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-    is `local`.
+    is `local`. The text of an item with vectors of a caller is embedded, too, because those
+    vectors fit only the space that they were written for.
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
@@ -304,7 +306,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.StartReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.StartReembeddingResponse]]:
         """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-        is `local`.
+        is `local`. The text of an item with vectors of a caller is embedded, too, because those
+        vectors fit only the space that they were written for.
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if

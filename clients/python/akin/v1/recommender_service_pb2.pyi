@@ -264,8 +264,8 @@ class UpdateItemRequest(_message.Message):
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     require_indexed: _builtins.bool
-    """If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
-    no effect without a text in the mask. Default: false, the item is stored as pending.
+    """If true, the call fails and stores nothing if a text cannot be embedded now. It has no effect
+    without text or vectors in the mask. Default: false, the item is stored as pending.
     """
     expected_sequence: _builtins.int
     """The sequence number that the stored item must have. Otherwise the call fails with ABORTED
@@ -282,12 +282,13 @@ class UpdateItemRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
-        of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
-        with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
-        if a path is not one of the following.
+        of the fields `text`, `attributes`, `expire_time` and `vectors` that are set in `item`. The call
+        fails with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000
+        paths, or if a path is not one of the following.
 
         `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
-        in `item`.
+        in `item`. Without `vectors` beside it, the text is embedded, and vectors that a caller gave
+        are removed.
 
         `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
         paths of single attributes have no effect.
@@ -300,7 +301,10 @@ class UpdateItemRequest(_message.Message):
 
         `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
 
-        `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
+        `vectors`: the caller's own vectors of the item. If they are not set in `item`, vectors that a
+        caller gave are removed, and the text is embedded.
+
+        `*`: all of `text`, `attributes`, `expire_time` and `vectors`. It must be the only path.
         """
 
     def __init__(

@@ -208,7 +208,9 @@ class RecommenderServiceServicer:
     """
 
     def UpsertItem(self, request, context):
-        """Stores an item. It replaces the item with the same id, or creates the item.
+        """Stores an item. It replaces the item with the same id, or creates the item. If the item has
+        vectors, they are stored in place of those of the text, and the text is not embedded: see
+        Item.vectors. The rest is about items without vectors.
 
         If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
         background. Until then recommendations use the previous text of the item, if it had one. With
@@ -228,11 +230,12 @@ class RecommenderServiceServicer:
 
         Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
         known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-        text in the mask, nothing is embedded, and the item stays indexed or pending.
+        text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+        indexed or pending.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
         create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-        expected_sequence.
+        expected_sequence, or if vectors are in the mask and other calls keep changing the text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -78,7 +78,9 @@ class RecommenderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecommenderServiceAsyncStub: ...
     UpsertItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertItemRequest, _recommender_service_pb2.UpsertItemResponse]
-    """Stores an item. It replaces the item with the same id, or creates the item.
+    """Stores an item. It replaces the item with the same id, or creates the item. If the item has
+    vectors, they are stored in place of those of the text, and the text is not embedded: see
+    Item.vectors. The rest is about items without vectors.
 
     If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
     background. Until then recommendations use the previous text of the item, if it had one. With
@@ -94,11 +96,12 @@ class RecommenderServiceStub:
 
     Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
     known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-    text in the mask, nothing is embedded, and the item stays indexed or pending.
+    text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+    indexed or pending.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
     create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-    expected_sequence.
+    expected_sequence, or if vectors are in the mask and other calls keep changing the text.
     """
     ImportItems: _grpc.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]
     """Stores many items, each like UpsertItem does. Each request message gets one response message,
@@ -249,7 +252,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpsertItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertItemRequest, _recommender_service_pb2.UpsertItemResponse]  # type: ignore[assignment]
-    """Stores an item. It replaces the item with the same id, or creates the item.
+    """Stores an item. It replaces the item with the same id, or creates the item. If the item has
+    vectors, they are stored in place of those of the text, and the text is not embedded: see
+    Item.vectors. The rest is about items without vectors.
 
     If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
     background. Until then recommendations use the previous text of the item, if it had one. With
@@ -265,11 +270,12 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
     known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-    text in the mask, nothing is embedded, and the item stays indexed or pending.
+    text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+    indexed or pending.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
     create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-    expected_sequence.
+    expected_sequence, or if vectors are in the mask and other calls keep changing the text.
     """
     ImportItems: _aio.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]  # type: ignore[assignment]
     """Stores many items, each like UpsertItem does. Each request message gets one response message,
@@ -423,7 +429,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.UpsertItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.UpsertItemResponse, _abc.Awaitable[_recommender_service_pb2.UpsertItemResponse]]:
-        """Stores an item. It replaces the item with the same id, or creates the item.
+        """Stores an item. It replaces the item with the same id, or creates the item. If the item has
+        vectors, they are stored in place of those of the text, and the text is not embedded: see
+        Item.vectors. The rest is about items without vectors.
 
         If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
         background. Until then recommendations use the previous text of the item, if it had one. With
@@ -445,11 +453,12 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
         known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-        text in the mask, nothing is embedded, and the item stays indexed or pending.
+        text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+        indexed or pending.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
         create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-        expected_sequence.
+        expected_sequence, or if vectors are in the mask and other calls keep changing the text.
         """
 
     @_abc_1.abstractmethod

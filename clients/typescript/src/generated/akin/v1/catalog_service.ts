@@ -4759,7 +4759,8 @@ export const CatalogServiceDefinition = {
     },
     /**
      * Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
-     * is `local`.
+     * is `local`. The text of an item with vectors of a caller is embedded, too, because those
+     * vectors fit only the space that they were written for.
      *
      * The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
      * (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if

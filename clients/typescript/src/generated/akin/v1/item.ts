@@ -10,7 +10,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 export enum ItemState {
   /** UNSPECIFIED - The state is not known. Stored items never have this state. */
   UNSPECIFIED = 0,
-  /** INDEXED - The text is embedded, and the item can be recommended. */
+  /** INDEXED - The text is embedded or the caller gave vectors, and the item can be recommended. */
   INDEXED = 1,
   /**
    * PENDING - The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
@@ -104,7 +104,8 @@ export interface Item {
    */
   itemId: string;
   /**
-   * Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
+   * Required. The text that describes the item. Akin embeds it, unless the item has vectors of the
+   * caller. It must be 1 byte to 1 MiB of UTF-8
    * and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
    * markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
    * call fails with INVALID_ARGUMENT.
@@ -158,10 +159,25 @@ export interface Item {
    */
   pendingMessage: string;
   /**
-   * Output only. The vectors of the item, one for each chunk of its text, in order. They have unit
-   * length and the dimensions of the catalog's space. Those of a pending item belong to its
-   * previous text. Empty unless the request has include_vectors, and for a pending item without a
-   * previous text. Requests that set it are accepted, and the value is ignored.
+   * The vectors of the item.
+   *
+   * In a response: one for each chunk of its text, in order, or those that the caller gave. They
+   * have unit length and the dimensions of the catalog's space. Those of a pending item belong to
+   * its previous version. Empty unless the request has include_vectors, and for a pending item
+   * without a previous version.
+   *
+   * In a write: vectors of the catalog's space that the caller made, in place of those of the text.
+   * They can be any number of vectors up to 256. Each must have exactly the dimensions of the space
+   * that serves, which are in Catalog.space, finite values, and a value that is not 0. Otherwise
+   * the call fails with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs
+   * nothing to embed and is not pending. SearchPassages does not find it, because no vector belongs
+   * to a part of its text. The vectors stay until a write of the item replaces them: a write of the
+   * text without vectors removes them, and the text is embedded.
+   *
+   * The vectors belong to the space that serves when they are written. In another space, as during
+   * and after a re-embedding, the item has the vectors of its text. A rollback gives it the
+   * caller's vectors again, unless another write of its text or vectors came between. Default: Akin
+   * embeds the text.
    */
   vectors: Vector[];
 }

@@ -308,12 +308,13 @@ export interface UpdateItemRequest {
     | undefined;
   /**
    * The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
-   * of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
-   * with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
-   * if a path is not one of the following.
+   * of the fields `text`, `attributes`, `expire_time` and `vectors` that are set in `item`. The call
+   * fails with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000
+   * paths, or if a path is not one of the following.
    *
    * `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
-   * in `item`.
+   * in `item`. Without `vectors` beside it, the text is embedded, and vectors that a caller gave
+   * are removed.
    *
    * `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
    * paths of single attributes have no effect.
@@ -326,14 +327,17 @@ export interface UpdateItemRequest {
    *
    * `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
    *
-   * `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
+   * `vectors`: the caller's own vectors of the item. If they are not set in `item`, vectors that a
+   * caller gave are removed, and the text is embedded.
+   *
+   * `*`: all of `text`, `attributes`, `expire_time` and `vectors`. It must be the only path.
    */
   updateMask?:
     | string[]
     | undefined;
   /**
-   * If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
-   * no effect without a text in the mask. Default: false, the item is stored as pending.
+   * If true, the call fails and stores nothing if a text cannot be embedded now. It has no effect
+   * without text or vectors in the mask. Default: false, the item is stored as pending.
    */
   requireIndexed: boolean;
   /**
@@ -6508,7 +6512,9 @@ export const RecommenderServiceDefinition = {
   fullName: "akin.v1.RecommenderService",
   methods: {
     /**
-     * Stores an item. It replaces the item with the same id, or creates the item.
+     * Stores an item. It replaces the item with the same id, or creates the item. If the item has
+     * vectors, they are stored in place of those of the text, and the text is not embedded: see
+     * Item.vectors. The rest is about items without vectors.
      *
      * If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
      * background. Until then recommendations use the previous text of the item, if it had one. With
@@ -6532,11 +6538,12 @@ export const RecommenderServiceDefinition = {
      *
      * Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
      * known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-     * text in the mask, nothing is embedded, and the item stays indexed or pending.
+     * text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
+     * indexed or pending.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
      * create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-     * expected_sequence.
+     * expected_sequence, or if vectors are in the mask and other calls keep changing the text.
      */
     updateItem: {
       name: "UpdateItem",
