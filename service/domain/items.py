@@ -87,14 +87,14 @@ BEGINNING = Anchor(0, 0)
 class ChangedCatalogs(NamedTuple):
     """The catalogs that have changed up to the sequence number `reached`.
 
-    `anchor` is a place in the store's history at `reached` or later. If the store does not confirm
-    the former one, `is_confirmed` is False, and which catalogs have changed is not known.
+    `anchor` is a place in the store's history at `reached` or later. `confirmed_anchors` are it and
+    those of the asked ones that are in that history, too.
     """
 
     catalog_ids: Collection[int]
     reached: int
     anchor: Anchor = BEGINNING
-    is_confirmed: bool = True
+    confirmed_anchors: Collection[Anchor] = (BEGINNING,)
 
 
 class ChangeBatch(NamedTuple):

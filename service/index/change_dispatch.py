@@ -8,16 +8,20 @@ number that they have reached.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Protocol
 
 import structlog
 
 from service import errors
-from service.domain.items import BEGINNING, ChangedCatalogs
+from service.domain.items import Anchor, ChangedCatalogs
 from service.index.change_feed import ChangeFeed
 
 # Up to as many followers look for changes themselves: it takes less time than one more query.
 MAX_DIRECT_FOLLOWERS = 16
+
+# Followers that read while others commit are at different places. Those at the rarest places read.
+CONFIRMED_ANCHORS = 8
 
 
 class Dispatched(Protocol):
@@ -30,8 +34,12 @@ class Dispatched(Protocol):
     def wake(self) -> None:
         """Look for changes."""
 
-    def skip(self, start: ChangedCatalogs, end: ChangedCatalogs, doubts: int) -> bool:
-        """Note that the catalog has not changed since `start`; return False if that cannot be."""
+    @property
+    def anchor(self) -> Anchor:
+        """Its place in the history of the store."""
+
+    def skip(self, after: int, changed: ChangedCatalogs, doubts: int) -> bool:
+        """Note that the catalog has not changed since `after`; return False if that cannot be."""
 
 
 class ChangeDispatch:
@@ -44,7 +52,7 @@ class ChangeDispatch:
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
         self._followers: set[Dispatched] = set()
-        self._reached = ChangedCatalogs(frozenset(), 0, BEGINNING)
+        self._reached = 0
         self._has_news = asyncio.Event()
 
     def add(self, follower: Dispatched) -> None:
@@ -73,17 +81,20 @@ class ChangeDispatch:
             self._has_news.set()
 
     async def _dispatch(self) -> None:
-        start, doubts = self._reached, self._feed.doubts
+        after, doubts = self._reached, self._feed.doubts
+        anchors = Counter(follower.anchor for follower in self._followers)
+        common_anchors = [anchor for anchor, _ in anchors.most_common(CONFIRMED_ANCHORS)]
         try:
-            end = await self._feed.changed_catalogs(start)
+            changed = await self._feed.changed_catalogs(after, common_anchors)
         except errors.AkinError as exc:
             structlog.get_logger().warning("changed_catalogs_unknown", reason=exc.reason)
             return self._wake_all()  # each one tries again by itself
-        self._reached = end
-        if not end.is_confirmed or doubts != self._feed.doubts:
+        self._reached = changed.reached
+        if doubts != self._feed.doubts:
             return self._wake_all()
         for follower in tuple(self._followers):
-            if follower.catalog_id in end.catalog_ids or not follower.skip(start, end, doubts):
+            has_changed = follower.catalog_id in changed.catalog_ids
+            if has_changed or not follower.skip(after, changed, doubts):
                 follower.wake()
         return None
 

@@ -42,8 +42,12 @@ class ChangeFeed(Protocol):
             StoreUnavailable: the store cannot be read.
         """
 
-    async def changed_catalogs(self, former: ChangedCatalogs) -> ChangedCatalogs:
-        """Return which catalogs have changed since a former answer.
+    async def changed_catalogs(self, after: int, anchors: Collection[Anchor]) -> ChangedCatalogs:
+        """Return which catalogs have changed after a sequence number.
+
+        Args:
+            after: the sequence number.
+            anchors: places in the history of the store, which it is to confirm.
 
         Raises:
             StoreUnavailable: the store cannot be read.

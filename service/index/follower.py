@@ -13,7 +13,7 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import ChangedCatalogs
+from service.domain.items import Anchor, ChangedCatalogs
 from service.index.change_dispatch import ChangeDispatch
 from service.index.change_feed import ChangeFeed
 from service.index.change_reader import CHANGES_PER_ROUND, ChangeReader, get_round_size
@@ -343,34 +343,41 @@ class Follower:
         """Look for changes."""
         self._has_news.set()
 
-    def skip(self, start: ChangedCatalogs, end: ChangedCatalogs, doubts: int) -> bool:
-        """Note that the catalog has not changed between two answers of the store.
+    @property
+    def anchor(self) -> Anchor:
+        """The place of the item index in the history of the store."""
+        return self._access.item_index.anchor
+
+    def skip(self, after: int, changed: ChangedCatalogs, doubts: int) -> bool:
+        """Note that the catalog has not changed after a sequence number.
 
         Args:
-            start: the former answer.
-            end: the later one.
-            doubts: those of the feed, before and after the later answer.
+            after: the sequence number.
+            changed: what has changed after it, without this catalog.
+            doubts: those of the feed, before and after that answer.
 
         Returns:
-            Whether the item index reflects the later answer now. If not, it has to read.
+            Whether the item index reflects all changes up to the answer now. If not, it has to
+            read.
         """
         item_index = self._access.item_index
         is_reading = self._following.locked() or self._has_news.is_set()
-        is_between = start.reached <= item_index.sequence <= end.reached
         if (
             self._replacement is not None
             or is_reading
             or self._confirmed_doubts != doubts
-            or item_index.anchor != start.anchor
-            or not is_between
+            or item_index.anchor not in changed.confirmed_anchors
+            or item_index.sequence < after
             or not item_index.lock.acquire(blocking=False)
         ):
             return False
         try:
-            item_index.sequence, item_index.anchor = end.reached, end.anchor
+            # It is further if it has read after the answer.
+            if item_index.sequence < changed.reached:
+                item_index.sequence, item_index.anchor = changed.reached, changed.anchor
         finally:
             item_index.lock.release()
-        self._waits.resume(end.reached)
+        self._waits.resume(item_index.sequence)
         return True
 
     def _note_commit(self, _sequence: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from service import errors
@@ -225,27 +225,34 @@ class ItemStore(ItemReads):
             self._database.commits.announce(batch.reached)
         return batch
 
-    async def changed_catalogs(self, former: ChangedCatalogs) -> ChangedCatalogs:
-        """Return the catalogs with changes since a former answer, or with purged tombstones since.
+    async def changed_catalogs(self, after: int, anchors: Collection[Anchor]) -> ChangedCatalogs:
+        """Return the catalogs with changes or purged tombstones after a sequence number.
+
+        Args:
+            after: the sequence number.
+            anchors: places in the history of the store, which it is to confirm.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
         def query(connection: Connection) -> ChangedCatalogs:
-            last = self._database.read_last_anchor(connection)
-            anchor = self._database.confirm(connection, former.anchor, last.sequence)
-            if anchor is None:
-                return ChangedCatalogs(frozenset(), last.sequence, last, is_confirmed=False)
+            reached = self._database.read_last_anchor(connection).sequence
+            anchor = self._database.confirm(connection, BEGINNING, reached) or BEGINNING
+            confirmed = {
+                former
+                for former in anchors
+                if self._database.confirm(connection, former, reached) is not None
+            }
             rows = connection.execute(
                 """SELECT catalog_id FROM catalogs
-                   WHERE purged_sequence > :reached OR EXISTS (
+                   WHERE purged_sequence > :after OR EXISTS (
                        SELECT 1 FROM items WHERE items.catalog_id = catalogs.catalog_id
-                       AND change_sequence > :reached)""",
-                {"reached": former.reached},
+                       AND change_sequence > :after)""",
+                {"after": after},
             )
             ids = frozenset(catalog_id for (catalog_id,) in rows)
-            return ChangedCatalogs(ids, last.sequence, anchor)
+            return ChangedCatalogs(ids, reached, anchor, frozenset({anchor, *confirmed}))
 
         changed = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
         if changed.reached > self.last_sequence:

@@ -6,7 +6,6 @@ from support.clock import FakeClock
 from support.embedders import SPACE
 from support.stores import delete_item, indexed, opened, pending
 
-from service.domain.items import BEGINNING, ChangedCatalogs
 from service.domain.spaces import Model, VectorStorage
 
 
@@ -38,16 +37,16 @@ async def test_changed_catalogs_are_those_that_were_written_to(tmp_path: Path) -
         record = await stores.generations.create_catalog(
             "other", Model(SPACE), VectorStorage.FLOAT32
         )
-        answer = await stores.items.changed_catalogs(ChangedCatalogs((), 0, BEGINNING))
+        answer = await stores.items.changed_catalogs(0, [])
         assert set() == set(answer.catalog_ids)
         await stores.items.upsert_many(record.serving.generation, [indexed("a", "tea")])
-        answer = await stores.items.changed_catalogs(answer)
+        answer = await stores.items.changed_catalogs(answer.reached, [answer.anchor])
         assert {record.catalog_id} == set(answer.catalog_ids)
-        assert answer.is_confirmed
+        assert answer.anchor in answer.confirmed_anchors
         assert answer.reached == stores.items.last_sequence
         await stores.items.upsert_many(generation, [indexed("a", "tea")])
         await delete_item(stores, record.serving.generation, "a")
-        answer = await stores.items.changed_catalogs(answer)
+        answer = await stores.items.changed_catalogs(answer.reached, [answer.anchor])
         assert {record.catalog_id, generation.catalog_id} == set(answer.catalog_ids)
-        answer = await stores.items.changed_catalogs(answer)
+        answer = await stores.items.changed_catalogs(answer.reached, [answer.anchor])
         assert set() == set(answer.catalog_ids)
