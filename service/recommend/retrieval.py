@@ -48,7 +48,7 @@ from service.recommend.source_search import (
 )
 
 # Vectors that represent the catalog. On the film likes of 243 people, with the local model
-# static-minilm-256-v1, recall@20 is 0.047 with all 3,000 films, 0.043 to 0.046 with 1,000 to 1,500
+# static-minilm-256, recall@20 is 0.047 with all 3,000 films, 0.043 to 0.046 with 1,000 to 1,500
 # of them, and 0.037 with 256.
 CORPUS_SAMPLE_VECTORS = 4_096
 
