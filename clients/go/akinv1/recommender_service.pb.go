@@ -887,7 +887,8 @@ type BatchGetItemsRequest struct {
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// If true, the response has the vectors of the items, in Item.vectors. Default: false.
+	// If true, the response has the vectors of the items, in Item.vectors. If these exceed 16 MiB, the
+	// call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items. Default: false.
 	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2311,7 +2312,8 @@ type RecommendSimilarRequest struct {
 	// FALLBACK_NONE.
 	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
 	// If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+	// call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
 	IncludeVectors bool `protobuf:"varint,22,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	// Limits how many items with the same value of an attribute are recommended. Default: no limit.
 	GroupBy *GroupBy `protobuf:"bytes,23,opt,name=group_by,json=groupBy,proto3" json:"group_by,omitempty"`

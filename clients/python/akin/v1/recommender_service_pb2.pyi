@@ -517,7 +517,9 @@ class BatchGetItemsRequest(_message.Message):
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     include_vectors: _builtins.bool
-    """If true, the response has the vectors of the items, in Item.vectors. Default: false."""
+    """If true, the response has the vectors of the items, in Item.vectors. If these exceed 16 MiB, the
+    call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items. Default: false.
+    """
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
@@ -1323,7 +1325,8 @@ class RecommendSimilarRequest(_message.Message):
     """
     include_vectors: _builtins.bool
     """If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-    ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+    ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+    call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
     """
     lexical_weight: _builtins.float
     """How much exact words count beside the similarity of meaning, if the source is a text. Words

@@ -436,7 +436,10 @@ export interface BatchGetItemsRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
-  /** If true, the response has the vectors of the items, in Item.vectors. Default: false. */
+  /**
+   * If true, the response has the vectors of the items, in Item.vectors. If these exceed 16 MiB, the
+   * call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items. Default: false.
+   */
   includeVectors: boolean;
 }
 
@@ -863,7 +866,8 @@ export interface RecommendSimilarRequest {
   fallback: Fallback;
   /**
    * If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-   * ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+   * ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+   * call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
    */
   includeVectors: boolean;
   /** Limits how many items with the same value of an attribute are recommended. Default: no limit. */
