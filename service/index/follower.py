@@ -161,7 +161,11 @@ class Follower:
             await self._waits.wait(sequence)
 
     async def wait_for_change(self, version: int) -> None:
-        """Wait until `version` is another one, and the change that it stands for is applied."""
+        """Wait until the version is another one than `version`.
+
+        The version rises before its changes are applied. If it was `version` at the call, they are
+        applied when this returns; if it was another one already, they may not be.
+        """
         while self.version == version:
             await self._has_changed.wait()
 
@@ -288,6 +292,7 @@ class Follower:
         )
         self._confirmed_doubts = doubts
         self._note_changes(len(changes))
+        await self._access.compact_terms()
         return len(changes) == get_round_size(self._access.item_index)
 
     async def _start_replacement(self) -> None:
