@@ -29,6 +29,9 @@ _T = TypeVar("_T")
 # Evaluating one condition for one item takes 10 ns, as long as 100 multiply-adds.
 CONDITION_COST = 100
 
+# Ranking one hit and reading its attribute takes 1 microsecond.
+HIT_COST = 10_000
+
 # Applying one change takes 3 microseconds, as long as 30,000 multiply-adds.
 CHANGE_COST = 30_000
 
@@ -188,6 +191,7 @@ class Follower:
         conditions: int = 0,
         *,
         scans: bool = False,
+        hits: int = 0,
     ) -> _T:
         """Run `work` on the item index, without expired items and while nothing changes it.
 
@@ -196,6 +200,7 @@ class Follower:
             queries: the number of its searches, which decides where it runs.
             conditions: the number of conditions that it evaluates for all items, likewise.
             scans: whether each search compares with every vector, likewise.
+            hits: the number of hits whose attributes it reads, likewise.
         """
         with call_context.Stage(call_context.SEARCH):
             item_index = self._access.item_index
@@ -204,6 +209,7 @@ class Follower:
                 cost = queries * item_index.vectors.vector_count * item_index.vectors.dimensions
             if conditions:
                 cost += CONDITION_COST * conditions * len(item_index)
+            cost += HIT_COST * hits
             return await self._access.run(work, cost)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
