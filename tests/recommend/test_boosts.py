@@ -34,6 +34,11 @@ from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.recommend.blending import ScoredBehavior
+from service.recommend.boosts import (
+    CONDITIONS_PER_DECAY,
+    CONDITIONS_PER_RANK,
+    count_boost_conditions,
+)
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
 from service.recommend.explanation import MIN_EXPLAINING_SIMILARITY, explain_candidates
 from service.recommend.grouping import FilledGroups
@@ -333,6 +338,20 @@ def test_values_far_beyond_the_scale_are_0() -> None:
         assert candidates is not None
         assert "origin" == candidates.item_ids[0]
         assert np.isfinite(candidates.scores).all()
+
+
+def test_boosts_count_as_the_conditions_that_take_as_long() -> None:
+    """A rank, which sorts the numbers of all items, counts far more than other functions do."""
+    red = Filter(all=(Condition("color", Equals("red")), Condition("kind", Equals("a"))))
+    linear = NumberBoost("n", BoostCurve.LINEAR, 0.0, 1.0)
+    counts = [
+        count_boost_conditions([Boost(function)])
+        for function in (red, linear, Decay("n", 1.0), NumberBoost("n"))
+    ]
+    assert [3, 1, CONDITIONS_PER_DECAY, CONDITIONS_PER_RANK] == counts
+    assert 10 <= CONDITIONS_PER_RANK
+    boosts = [Boost(red), Boost(NumberBoost("n")), Boost(linear)]
+    assert 4 + CONDITIONS_PER_RANK == count_boost_conditions(boosts)
 
 
 @seeds
