@@ -3394,8 +3394,8 @@ type BatchRecommendRequest struct {
 	//
 	// Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
 	// the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
-	// call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
-	// if there is no such write.
+	// call waits for the largest min_sequence of the valid queries. It fails with INVALID_ARGUMENT,
+	// and names the field of that query, if there is no such write.
 	Queries       []*RecommendSimilarRequest `protobuf:"bytes,2,rep,name=queries,proto3" json:"queries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1136,8 +1136,8 @@ export interface BatchRecommendRequest {
    *
    * Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
    * the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
-   * call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
-   * if there is no such write.
+   * call waits for the largest min_sequence of the valid queries. It fails with INVALID_ARGUMENT,
+   * and names the field of that query, if there is no such write.
    */
   queries: RecommendSimilarRequest[];
 }
