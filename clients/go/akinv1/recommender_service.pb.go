@@ -88,7 +88,7 @@ type DecayShape int32
 const (
 	// The default: DECAY_SHAPE_EXPONENTIAL.
 	DecayShape_DECAY_SHAPE_UNSPECIFIED DecayShape = 0
-	// decay ^ x: fast at first, then ever more slowly.
+	// decay ^ x: it falls fast at first, and more slowly as the distance grows.
 	DecayShape_DECAY_SHAPE_EXPONENTIAL DecayShape = 1
 	// decay ^ (x * x): slowly at first, then fast.
 	DecayShape_DECAY_SHAPE_GAUSSIAN DecayShape = 2
@@ -2825,13 +2825,13 @@ type NumberBoost struct {
 	// How the value grows. For a value that is not listed in BoostCurve the call fails with
 	// INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
 	Curve BoostCurve `protobuf:"varint,2,opt,name=curve,proto3,enum=akin.v1.BoostCurve" json:"curve,omitempty"`
-	// The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-	// BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-	// call fails with INVALID_ARGUMENT.
+	// Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+	// and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	Min *float64 `protobuf:"fixed64,3,opt,name=min,proto3,oneof" json:"min,omitempty"`
-	// The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-	// and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-	// the call fails with INVALID_ARGUMENT.
+	// This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+	// BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+	// BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
 	Max           *float64 `protobuf:"fixed64,4,opt,name=max,proto3,oneof" json:"max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

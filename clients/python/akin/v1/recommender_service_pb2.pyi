@@ -70,7 +70,7 @@ class _DecayShapeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecayShape
     DECAY_SHAPE_UNSPECIFIED: _DecayShape.ValueType  # 0
     """The default: DECAY_SHAPE_EXPONENTIAL."""
     DECAY_SHAPE_EXPONENTIAL: _DecayShape.ValueType  # 1
-    """decay ^ x: fast at first, then ever more slowly."""
+    """decay ^ x: it falls fast at first, and more slowly as the distance grows."""
     DECAY_SHAPE_GAUSSIAN: _DecayShape.ValueType  # 2
     """decay ^ (x * x): slowly at first, then fast."""
     DECAY_SHAPE_LINEAR: _DecayShape.ValueType  # 3
@@ -82,7 +82,7 @@ class DecayShape(_DecayShape, metaclass=_DecayShapeEnumTypeWrapper):
 DECAY_SHAPE_UNSPECIFIED: DecayShape.ValueType  # 0
 """The default: DECAY_SHAPE_EXPONENTIAL."""
 DECAY_SHAPE_EXPONENTIAL: DecayShape.ValueType  # 1
-"""decay ^ x: fast at first, then ever more slowly."""
+"""decay ^ x: it falls fast at first, and more slowly as the distance grows."""
 DECAY_SHAPE_GAUSSIAN: DecayShape.ValueType  # 2
 """decay ^ (x * x): slowly at first, then fast."""
 DECAY_SHAPE_LINEAR: DecayShape.ValueType  # 3
@@ -1573,14 +1573,14 @@ class NumberBoost(_message.Message):
     INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
     """
     min: _builtins.float
-    """The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-    BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-    call fails with INVALID_ARGUMENT.
+    """Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+    and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+    INVALID_ARGUMENT.
     """
     max: _builtins.float
-    """The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-    and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-    the call fails with INVALID_ARGUMENT.
+    """This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+    BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+    BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
     """
     def __init__(
         self,

@@ -70,7 +70,7 @@ export function boostCurveToJSON(object: BoostCurve): string {
 export enum DecayShape {
   /** UNSPECIFIED - The default: DECAY_SHAPE_EXPONENTIAL. */
   UNSPECIFIED = 0,
-  /** EXPONENTIAL - decay ^ x: fast at first, then ever more slowly. */
+  /** EXPONENTIAL - decay ^ x: it falls fast at first, and more slowly as the distance grows. */
   EXPONENTIAL = 1,
   /** GAUSSIAN - decay ^ (x * x): slowly at first, then fast. */
   GAUSSIAN = 2,
@@ -980,17 +980,17 @@ export interface NumberBoost {
    */
   curve: BoostCurve;
   /**
-   * The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-   * BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-   * call fails with INVALID_ARGUMENT.
+   * Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+   * and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+   * INVALID_ARGUMENT.
    */
   min?:
     | number
     | undefined;
   /**
-   * The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-   * and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-   * the call fails with INVALID_ARGUMENT.
+   * This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+   * BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+   * BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
    */
   max?: number | undefined;
 }
