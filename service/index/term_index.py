@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +31,8 @@ _Lengths = TypeVar("_Lengths", float, NDArray[np.float64])
 # BM25's usual constants: how fast repetitions of a term stop counting, and how much length counts.
 SATURATION, LENGTH_SHARE = 1.2, 0.75
 
-# The rarest terms of a query that are looked up.
+# The terms of a query that are looked up: the rarest ones that texts have, and others if there is
+# room.
 MAX_QUERY_TERMS = 256
 
 # Stale versions that are tolerated, beside as many as there are live ones, before a compaction.
@@ -215,13 +217,13 @@ class TermIndex:
         self._live_length = int(arrays["lengths"][is_live].sum())
 
     def _select_rarest(self, terms: Collection[str]) -> Collection[str]:
-        """Return the terms to look up: those that no text has, and the rarest others."""
+        """Return the terms to look up: the rarest ones that texts have, then others."""
         if len(terms) <= MAX_QUERY_TERMS:
             return terms
-        missing = [term for term in terms if term not in self._postings]
-        others = [term for term in terms if term in self._postings]
-        others.sort(key=lambda term: (count_postings(self._postings[term]), term))
-        return [*missing, *others[:MAX_QUERY_TERMS]]
+        known = [term for term in terms if term in self._postings]
+        known.sort(key=lambda term: (count_postings(self._postings[term]), term))
+        unknown = (term for term in terms if term not in self._postings)
+        return list(islice(chain(known, unknown), MAX_QUERY_TERMS))
 
     def _find(self, term: str) -> tuple[Keys, NDArray[np.int64], Vectors]:
         """Return the keys whose texts have a term, their versions, and how often they have it."""

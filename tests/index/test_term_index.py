@@ -176,6 +176,29 @@ def test_of_many_words_the_rarest_are_looked_up() -> None:
     assert terms.score(["all", *rare[1:]], 4)[1] > 0
 
 
+def test_unknown_words_take_no_place_of_known_ones() -> None:
+    """However many words of a query no text has, they change nothing while enough others count."""
+    known = [f"r{number}" for number in range(MAX_QUERY_TERMS)]
+    unknown = [f"u{number}" for number in range(3 * MAX_QUERY_TERMS)]
+    terms = TermIndex()
+    add(terms, {0: " ".join(known), 1: "r7", 2: "other"})
+    keys = np.arange(3)
+    for query in ([*unknown, *known], [*known, *unknown], [*unknown, *known, "other"][1:]):
+        assert set(terms.weigh_terms(query).weights) <= {*known, "other"}
+    shares = terms.score([*unknown, *known], 3)
+    assert terms.score(known, 3).tolist() == shares.tolist()
+    assert terms.find_terms(known, keys) == terms.find_terms([*unknown, *known], keys)
+
+
+def test_unknown_words_fill_the_room_that_known_ones_leave() -> None:
+    """A query of many unknown words has as many terms that count as any long query."""
+    unknown = [f"u{number}" for number in range(3 * MAX_QUERY_TERMS)]
+    terms = TermIndex()
+    add(terms, {0: "red ship", 1: "ship"})
+    weights = terms.weigh_terms([*unknown, "red", "ship"]).weights
+    assert {"red", "ship", *unknown[: MAX_QUERY_TERMS - 2]} == set(weights)
+
+
 def test_without_texts_or_terms_there_is_no_share() -> None:
     """An empty index and an empty query give shares of 0."""
     terms = TermIndex()

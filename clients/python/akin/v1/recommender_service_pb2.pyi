@@ -1336,7 +1336,8 @@ class RecommendSimilarRequest(_message.Message):
     repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
     rank, and items without any of the words have the score 0. Words are compared without case and
     as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
-    text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+    text, the first 100,000 characters count. Of a source text with more than 256 different words,
+    the 256 rarest count that items have, or, if these are fewer, some that no item has as well.
     The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
     the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
     (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
