@@ -28,6 +28,7 @@ from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import WordQueries
 from service.index.term_index import TermIndex
 from service.index.write_barrier import WriteBarrier
 from service.recommend.new_items import NewItems
@@ -153,6 +154,7 @@ def _wire(
                 lambda: None,
                 NewItems(),
                 CatalogSettings(SignalMode.AUTO),
+                WordQueries(0.0) if hybrid else None,
             ),
             Retriever(SoftMaximum, None),
         ),

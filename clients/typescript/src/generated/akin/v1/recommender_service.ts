@@ -891,6 +891,9 @@ export interface RecommendSimilarRequest {
    * as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
    * text, the first 100,000 characters count. Of a source text with more than 256 different words,
    * the 256 rarest count that items have, or, if these are fewer, some that no item has as well.
+   * A pending item is found by the words of its new text at once, so that a new part number does not
+   * wait for the model, but its cosine is that of its previous text until the new one is embedded. A
+   * pending item without a previous text is not found.
    * The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
    * the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
    * (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
