@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
+from service import errors
+from service.domain import limits
 from service.domain.generations import Generation
 from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
-from service.storage.item_vector_reads import (
-    add_vectors,
-    read_text_hashes,
-    read_vectors,
-)
+from service.storage.item_vector_reads import add_vectors, read_text_hashes
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
@@ -70,18 +67,26 @@ class ItemReads:
     async def get_many(
         self, generation: Generation, item_ids: Sequence[str], *, with_vectors: bool = False
     ) -> Mapping[str, StoredItem]:
-        """Return the items among `item_ids`, by id, with their vectors on request."""
+        """Return the items among `item_ids`, by id, with their vectors on request.
+
+        Raises:
+            AnswerTooLarge: the vectors do not fit into one message.
+        """
         now_us = self._database.now_us()
 
         def query(connection: Connection) -> Mapping[str, StoredItem]:
             items = read_items(connection, generation, item_ids, now_us)
             if not with_vectors:
                 return items
-            vectors = read_vectors(connection, generation, list(items))
-            return {
-                item_id: replace(item, vectors=vectors.get(item_id, ()))
-                for item_id, item in items.items()
-            }
+            complete = add_vectors(
+                connection, generation, list(items.values()), limits.MESSAGE_BYTES
+            )
+            if len(complete) < len(items):
+                raise errors.AnswerTooLarge(
+                    f"the vectors of the items exceed {limits.MESSAGE_BYTES} bytes: "
+                    "request fewer items, or do not set include_vectors"
+                )
+            return {stored.item.item_id: stored for stored in complete}
 
         # The items and their vectors must be of the same moment.
         return await self._database.read(query, at_one_moment=with_vectors)

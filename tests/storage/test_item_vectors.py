@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
 from support.stores import indexed, opened, pending
+
+from service import errors
+from service.domain import limits
+from service.domain.items import Item
+from service.domain.vectors import Chunk
+from service.storage.records import ItemVectors, ItemWrite
 
 VECTOR_BYTES = DIMENSIONS * np.dtype(np.float32).itemsize
 
@@ -44,3 +51,19 @@ async def test_a_page_ends_with_its_vectors(tmp_path: Path) -> None:
         assert (list(page.items), False) == (items, is_cut)
         page = await stores.items.list_page(generation, "", 1_000, max_bytes)
         assert (120, False) == (len(page.items), page.more)
+
+
+async def test_vectors_of_many_items_fit_into_a_message(tmp_path: Path) -> None:
+    """Items whose vectors no message could carry are not read on, and the error says what to do."""
+    wide = Chunk(b"wide", np.ones(1024 * 1024 // 4, np.float32))
+    ids = [f"i{number:03}" for number in range(60)]
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        writes = [ItemWrite(Item(item_id, "x"), ItemVectors((wide,))) for item_id in ids]
+        await stores.items.upsert_many(generation, writes)
+        some = await stores.items.get_many(generation, ids[:15], with_vectors=True)
+        assert {(wide.vector.tobytes(),)} == {tuple(stored.vectors) for stored in some.values()}
+        for too_many in (18, 60):
+            with pytest.raises(errors.AnswerTooLarge, match="fewer items") as raised:
+                await stores.items.get_many(generation, ids[:too_many], with_vectors=True)
+            assert str(limits.MESSAGE_BYTES) in raised.value.message
+        assert len(ids) == len(await stores.items.get_many(generation, ids))

@@ -1447,9 +1447,14 @@ type SearchPassagesRequest struct {
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,8,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	// How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
-	// share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
-	// fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
-	// server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
+	// share is that of the words in the passage. If words count, Akin compares all passages of the
+	// items that RecommendSimilar would rank best for the text: of the best 50 items or, if that is
+	// more, of two items for each passage of the limit. It ends earlier once these texts have 16
+	// million characters and `limit` passages. While there are fewer than `limit` passages, it goes
+	// on to further items, 4,096 in all at most, until the passages of 20 items in a row all have less
+	// than the min_score. The value must be between 0 and 1. Otherwise the call fails with
+	// INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the server's
+	// setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
 	// AKIN_HYBRID is off.
 	LexicalWeight *float32 `protobuf:"fixed32,9,opt,name=lexical_weight,json=lexicalWeight,proto3,oneof" json:"lexical_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields

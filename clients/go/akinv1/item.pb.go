@@ -32,7 +32,8 @@ const (
 	// The text is embedded or the caller gave vectors, and the item can be recommended.
 	ItemState_ITEM_STATE_INDEXED ItemState = 1
 	// The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-	// then recommendations use the previous text of the item, if it had one.
+	// then recommendations use the previous text of the item, if it had one, except that exact words
+	// (lexical_weight) are those of the new text.
 	ItemState_ITEM_STATE_PENDING ItemState = 2
 )
 

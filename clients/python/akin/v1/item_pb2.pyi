@@ -33,7 +33,8 @@ class _ItemStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemState.V
     """The text is embedded or the caller gave vectors, and the item can be recommended."""
     ITEM_STATE_PENDING: _ItemState.ValueType  # 2
     """The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-    then recommendations use the previous text of the item, if it had one.
+    then recommendations use the previous text of the item, if it had one, except that exact words
+    (lexical_weight) are those of the new text.
     """
 
 class ItemState(_ItemState, metaclass=_ItemStateEnumTypeWrapper):
@@ -45,7 +46,8 @@ ITEM_STATE_INDEXED: ItemState.ValueType  # 1
 """The text is embedded or the caller gave vectors, and the item can be recommended."""
 ITEM_STATE_PENDING: ItemState.ValueType  # 2
 """The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-then recommendations use the previous text of the item, if it had one.
+then recommendations use the previous text of the item, if it had one, except that exact words
+(lexical_weight) are those of the new text.
 """
 Global___ItemState: _TypeAlias = ItemState  # noqa: Y015
 

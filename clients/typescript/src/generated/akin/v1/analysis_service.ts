@@ -375,9 +375,14 @@ export interface SearchPassagesRequest {
   minSequence: string;
   /**
    * How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
-   * share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
-   * fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
-   * server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
+   * share is that of the words in the passage. If words count, Akin compares all passages of the
+   * items that RecommendSimilar would rank best for the text: of the best 50 items or, if that is
+   * more, of two items for each passage of the limit. It ends earlier once these texts have 16
+   * million characters and `limit` passages. While there are fewer than `limit` passages, it goes
+   * on to further items, 4,096 in all at most, until the passages of 20 items in a row all have less
+   * than the min_score. The value must be between 0 and 1. Otherwise the call fails with
+   * INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the server's
+   * setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
    * AKIN_HYBRID is off.
    */
   lexicalWeight?: number | undefined;

@@ -14,7 +14,8 @@ export enum ItemState {
   INDEXED = 1,
   /**
    * PENDING - The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-   * then recommendations use the previous text of the item, if it had one.
+   * then recommendations use the previous text of the item, if it had one, except that exact words
+   * (lexical_weight) are those of the new text.
    */
   PENDING = 2,
   UNRECOGNIZED = -1,
