@@ -63,7 +63,7 @@ def test_other_errors_keep_their_status() -> None:
     unreachable = CliRunner().invoke(app, ["status", "--strict", "--address", "127.0.0.1:1"])
     assert (1, "") == (unreachable.exit_code, unreachable.stdout)
     (line,) = unreachable.stderr.splitlines()
-    assert line.startswith("akin: UNAVAILABLE: ")
+    assert line.startswith("akin: no Akin server answers at 127.0.0.1:1: ")
     info = ErrorInfo(reason="PERMISSION_DENIED", domain="akin")
     failure = Failure(grpc.StatusCode.PERMISSION_DENIED, details=(info,))
     with RecordingServer(failure=failure) as server:
