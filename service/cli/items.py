@@ -21,6 +21,7 @@ from service.cli.entry_output import (
     print_entries,
     print_entry_table,
 )
+from service.cli.filter_option import FILTER_EXAMPLE
 from service.domain import limits
 
 items_app = CommandGroup(help="Print, list, delete and change items.", no_args_is_help=True)
@@ -70,7 +71,11 @@ def delete_items(
     ] = None,
     filter_json: Annotated[
         str | None,
-        typer.Option("--filter", help="Delete all items that match, as a Filter message in JSON."),
+        typer.Option(
+            "--filter",
+            metavar="JSON",
+            help=f"Delete all items that match a Filter message in JSON: {FILTER_EXAMPLE}.",
+        ),
     ] = None,
     confirmed: options.YesOption = False,
     address: options.AddressOption = options.DEFAULT_ADDRESS,
