@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import akin
 from google.protobuf.json_format import ParseDict, ParseError
@@ -38,7 +39,7 @@ def decode_filter(text: str) -> akin.Filter:
         raise FilterError("too many levels of nested filters") from None
 
 
-def _check_filter(value: object, path: str) -> Mapping[str, object]:
+def _check_filter(value: object, path: str) -> dict[str, Any]:
     fields = _check_object(value, path, _LISTS)
     for name, conditions in fields.items():
         if not isinstance(conditions, list):
@@ -96,7 +97,7 @@ _TESTS: Mapping[str, Callable[[object, str], object]] = MappingProxyType(
 )
 
 
-def _check_object(value: object, path: str, names: Collection[str]) -> Mapping[str, object]:
+def _check_object(value: object, path: str, names: Collection[str]) -> dict[str, Any]:
     """Return a value that must be an object with fields of these names only."""
     place = f"{path.removesuffix('.')}: " if path else ""
     if not isinstance(value, dict):
