@@ -33,6 +33,7 @@ from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.json_numbers import restore_fields
 from service.domain.printable import replace_controls, to_line
 
 # Width of an item's text in a table: the id and the score fit beside it in 80 columns.
@@ -173,12 +174,16 @@ def print_message(message: Message, *, with_zeros: bool = False) -> None:
 
 
 def to_dict(message: Message, *, with_zeros: bool = False) -> dict[str, object]:
-    """Return a message as plain values; fields that are zero or empty only if `with_zeros`."""
-    return MessageToDict(
+    """Return a message as plain values; fields that are zero or empty only if `with_zeros`.
+
+    Numbers without a fraction are integers, and attributes are in alphabetical order.
+    """
+    values = MessageToDict(
         message,
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=with_zeros,
     )
+    return restore_fields(values)
 
 
 def build_table(title: str | None = None, caption: str | None = None) -> Table:

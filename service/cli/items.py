@@ -200,7 +200,7 @@ def _print_item(item: akin.Item) -> None:
 
 
 def _describe_attributes(item: akin.Item) -> str:
-    return console.to_json_line(console.to_dict(item.attributes)) if item.attributes.fields else ""
+    return console.to_json_line(console.to_dict(item).get("attributes", {}))
 
 
 def _describe_state(item: akin.Item) -> str:
