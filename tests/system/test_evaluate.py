@@ -192,7 +192,7 @@ def test_results_as_a_table(tmp_path: Path) -> None:
     assert b"Quality: 3 people, 40 items" in result.stdout
     lines = result.stdout.decode().splitlines()
     assert ["pooled"] * 2 == [line.split()[1] for line in lines if "│" in line]
-    assert b"for a user with 50 likes by text: p50" in result.stdout
+    assert b"for a user with 50 liked items " in result.stdout
     assert "pooled: 3" in result.error_lines
 
 
