@@ -228,11 +228,15 @@ class Recommender:
         return candidates, items
 
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
-        """Return the items by id, without those that may no longer match the filter."""
+        """Return the items by id, without those that a condition of the query may now exclude.
+
+        Those are items that were written after the search, if the query has a filter or groups.
+        Boosts and score limits apply to items as they were searched, as scores do.
+        """
         items = await self._item_store.get_many(
             self._generation, candidates.item_ids, with_vectors=query.with_vectors
         )
-        if query.filter is None:
+        if query.filter is None and query.group_by is None:
             return items
         return {
             item_id: stored

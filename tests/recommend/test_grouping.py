@@ -18,8 +18,9 @@ from support.stores import chunks_of
 
 from service.domain.boosts import Boost
 from service.domain.filters import Condition, Equals, Filter
+from service.domain.generations import Generation
 from service.domain.groups import GroupBy
-from service.domain.items import Item, JsonValue
+from service.domain.items import Item, JsonValue, StoredItem
 from service.domain.recommendations import (
     Example,
     ExamplesSource,
@@ -34,6 +35,8 @@ from service.recommend.query_preparation import PreparedQuery
 from service.recommend.recommender import MAX_RERANKED_CANDIDATES, Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
+from service.storage.database import Database
+from service.storage.items import ItemStore
 from service.storage.records import ItemVectors, ItemWrite
 
 COUNT = 500
@@ -211,3 +214,50 @@ async def test_items_without_the_attribute_are_not_grouped(tmp_path: Path) -> No
         query = Query(SOURCES[0], 30, group_by=GroupBy("missing"))
         plain = await catalog.recommended(SOURCES[0], 30)
         assert plain == ids(await catalog.recommender.recommend(query))
+
+
+class ChangingStore(ItemStore):
+    """A store in which an item is written just before items are read for the first time."""
+
+    def __init__(self, database: Database, write: ItemWrite) -> None:
+        super().__init__(database)
+        self._writes = [write]
+
+    async def get_many(
+        self, generation: Generation, item_ids: Sequence[str], *, with_vectors: bool = False
+    ) -> Mapping[str, StoredItem]:
+        """Write the item, and return the items."""
+        while self._writes:
+            await self.upsert_many(generation, [self._writes.pop()])
+        return await super().get_many(generation, item_ids, with_vectors=with_vectors)
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.4])
+async def test_full_items_are_of_different_groups_while_one_changes(
+    tmp_path: Path, diversity: float
+) -> None:
+    """An item that takes the value of another one after the search is replaced by the next one."""
+    texts = {"best": "green tea with honey", "second": "green tea with milk", "third": "green rum"}
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        for item_id, text in texts.items():
+            await catalog.put_item(Item(item_id, text, {"brand": item_id}))
+        changed = Item("second", texts["second"], {"brand": "best"})
+        write = ItemWrite(changed, ItemVectors(chunks_of(texts["second"])))
+        store = ChangingStore(catalog.stores.database, write)
+        recommender = Recommender(
+            store,
+            catalog.row,
+            catalog.follower,
+            catalog.recommender._preparation,
+            catalog.recommender._retriever,
+        )
+        query = Query(
+            TextSource(texts["best"]), 2, full=True, diversity=diversity, group_by=GroupBy("brand")
+        )
+        answer = await recommender.recommend(query)
+        brands = [
+            recommended.item.item.attributes["brand"]
+            for recommended in answer.recommendations
+            if recommended.item is not None
+        ]
+        assert ["best", "third"] == brands
