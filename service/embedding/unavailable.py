@@ -48,7 +48,11 @@ def explain_missing_access(settings: Settings, space: Space) -> str:
     # Without a provider of its own, a server with the local model takes that of these settings.
     if settings.remote_kind is not None:
         variables.insert(0, f"AKIN_EMBEDDER={space.provider}")
+    remedy = f"set {' and '.join(variables)}"
+    if space.provider == "openrouter" and "embedding_base_url" in settings.model_fields_set:
+        # Otherwise that host would receive the key of OpenRouter and the texts.
+        remedy += ", and unset AKIN_EMBEDDING_BASE_URL"
     return (
         f"the catalog is embedded with {space.model} ({space.provider}), to which the settings "
-        f"give no access: set {' and '.join(variables)}, or run `akin reembed` for another model"
+        f"give no access: {remedy}, or run `akin reembed` for another model"
     )
