@@ -301,6 +301,7 @@ QUERY_ERRORS = (
     EmbeddingUnavailable,
     EmbeddingRejected,
     HybridSearchOff,
+    AnswerTooLarge,
 )
 
 

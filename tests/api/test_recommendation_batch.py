@@ -174,6 +174,20 @@ async def test_results_that_exceed_a_message_are_dropped() -> None:
     assert len(answered) <= limits.MESSAGE_BYTES // limits.TEXT_BYTES + QUERIES_AT_ONCE
 
 
+async def test_a_query_that_exceeds_a_message_alone_has_the_error() -> None:
+    """The other queries are answered if what one of them requests does not fit into a message."""
+
+    async def answer(number: int) -> pb.RecommendSimilarResponse:
+        if number == 1:
+            raise errors.AnswerTooLarge("the vectors are too large")
+        return pb.RecommendSimilarResponse()
+
+    results = await BatchRunner().run(range(3), answer)
+    assert ["", "ANSWER_TOO_LARGE", ""] == [result.reason for result in results]
+    assert [0, code_pb2.FAILED_PRECONDITION, 0] == [result.code for result in results]
+    assert "the vectors are too large" == results[1].message
+
+
 async def test_batches_take_turns() -> None:
     """Few queries of all batches run at a time, and a small batch does not wait for a large one."""
     runner, running, peak, order = BatchRunner(), 0, 0, []

@@ -194,7 +194,8 @@ type RecommenderServiceClient interface {
 	// one call would be; the key is then refused until the limit allows further calls.
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+	// vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(ctx context.Context, in *BatchRecommendRequest, opts ...grpc.CallOption) (*BatchRecommendResponse, error)
 }
 
@@ -529,7 +530,8 @@ type RecommenderServiceServer interface {
 	// one call would be; the key is then refused until the limit allows further calls.
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+	// vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(context.Context, *BatchRecommendRequest) (*BatchRecommendResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }

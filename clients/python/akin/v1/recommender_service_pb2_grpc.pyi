@@ -199,7 +199,8 @@ class RecommenderServiceStub:
     one call would be; the key is then refused until the limit allows further calls.
 
     The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+    vectors of one query alone do, only the result of that query contains the error.
     """
 
 @_typing.type_check_only
@@ -373,7 +374,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     one call would be; the key is then refused until the limit allows further calls.
 
     The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+    fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+    vectors of one query alone do, only the result of that query contains the error.
     """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -640,7 +642,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         one call would be; the key is then refused until the limit allows further calls.
 
         The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-        fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+        fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+        vectors of one query alone do, only the result of that query contains the error.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

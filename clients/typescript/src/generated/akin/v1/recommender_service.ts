@@ -6759,7 +6759,8 @@ export const RecommenderServiceDefinition = {
      * one call would be; the key is then refused until the limit allows further calls.
      *
      * The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-     * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+     * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+     * vectors of one query alone do, only the result of that query contains the error.
      */
     batchRecommend: {
       name: "BatchRecommend",
