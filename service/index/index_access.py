@@ -86,6 +86,7 @@ class IndexAccess:
         if terms is None or not terms.needs_compaction:
             return
         compaction = await self.run_in_thread(lambda _: terms.start_compaction())
+        # Not as a build, although searches go on: writes wait for this, and a build takes minutes.
         await self._threads.run(compaction.run)
         await self.run_in_thread(lambda _: terms.finish_compaction(compaction))
 

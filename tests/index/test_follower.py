@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import asyncio
 import random
 import threading
@@ -50,25 +52,31 @@ class ExpensiveIndex(ExactIndex):
 
 
 class HeldCompaction(TermCompaction):
-    """A compaction that does not end before it is released."""
+    """A compaction that does not end before the index allows it."""
 
-    has_begun = threading.Event()
-    may_end = threading.Event()
+    def __init__(self, index: HeldTermIndex) -> None:
+        key_of, lengths = np.array(index._key_of), np.array(index._lengths)
+        super().__init__(index._postings, key_of, lengths, len(index._version_of))
+        self._index = index
 
     def run(self) -> None:
         """Wait, and run."""
-        self.has_begun.set()
-        assert self.may_end.wait(GIVE_UP_SECONDS)
+        self._index.has_begun.set()
+        assert self._index.may_end.wait(GIVE_UP_SECONDS)
         super().run()
 
 
 class HeldTermIndex(TermIndex):
-    """An index of words whose compaction does not end before it is released."""
+    """An index of words whose compaction does not end before the test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
 
     def start_compaction(self) -> TermCompaction:
         """Return the held compaction."""
-        key_of, lengths = np.array(self._key_of), np.array(self._lengths)
-        return HeldCompaction(self._postings, key_of, lengths, len(self._version_of))
+        return HeldCompaction(self)
 
 
 @asynccontextmanager
@@ -465,10 +473,10 @@ async def test_words_are_compacted_after_deletions_beside_reads(tmp_path: Path) 
         )
         await follower.wait_for_all()
         deletion = await stores.items.delete_many(catalog, ids[10:])
-        assert await asyncio.to_thread(HeldCompaction.has_begun.wait, GIVE_UP_SECONDS)
+        assert await asyncio.to_thread(terms.has_begun.wait, GIVE_UP_SECONDS)
         assert len(await contents(follower)) < len(ids) / 2
         write = await stores.items.upsert_many(catalog, [indexed("new", "tea")])
-        HeldCompaction.may_end.set()
+        terms.may_end.set()
         await follower.wait_for(max(deletion.sequence, write[-1].sequence))
         assert 11 == len(await contents(follower))
         assert MAX_STALE_TEXTS / 2 > len(terms.capture()["key_of"])
