@@ -14,18 +14,21 @@ from service.domain.generations import Generation
 from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
-from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
+from service.storage.item_rows import (
+    IDS_PER_STATEMENT,
+    ITEM_COLUMNS,
+    ITEM_TABLES,
+    parse_item,
+    parse_page,
+)
 from service.storage.item_vector_reads import add_vectors, read_own_vector_ids, read_text_hashes
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
 
-# Ids in one statement, below the 999 variables that every build of SQLite allows.
-IDS_PER_STATEMENT = 500
-
-# The same if the size of the texts is bounded: PostgreSQL sends all rows of a statement at once, of
-# up to 1 MiB each.
+# Ids in one statement if the size of the texts is bounded: PostgreSQL sends all rows of a statement
+# at once, of up to 1 MiB each.
 IDS_PER_BOUNDED_STATEMENT = 100
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.own_vectors import OWN_ADDRESS_BYTES
 
+# Ids or keys in one statement, below the 999 variables that every build of SQLite allows.
+IDS_PER_STATEMENT = 500
+
 # Whether the caller gave the vectors of an item. An item has only own vectors or none, so that the
 # first decides. Nested queries find it by its keys; for a join, PostgreSQL could read all vectors.
 _HAS_OWN_VECTORS = f"""(SELECT length(text_hash) FROM vectors WHERE vector_id =

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.own_vectors import OWN_ADDRESS_BYTES
+from service.storage.item_rows import IDS_PER_STATEMENT
 from service.storage.sql import Connection
 
-# The vectors of the chunks of items.
-_CHUNKS = """FROM items JOIN item_vectors USING (item_key) JOIN vectors USING (vector_id)
-    WHERE catalog_id = :catalog_id AND item_id IN (SELECT value FROM json_each(:ids))
-    AND generation_id = :generation_id"""
+_Value = TypeVar("_Value", int, str)
 
 
 def add_vectors(
@@ -72,33 +69,57 @@ def _read_vector_bytes(
     connection: Connection, generation: Generation, item_ids: Sequence[str]
 ) -> Mapping[str, int]:
     """Return how many bytes the vectors of those items have that have any, by id."""
-    rows = connection.execute(
-        f"SELECT item_id, sum(length(vector)) {_CHUNKS} GROUP BY item_id",
-        _values(generation, item_ids),
-    )
-    return {item_id: int(size_bytes) for item_id, size_bytes in rows}
+    sizes = _read_chunks(connection, generation, item_ids, "length(vector)")
+    return {item_id: sum(item_sizes) for item_id, item_sizes in sizes.items()}
 
 
 def _read_chunks(
     connection: Connection,
     generation: Generation,
     item_ids: Sequence[str],
-    column: Literal["vector", "text_hash"],
-) -> Mapping[str, Sequence[bytes]]:
-    """Return a column of the vectors of items in the order of their chunks, by id."""
-    values: dict[str, list[bytes]] = {}
-    for item_id, value in connection.execute(
-        f"SELECT item_id, {column} {_CHUNKS} ORDER BY item_key, position",
-        _values(generation, item_ids),
-    ):
-        values.setdefault(item_id, []).append(value)
+    column: Literal["vector", "text_hash", "length(vector)"],
+) -> Mapping[str, Sequence[Any]]:
+    """Return a column of the vectors of items in the order of their chunks, by id.
+
+    Lists of keys and a nested query find each row by its key. For joins, both databases could read
+    the references of all items of the generation.
+    """
+    values: dict[str, list[Any]] = {}
+    ids_by_key = _read_keys(connection, generation, item_ids)
+    for keys in _split(list(ids_by_key)):
+        for item_key, value in connection.execute(
+            f"""SELECT item_key,
+                    (SELECT {column} FROM vectors WHERE vectors.vector_id = item_vectors.vector_id)
+                FROM item_vectors
+                WHERE generation_id = :generation_id AND item_key IN ({_list_names(keys)})
+                ORDER BY item_key, position""",
+            {"generation_id": generation.generation_id, **keys},
+        ):
+            values.setdefault(ids_by_key[item_key], []).append(value)
     return values
 
 
-def _values(generation: Generation, item_ids: Sequence[str]) -> dict[str, int | str]:
-    """Return the values that a query of the chunks of items names."""
+def _read_keys(
+    connection: Connection, generation: Generation, item_ids: Sequence[str]
+) -> dict[int, str]:
+    """Return the ids of items by their keys."""
     return {
-        "catalog_id": generation.catalog_id,
-        "generation_id": generation.generation_id,
-        "ids": json.dumps(item_ids),
+        item_key: item_id
+        for ids in _split(item_ids)
+        for item_key, item_id in connection.execute(
+            f"""SELECT item_key, item_id FROM items
+                WHERE catalog_id = :catalog_id AND item_id IN ({_list_names(ids)})""",
+            {"catalog_id": generation.catalog_id, **ids},
+        )
     }
+
+
+def _split(values: Sequence[_Value]) -> Iterator[Mapping[str, _Value]]:
+    """Yield the values of each statement by the names of its variables."""
+    for start in range(0, len(values), IDS_PER_STATEMENT):
+        batch = values[start : start + IDS_PER_STATEMENT]
+        yield {f"value{number}": value for number, value in enumerate(batch)}
+
+
+def _list_names(values: Mapping[str, object]) -> str:
+    return ",".join(f":{name}" for name in values)

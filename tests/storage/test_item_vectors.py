@@ -1,12 +1,13 @@
 """Items that are read together with their vectors."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
-from support.stores import indexed, opened, pending
+from support.stores import chunks_of, indexed, opened, pending
 
 from service import errors
 from service.domain import limits
@@ -79,3 +80,22 @@ async def test_texts_beyond_a_bound_are_refused(tmp_path: Path) -> None:
         with pytest.raises(errors.AnswerTooLarge, match="fewer items") as raised:
             await stores.items.get_many(generation, ids, max_text_bytes=250 * 100 - 1)
         assert "24999" in raised.value.message
+
+
+async def test_the_vectors_of_very_many_items_are_read(tmp_path: Path) -> None:
+    """However many statements it takes, each item has its own vectors, in the order of chunks."""
+    texts = {f"i{number:04}": [f"a{number}", f"b{number}"] for number in range(1_100)}
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        writes = [
+            ItemWrite(
+                Item(item_id, "x"), ItemVectors([*chain.from_iterable(map(chunks_of, texts))])
+            )
+            for item_id, texts in texts.items()
+        ]
+        await stores.items.upsert_many(generation, writes)
+        items = await stores.items.get_many(generation, list(texts), with_vectors=True)
+        hashes = await stores.items.chunk_hashes(generation, list(texts))
+        for write in writes:
+            item_id, chunks = write.item.item_id, write.vectors.chunks
+            assert [chunk.text_hash for chunk in chunks] == list(hashes[item_id])
+            assert [chunk.vector.tobytes() for chunk in chunks] == list(items[item_id].vectors)
