@@ -24,6 +24,9 @@ MAX_PASSAGE_ATTEMPTS = 3
 # Items without passages, such as pending ones, from which on a search returns what it has found.
 MAX_EXCLUDED_ITEMS = 4_096
 
+# The same for the characters of texts that would now be split differently: 2 s to find that out.
+MAX_UNLOCATED_CHARACTERS = 1_000_000
+
 
 class PassageSearch:
     """Finds passages in the texts of one catalog."""
@@ -64,7 +67,7 @@ class PassageSearch:
     ) -> tuple[list[Passage], int]:
         """Return the best passages by cosine, and the sequence that they reflect."""
         excluded_ids: set[str] = set()
-        attempts = 1
+        attempts, characters = 1, 0
         while True:
             # As many more as were found without a passage: a row of them takes few searches.
             limit = max(query.limit, len(excluded_ids))
@@ -82,8 +85,11 @@ class PassageSearch:
                 await self._follower.wait_for(await self._store.refresh())
                 continue
             excluded_ids |= missing_ids
+            characters += read.unlocated_characters
             is_complete = not missing_ids or len(passages) == query.limit
             if is_complete or len(excluded_ids) >= MAX_EXCLUDED_ITEMS:
+                return passages, sequence
+            if characters >= MAX_UNLOCATED_CHARACTERS:
                 return passages, sequence
 
     async def _find_chunks(

@@ -32,11 +32,15 @@ class ScoredChunk(NamedTuple):
 
 
 class ReadPassages(NamedTuple):
-    """Passages, the ids of items that have changed, and the characters of the texts read."""
+    """Passages, the ids of items that have changed, and the characters of the texts read.
+
+    `unlocated_characters` are those of texts that would now be split differently.
+    """
 
     passages: list[Passage]
     changed_ids: set[str]
     characters: int
+    unlocated_characters: int = 0
 
 
 def split_into_batches(item_ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -99,10 +103,14 @@ class PassageReader:
             passages = await loop.run_in_executor(
                 None, self._locate_passages, chunks_by_id, unchanged, hashes
             )
+            located_ids = {passage.item_id for passage in passages}
+            sizes = {stored.item.item_id: len(stored.item.text) for stored in unchanged}
             read = ReadPassages(
                 read.passages + passages,
                 read.changed_ids | changed_ids,
-                read.characters + sum(len(stored.item.text) for stored in unchanged),
+                read.characters + sum(sizes.values()),
+                read.unlocated_characters
+                + sum(size for item_id, size in sizes.items() if item_id not in located_ids),
             )
         return read
 

@@ -15,8 +15,9 @@ from service.analysis.passage_texts import PassageReader, ScoredChunk
 from service.domain.analyses import PassagesQuery
 from service.domain.items import Item
 from service.domain.own_vectors import make_own_chunks
+from service.domain.vectors import Chunk
 from service.embedding.embedder import BatchLimits
-from service.embedding.prompts import Prompt
+from service.embedding.prompts import Prompt, hash_text
 from service.embedding.text_embedder import TextEmbedder
 from service.storage.records import ItemVectors, ItemWrite
 
@@ -135,3 +136,17 @@ async def test_texts_with_own_vectors_are_not_split(tmp_path: Path) -> None:
         chunks = [ScoredChunk(item_id, 0, 0.5) for item_id in ("own", "text")]
         assert [] == (await reader.read(chunks, stores.items.last_sequence)).passages
         assert ["tea"] == splitter.texts
+
+
+@pytest.mark.parametrize(("words", "found"), [(10, 1), (2_000, 0)])
+async def test_long_texts_that_are_split_differently_end_the_search(
+    tmp_path: Path, words: int, found: int
+) -> None:
+    """Behind items that were embedded with other settings, the search goes on while it is short."""
+    other = ItemVectors([Chunk(hash_text("other settings"), unit_vector(TEXT))])
+    writes = [ItemWrite(Item(f"o{n}", f"{n} words " * words), other) for n in range(100)]
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        await catalog.stores.items.upsert_many(catalog.row, [*writes, indexed("t", "violinist")])
+        await catalog.caught_up()
+        passages = (await search_passages(catalog, PassagesQuery(TEXT, 10))).passages
+        assert found == len(passages)
