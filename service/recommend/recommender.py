@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 
 from service import errors
+from service.domain import limits
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
@@ -234,7 +235,10 @@ class Recommender:
         Boosts and score limits apply to items as they were searched, as scores do.
         """
         items = await self._item_store.get_many(
-            self._generation, candidates.item_ids, with_vectors=query.with_vectors
+            self._generation,
+            candidates.item_ids,
+            with_vectors=query.with_vectors,
+            max_text_bytes=limits.MESSAGE_BYTES,
         )
         if query.filter is None and query.group_by is None:
             return items
