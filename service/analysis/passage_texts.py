@@ -131,10 +131,8 @@ class PassageReader:
             text = to_plain_text(stored.item.text, self._generation.text_format)
             prompts = self._text_embedder.split_into_chunks(text, hashes)
             if [prompt.text_hash for prompt in prompts] == hashes:
-                passages += [
-                    _make_passage(chunk, text, prompts[chunk.position])
-                    for chunk in chunks_by_id[item_id]
-                ]
+                spans = [prompts[chunk.position] for chunk in chunks_by_id[item_id]]
+                passages += _make_passages(text, chunks_by_id[item_id], spans)
         return passages
 
 
@@ -148,7 +146,23 @@ def _split_by_change(
     return changed_ids, [stored for stored in embedded if stored.sequence <= sequence]
 
 
-def _make_passage(chunk: ScoredChunk, text: str, prompt: Prompt) -> Passage:
-    passage = text[prompt.start : prompt.end]
-    start = len(text[: prompt.start].encode())
-    return Passage(chunk.item_id, passage, start, start + len(passage.encode()), chunk.score)
+def _make_passages(
+    text: str, chunks: Sequence[ScoredChunk], spans: Sequence[Prompt]
+) -> list[Passage]:
+    """Return the passages of chunks of a text, by their place in it.
+
+    Args:
+        text: the text.
+        chunks: some of its chunks.
+        spans: their places, in the same order.
+    """
+    passages: list[Passage] = []
+    # Each offset continues from the one before: a text of 1 MiB can have thousands of chunks.
+    position = offset = 0
+    for span, chunk in sorted(zip(spans, chunks, strict=True)):
+        passage = text[span.start : span.end]
+        offset += len(text[position : span.start].encode())
+        position = span.start
+        end_offset = offset + len(passage.encode())
+        passages.append(Passage(chunk.item_id, passage, offset, end_offset, chunk.score))
+    return passages

@@ -1,7 +1,7 @@
 import random
 from collections.abc import Collection
 from pathlib import Path
-from typing import cast
+from typing import SupportsIndex, cast
 
 import pytest
 from support.analysis import search_passages
@@ -11,7 +11,7 @@ from support.embedders import WordEmbedder, unit_vector
 from support.stores import indexed, opened, pending
 from support.texts import distinct
 
-from service.analysis.passage_texts import PassageReader, ScoredChunk
+from service.analysis.passage_texts import PassageReader, ScoredChunk, _make_passages
 from service.domain.analyses import PassagesQuery
 from service.domain.items import Item
 from service.domain.own_vectors import make_own_chunks
@@ -111,6 +111,38 @@ async def test_pending_items_take_no_place(tmp_path: Path) -> None:
         for limit in (1, 5):
             answer = await search_passages(catalog, PassagesQuery(TEXT, limit))
             assert limit == len({passage.item_id for passage in answer.passages})
+
+
+class RecordingText(str):
+    """A text that counts the characters of the parts that are taken of it."""
+
+    __slots__ = ("character_count",)
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        """Count, and return the part."""
+        part = super().__getitem__(key)
+        self.character_count = getattr(self, "character_count", 0) + len(part)
+        return part
+
+
+def test_offsets_of_a_long_text_are_counted_once() -> None:
+    """Passages have their offsets in any order of the chunks, and no part is read for each."""
+    text = RecordingText("".join(f"{number} é ü 漢 🎷. " for number in range(2_000)))
+    places = [(start, min(start + 40, len(text))) for start in range(0, len(text), 30)]
+    random.Random(1).shuffle(places)
+    spans = [Prompt(start, end, "", b"") for start, end in places]
+    chunks = [ScoredChunk("i", position, float(position)) for position in range(len(spans))]
+    passages = _make_passages(text, chunks, spans)
+    assert text.character_count < 3 * len(text)
+    whole = str(text)
+    expected = sorted(
+        (len(whole[:start].encode()), len(whole[:end].encode()), whole[start:end], float(position))
+        for position, (start, end) in enumerate(places)
+    )
+    assert expected == [
+        (passage.start_offset, passage.end_offset, passage.text, passage.score)
+        for passage in passages
+    ]
 
 
 class RecordingSplitter:
