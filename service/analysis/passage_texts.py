@@ -11,6 +11,7 @@ import numpy as np
 from service.domain.analyses import Passage
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
+from service.domain.own_vectors import is_own_address
 from service.domain.text_formats import to_plain_text
 from service.domain.vectors import Vectors
 from service.embedding.prompts import Prompt
@@ -31,11 +32,15 @@ class ScoredChunk(NamedTuple):
 
 
 class ReadPassages(NamedTuple):
-    """Passages, the ids of items that have changed, and the characters of the texts read."""
+    """Passages, the ids of items that have changed, and the characters of the texts read.
+
+    `unlocated_characters` are those of texts that would now be split differently.
+    """
 
     passages: list[Passage]
     changed_ids: set[str]
     characters: int
+    unlocated_characters: int = 0
 
 
 def split_into_batches(item_ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -83,8 +88,8 @@ class PassageReader:
     async def read(self, chunks: Sequence[ScoredChunk], sequence: int) -> ReadPassages:
         """Return the passages of chunks, and the ids of items that have changed since `sequence`.
 
-        There are none of items that are pending, that have changed, or that were embedded with
-        other settings.
+        There are none of items that are pending, that have changed, that have vectors of their
+        callers, or that were embedded with other settings.
         """
         chunks_by_id: dict[str, list[ScoredChunk]] = {}
         for chunk in chunks:
@@ -98,10 +103,14 @@ class PassageReader:
             passages = await loop.run_in_executor(
                 None, self._locate_passages, chunks_by_id, unchanged, hashes
             )
+            located_ids = {passage.item_id for passage in passages}
+            sizes = {stored.item.item_id: len(stored.item.text) for stored in unchanged}
             read = ReadPassages(
                 read.passages + passages,
                 read.changed_ids | changed_ids,
-                read.characters + sum(len(stored.item.text) for stored in unchanged),
+                read.characters + sum(sizes.values()),
+                read.unlocated_characters
+                + sum(size for item_id, size in sizes.items() if item_id not in located_ids),
             )
         return read
 
@@ -116,6 +125,9 @@ class PassageReader:
         for stored in items:
             item_id = stored.item.item_id
             hashes = list(hashes_by_id.get(item_id, ()))
+            # No part of the text is found by such an address, however it is split.
+            if any(map(is_own_address, hashes)):
+                continue
             text = to_plain_text(stored.item.text, self._generation.text_format)
             prompts = self._text_embedder.split_into_chunks(text, hashes)
             if [prompt.text_hash for prompt in prompts] == hashes:

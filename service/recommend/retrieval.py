@@ -27,7 +27,7 @@ from service.index.lexical_search import (
     score_words,
     search_by_words,
 )
-from service.index.vector_index import Hits, merge_hits
+from service.index.vector_index import Hits, merge_hits, select_queries
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.behavior_search import rank_by_behavior, search_popular
 from service.recommend.boosts import QueryBoosts, compute_boosts
@@ -233,7 +233,7 @@ def _search_by_item(item_index: ItemIndex, prepared: PreparedQuery, limit: int) 
         return None
     boosts = prepared.boosts
     if boosts is not None:
-        chunks = item_index.vectors.get([key]).vectors
+        chunks = select_queries(item_index.vectors.get([key]).vectors)
         allowed = compute_allowed(item_index, prepared, key)
         return _search_boosted(item_index, boosts, chunks, allowed, limit)
     exclude, mask = restrict_search(item_index, prepared)

@@ -1557,7 +1557,10 @@ func (x *SearchPassagesRequest) GetLexicalWeight() float32 {
 // Response of SearchPassages.
 type SearchPassagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The passages, best first. Equal scores are ordered by ascending item id and offset.
+	// The passages, best first. Equal scores are ordered by ascending item id and offset. There are
+	// fewer than `limit` if no further passage matches, and if very many better items have none, such
+	// as pending items: the search ends after 4,096 of them, or after 1,000,000 characters of texts
+	// that would now be split differently.
 	Passages []*Passage `protobuf:"bytes,1,rep,name=passages,proto3" json:"passages,omitempty"`
 	// The sequence number of the last write that the response reflects.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -1621,7 +1624,7 @@ func (x *SearchPassagesResponse) GetUsage() *EmbeddingUsage {
 // A piece of an item's text that has a vector of its own. A text that fits the model is one
 // passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
 // passages if this setting has changed since its text was embedded, until the item is written
-// again.
+// again. An item with vectors of its caller has none.
 type Passage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.

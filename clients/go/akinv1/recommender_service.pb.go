@@ -887,8 +887,9 @@ type BatchGetItemsRequest struct {
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// If true, the response has the vectors of the items, in Item.vectors. If these exceed 16 MiB, the
-	// call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items. Default: false.
+	// If true, the response has the vectors of the items, in Item.vectors. If the response then exceeds
+	// 16 MiB, the call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items.
+	// Default: false.
 	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2573,7 +2574,8 @@ type isRecommendSimilarRequest_Source interface {
 
 type RecommendSimilarRequest_ItemId struct {
 	// The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
-	// without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+	// without control characters. Otherwise the call fails with INVALID_ARGUMENT. If the item has
+	// more than 256 vectors, Akin uses 256 that are evenly spread over them.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 

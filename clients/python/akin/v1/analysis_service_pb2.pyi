@@ -858,7 +858,11 @@ class SearchPassagesResponse(_message.Message):
     """The sequence number of the last write that the response reflects."""
     @_builtins.property
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
-        """The passages, best first. Equal scores are ordered by ascending item id and offset."""
+        """The passages, best first. Equal scores are ordered by ascending item id and offset. There are
+        fewer than `limit` if no further passage matches, and if very many better items have none, such
+        as pending items: the search ends after 4,096 of them, or after 1,000,000 characters of texts
+        that would now be split differently.
+        """
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
@@ -884,7 +888,7 @@ class Passage(_message.Message):
     """A piece of an item's text that has a vector of its own. A text that fits the model is one
     passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
     passages if this setting has changed since its text was embedded, until the item is written
-    again.
+    again. An item with vectors of its caller has none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -517,8 +517,9 @@ class BatchGetItemsRequest(_message.Message):
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     include_vectors: _builtins.bool
-    """If true, the response has the vectors of the items, in Item.vectors. If these exceed 16 MiB, the
-    call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items. Default: false.
+    """If true, the response has the vectors of the items, in Item.vectors. If the response then exceeds
+    16 MiB, the call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items.
+    Default: false.
     """
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1249,7 +1250,8 @@ class RecommendSimilarRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
     """The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
-    without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+    without control characters. Otherwise the call fails with INVALID_ARGUMENT. If the item has
+    more than 256 vectors, Akin uses 256 that are evenly spread over them.
     """
     user_id: _builtins.str
     """The id of a user, who is stored or has interactions. Otherwise the call fails with NOT_FOUND

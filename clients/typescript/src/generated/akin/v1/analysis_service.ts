@@ -390,7 +390,12 @@ export interface SearchPassagesRequest {
 
 /** Response of SearchPassages. */
 export interface SearchPassagesResponse {
-  /** The passages, best first. Equal scores are ordered by ascending item id and offset. */
+  /**
+   * The passages, best first. Equal scores are ordered by ascending item id and offset. There are
+   * fewer than `limit` if no further passage matches, and if very many better items have none, such
+   * as pending items: the search ends after 4,096 of them, or after 1,000,000 characters of texts
+   * that would now be split differently.
+   */
   passages: Passage[];
   /** The sequence number of the last write that the response reflects. */
   sequence: string;
@@ -402,7 +407,7 @@ export interface SearchPassagesResponse {
  * A piece of an item's text that has a vector of its own. A text that fits the model is one
  * passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
  * passages if this setting has changed since its text was embedded, until the item is written
- * again.
+ * again. An item with vectors of its caller has none.
  */
 export interface Passage {
   /** The id of the item. */
