@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 import akin
+import numpy as np
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -154,8 +155,21 @@ def _build_item(item: akin.Item) -> ExportRow:
         "expire_time": _to_time(item.expire_time) if item.HasField("expire_time") else None,
     }
     if item.vectors and item.state == akin.ItemState.ITEM_STATE_INDEXED:
-        row["vectors"] = [list(vector.values) for vector in item.vectors]
+        row["vectors"] = [_shorten(vector.values) for vector in item.vectors]
     return row
+
+
+def _shorten(values: Sequence[float]) -> list[float]:
+    """Return float32 numbers as doubles with the fewest digits that are read as the same float32.
+
+    A double with all its digits takes twice as many characters.
+    """
+    exact = np.array(values, np.float32)
+    short = np.array([float(str(value)) for value in exact])
+    # Digits that are nearly between two float32 are first rounded to a double, then perhaps to the
+    # other float32.
+    numbers: list[float] = np.where(short.astype(np.float32) == exact, short, exact).tolist()
+    return numbers
 
 
 def _build_user(user: akin.User) -> ExportRow:

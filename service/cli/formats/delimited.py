@@ -15,7 +15,7 @@ from service.cli.formats.rows import (
     Row,
     check_columns,
     check_encoding,
-    exceeds_line_limit,
+    exceeds_bytes,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _build_row(columns: list[str], cells: list[str]) -> dict[str, str] | LineErr
     if len(cells) != len(columns):
         return LineError(f"{len(cells)} cells, but the table has {len(columns)} columns")
     line = "".join(cells)
-    if exceeds_line_limit(line):
+    if exceeds_bytes(line, MAX_LINE_BYTES):
         return LineError(f"longer than {MAX_LINE_BYTES} bytes")
     try:
         check_encoding(line)
