@@ -42,7 +42,8 @@ class StoredItem:
 
     `pending_reason` is the reason code of the error that keeps it pending, and `pending_message`
     its explanation; both are empty if it is not pending. `vectors` are those of its chunks, as
-    float32 bytes, if they were requested.
+    float32 bytes, if they were requested. `has_own_vectors` tells that the caller gave them; a
+    pending item has none, even if those of its former version still serve.
     """
 
     item: Item
@@ -52,6 +53,7 @@ class StoredItem:
     pending_reason: str = ""
     pending_message: str = ""
     vectors: Sequence[bytes] = ()
+    has_own_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)

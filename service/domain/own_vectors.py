@@ -27,6 +27,11 @@ OWN_ADDRESS_BYTES = len(_ADDRESS_PREFIX) + sha256().digest_size
 _UNIT_TOLERANCE = 1e-6
 
 
+def is_own_address(text_hash: bytes) -> bool:
+    """Return whether an address is that of a vector that a caller gave."""
+    return len(text_hash) == OWN_ADDRESS_BYTES
+
+
 def own_vectors_violations(vectors: Sequence[bytes], path: str) -> Iterator[Violation]:
     """Validate vectors as float32 bytes; the width of the catalog is known only there."""
     if len(vectors) > limits.OWN_VECTORS:

@@ -101,6 +101,7 @@ def test_items_recommend_by_vectors_of_their_caller(client: akin.Client) -> None
     assert not response.embedded
     assert not response.usage.text_count
     assert not response.item.vectors
+    assert response.item.has_own_vectors
     items = [
         akin.item("b", TEXTS["sea"], vectors=[axes[1], axes[2]]),
         akin.item("c", TEXTS["sea"]),
@@ -109,6 +110,13 @@ def test_items_recommend_by_vectors_of_their_caller(client: akin.Client) -> None
     assert [0, 0] == [result.code for result in batch.results]
     assert 1 == batch.usage.text_count
     assert [axes[1], axes[2]] == vectors_of(own.get_item("b", include_vectors=True))
+    hits = own.recommend_similar(vector=axes[0], full=True).recommendations
+    listed = own.batch_get_items(["a", "b", "c"]).items, own.list_items().items
+    reads = [*map(list, listed), [hit.item for hit in hits]]
+    for read in reads:
+        assert {"a": True, "b": True, "c": False} == {
+            item.item_id: item.has_own_vectors for item in read
+        }
     for vector, item_id in zip(axes, "abb", strict=False):
         best = own.recommend_similar(vector=vector).recommendations[0]
         assert item_id == best.item_id

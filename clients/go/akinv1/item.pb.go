@@ -190,7 +190,12 @@ type Item struct {
 	// and after a re-embedding, the item has the vectors of its text. A rollback gives it the
 	// caller's vectors again, unless another write of its text or vectors came between. Default: Akin
 	// embeds the text.
-	Vectors       []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	Vectors []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	// Output only. Whether the caller gave the vectors with which the item is recommended. False if
+	// they are those of its text, as in a generation that a re-embedding made, and if the item is
+	// pending. Every response with the item has the field, even without include_vectors. Requests
+	// that set it are accepted, and the value is ignored.
+	HasOwnVectors bool `protobuf:"varint,12,opt,name=has_own_vectors,json=hasOwnVectors,proto3" json:"has_own_vectors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +298,13 @@ func (x *Item) GetVectors() []*Vector {
 		return x.Vectors
 	}
 	return nil
+}
+
+func (x *Item) GetHasOwnVectors() bool {
+	if x != nil {
+		return x.HasOwnVectors
+	}
+	return false
 }
 
 // A vector.
@@ -438,7 +450,7 @@ var File_akin_v1_item_proto protoreflect.FileDescriptor
 
 const file_akin_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x03\n" +
+	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x127\n" +
@@ -454,7 +466,8 @@ const file_akin_v1_item_proto_rawDesc = "" +
 	"\x0epending_reason\x18\b \x01(\tR\rpendingReason\x12'\n" +
 	"\x0fpending_message\x18\t \x01(\tR\x0ependingMessage\x12)\n" +
 	"\avectors\x18\n" +
-	" \x03(\v2\x0f.akin.v1.VectorR\avectors\" \n" +
+	" \x03(\v2\x0f.akin.v1.VectorR\avectors\x12&\n" +
+	"\x0fhas_own_vectors\x18\f \x01(\bR\rhasOwnVectors\" \n" +
 	"\x06Vector\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\x02R\x06values\"\xb1\x01\n" +
 	"\n" +

@@ -91,6 +91,7 @@ class Item(_message.Message):
     PENDING_REASON_FIELD_NUMBER: _builtins.int
     PENDING_MESSAGE_FIELD_NUMBER: _builtins.int
     VECTORS_FIELD_NUMBER: _builtins.int
+    HAS_OWN_VECTORS_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
     to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
@@ -121,6 +122,12 @@ class Item(_message.Message):
     pending_message: _builtins.str
     """Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
     item is not pending. Requests that set it are accepted, and the value is ignored.
+    """
+    has_own_vectors: _builtins.bool
+    """Output only. Whether the caller gave the vectors with which the item is recommended. False if
+    they are those of its text, as in a generation that a re-embedding made, and if the item is
+    pending. Every response with the item has the field, even without include_vectors. Requests
+    that set it are accepted, and the value is ignored.
     """
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct:
@@ -179,10 +186,11 @@ class Item(_message.Message):
         pending_reason: _builtins.str = ...,
         pending_message: _builtins.str = ...,
         vectors: _abc.Iterable[Global___Vector] | None = ...,
+        has_own_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time", "vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "has_own_vectors", b"has_own_vectors", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

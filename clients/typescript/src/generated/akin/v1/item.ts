@@ -181,6 +181,13 @@ export interface Item {
    * embeds the text.
    */
   vectors: Vector[];
+  /**
+   * Output only. Whether the caller gave the vectors with which the item is recommended. False if
+   * they are those of its text, as in a generation that a re-embedding made, and if the item is
+   * pending. Every response with the item has the field, even without include_vectors. Requests
+   * that set it are accepted, and the value is ignored.
+   */
+  hasOwnVectors: boolean;
 }
 
 /** A vector. */
@@ -223,6 +230,7 @@ function createBaseItem(): Item {
     pendingReason: "",
     pendingMessage: "",
     vectors: [],
+    hasOwnVectors: false,
   };
 }
 
@@ -257,6 +265,9 @@ export const Item: MessageFns<Item> = {
     }
     for (const v of message.vectors) {
       Vector.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.hasOwnVectors !== false) {
+      writer.uint32(96).bool(message.hasOwnVectors);
     }
     return writer;
   },
@@ -354,6 +365,14 @@ export const Item: MessageFns<Item> = {
             message.vectors.push(Vector.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.hasOwnVectors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -400,6 +419,11 @@ export const Item: MessageFns<Item> = {
       vectors: globalThis.Array.isArray(object?.vectors)
         ? object.vectors.map((e: any) => Vector.fromJSON(e))
         : [],
+      hasOwnVectors: isSet(object.hasOwnVectors)
+        ? globalThis.Boolean(object.hasOwnVectors)
+        : isSet(object.has_own_vectors)
+        ? globalThis.Boolean(object.has_own_vectors)
+        : false,
     };
   },
 
@@ -435,6 +459,9 @@ export const Item: MessageFns<Item> = {
     if (message.vectors?.length) {
       obj.vectors = message.vectors.map((e) => Vector.toJSON(e));
     }
+    if (message.hasOwnVectors !== false) {
+      obj.hasOwnVectors = message.hasOwnVectors;
+    }
     return obj;
   },
 
@@ -453,6 +480,7 @@ export const Item: MessageFns<Item> = {
     message.pendingReason = object.pendingReason ?? "";
     message.pendingMessage = object.pendingMessage ?? "";
     message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
+    message.hasOwnVectors = object.hasOwnVectors ?? false;
     return message;
   },
 };
