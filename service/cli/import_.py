@@ -42,8 +42,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         typer.Option(
             "--map",
             metavar="FIELD=COLUMN",
-            help="Column of a field or of an attribute: id, text and expire_time of an item; "
-            "user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
+            help="Column of a field or of an attribute: id, text, expire_time and vectors of an "
+            "item; user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
             "interaction. Repeatable. Default: the column with the name of the field, or with "
             "another usual name of it.",
         ),
@@ -120,7 +120,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     Interaction: {"user_id": "ann", "item_id": "sku-1", "type": "LIKE", "time":
     "2026-01-02T00:00:00Z"}. The user, the item, and a type or a rating are required.
 
-    Table of items: columns id, text and expire_time; every other column becomes an attribute.
+    Table of items: columns id, text, expire_time and vectors; every other column becomes an
+    attribute.
     Table of interactions: columns with a user, an item, and a type or a rating, such as
     userId,movieId,rating,timestamp. Other columns are ignored.
     With --map, --template, --split, --as-text or --interactions, JSON objects are read like rows
