@@ -9,7 +9,7 @@ from itertools import chain
 from service.cli.field_names import suggest
 from service.cli.formats.rows import FileError, Row
 
-# Rows that determine the types of columns, and the most characters and values in lists of these rows.
+# Rows that determine the types of columns, and the most characters and list entries in these rows.
 SAMPLE_ROWS = 1_000
 SAMPLE_CHARACTERS = 16 * 1024 * 1024
 
