@@ -171,6 +171,48 @@ def test_parquet_holds_a_row_of_any_length(tmp_path: Path) -> None:
     assert texts == [preference["text"] for preference in row["preferences"]]
 
 
+TEXT_ITEM = akin.item("b", "sea", vectors=[[0.5, 2]])
+TEXT_ITEM.state = akin.ItemState.ITEM_STATE_INDEXED
+OWN_ITEM = akin.item("c", "ship", vectors=[[0.25, 1]])
+OWN_ITEM.has_own_vectors = True
+
+
+def test_vectors_are_requested_only_where_items_have_their_own() -> None:
+    """A page of texts is requested once, without vectors, and one with own vectors again."""
+    with RecordingServer(make_responses(TEXT_ITEM)) as server:
+        texts = run(server, "-", "--only", "items")
+        requests_for_texts = list(server.requests)
+    with RecordingServer(make_responses(TEXT_ITEM, OWN_ITEM)) as server:
+        mixed = run(server, "-", "--only", "items")
+        requests_for_both = list(server.requests)
+    lists = [
+        [
+            request.include_vectors
+            for request in requests
+            if isinstance(request, pb.ListItemsRequest)
+        ]
+        for requests in (requests_for_texts, requests_for_both)
+    ]
+    assert [[False], [False, True]] == lists
+    assert "vectors" not in texts.stdout
+    text, own = map(json.loads, mixed.stdout.splitlines())
+    assert ("b", None) == (text["id"], text.get("vectors"))
+    assert ("c", [[0.25, 1]]) == (own["id"], own.get("vectors"))
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_own_vectors_that_a_table_lacks_are_counted(tmp_path: Path, format_: str) -> None:
+    """Standard error says how many items lose vectors that cannot be made again."""
+    file = tmp_path / "a"
+    words = ("--only", "items", "--format", format_)
+    with RecordingServer(make_responses(OWN_ITEM, TEXT_ITEM)) as server:
+        result = run(server, file, *words)
+    with RecordingServer(make_responses(TEXT_ITEM)) as server:
+        without = run(server, file, *words)
+    assert "left out: the own vectors of 1 item, which cannot be made again" in result.stderr
+    assert (0, "") == (without.exit_code, without.stderr)
+
+
 def test_recommendation_ids_are_left_out_with_a_notice() -> None:
     """Ids of responses are exported only on request, because other catalogs refuse them."""
     interaction = akin.interaction("ann", "a", "CLICK", recommendation_id="r1")
