@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from service.storage.items import ItemStore
 
 # Attempts before giving up on a consistent read while items are being written.
 MAX_PASSAGE_ATTEMPTS = 3
+
+# Items without passages, such as pending ones, from which on a search returns what it has found.
+MAX_EXCLUDED_ITEMS = 4_096
 
 
 class PassageSearch:
@@ -54,57 +57,74 @@ class PassageSearch:
             passages, sequence = await self._search_by_vectors(query, vectors)
         else:
             passages, sequence = await self._word_search.search(query, vectors, words)
-        passages.sort(key=lambda passage: (-passage.score, passage.item_id, passage.start_offset))
-        return Passages(passages, sequence, usage)
+        return Passages(_sort(passages), sequence, usage)
 
     async def _search_by_vectors(
         self, query: PassagesQuery, vectors: Vectors
     ) -> tuple[list[Passage], int]:
         """Return the best passages by cosine, and the sequence that they reflect."""
         excluded_ids: set[str] = set()
-        for attempt in range(MAX_PASSAGE_ATTEMPTS):
-            chunks, sequence = await self._find_chunks(query, vectors, excluded_ids)
+        attempts = 1
+        while True:
+            # As many more as were found without a passage: a row of them takes few searches.
+            limit = max(query.limit, len(excluded_ids))
+            chunks, sequence = await self._find_chunks(query, vectors, limit, excluded_ids)
             read = await self._reader.read(chunks, sequence)
-            ids_without_passages = {chunk.item_id for chunk in chunks} - {
+            passages = _sort(read.passages)[: query.limit]
+            missing_ids = {chunk.item_id for chunk in chunks} - {
                 passage.item_id for passage in read.passages
             }
-            if not ids_without_passages or attempt == MAX_PASSAGE_ATTEMPTS - 1:
-                break
-            # The next attempt includes items that have changed since. It excludes pending items and
-            # those that were embedded with other settings, because they remain without passages.
-            excluded_ids |= ids_without_passages - read.changed_ids
-            await self._follower.wait_for(await self._store.refresh())
-        return read.passages, sequence
+            if missing_ids & read.changed_ids and attempts < MAX_PASSAGE_ATTEMPTS:
+                # The next search includes items that have changed since. It excludes pending items
+                # and those that were embedded with other settings: they have no passages.
+                excluded_ids |= missing_ids - read.changed_ids
+                attempts += 1
+                await self._follower.wait_for(await self._store.refresh())
+                continue
+            excluded_ids |= missing_ids
+            is_complete = not missing_ids or len(passages) == query.limit
+            if is_complete or len(excluded_ids) >= MAX_EXCLUDED_ITEMS:
+                return passages, sequence
 
     async def _find_chunks(
-        self, query: PassagesQuery, vectors: Vectors, excluded_ids: set[str]
+        self, query: PassagesQuery, vectors: Vectors, limit: int, excluded_ids: set[str]
     ) -> tuple[list[ScoredChunk], int]:
-        """Return the best chunks by cosine, and the sequence that they reflect."""
+        """Return the `limit` best chunks by cosine, and the sequence that they reflect."""
 
         def search(item_index: ItemIndex) -> tuple[list[ScoredChunk], int]:
             excluded_keys = item_index.find_keys(excluded_ids)
-            exclude, allowed = item_index.restrict_search(query.filter, excluded_keys)
+            exclude: Collection[int] = ()
+            allowed = item_index.compute_text_vector_mask(query.filter, excluded_keys)
+            if allowed is None:
+                exclude, allowed = item_index.restrict_search(query.filter, excluded_keys)
             # The best chunks belong to the items with the best chunks.
             hits = merge_hits(
-                item_index.vectors.search(vectors, query.limit, exclude, allowed, exact=query.exact)
+                item_index.vectors.search(vectors, limit, exclude, allowed, exact=query.exact)
             )
-            item_ids = [item_id for item_id, _, _ in item_index.rank_hits(hits, query.limit)]
+            item_ids = [item_id for item_id, _, _ in item_index.rank_hits(hits, limit)]
             chunks = score_chunks(item_index, item_ids, vectors)
-            return list(_select_best_chunks(chunks, query)), item_index.sequence
+            return list(_select_best_chunks(chunks, query, limit)), item_index.sequence
 
         conditions = self._follower.count_conditions(query.filter)
         return await self._follower.read(search, len(vectors), conditions)
 
 
+def _sort(passages: Iterable[Passage]) -> list[Passage]:
+    """Return passages by descending score."""
+    return sorted(
+        passages, key=lambda passage: (-passage.score, passage.item_id, passage.start_offset)
+    )
+
+
 def _select_best_chunks(
-    chunks: Iterable[ScoredChunk], query: PassagesQuery
+    chunks: Iterable[ScoredChunk], query: PassagesQuery, limit: int
 ) -> Iterator[ScoredChunk]:
-    """Yield the best chunks within the query's limit, limit per item and minimum score."""
+    """Yield the `limit` best chunks within the query's limit per item and minimum score."""
     counts: dict[str, int] = {}
     count = 0
     min_score = -np.inf if query.min_score is None else query.min_score
     for chunk in sorted(chunks, key=lambda chunk: (-chunk.score, chunk.item_id, chunk.position)):
-        if count == query.limit or chunk.score < min_score:
+        if count == limit or chunk.score < min_score:
             return
         counts[chunk.item_id] = counts.get(chunk.item_id, 0) + 1
         if not query.limit_per_item or counts[chunk.item_id] <= query.limit_per_item:

@@ -11,6 +11,7 @@ import numpy as np
 from service.domain.analyses import Passage
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
+from service.domain.own_vectors import is_own_address
 from service.domain.text_formats import to_plain_text
 from service.domain.vectors import Vectors
 from service.embedding.prompts import Prompt
@@ -83,8 +84,8 @@ class PassageReader:
     async def read(self, chunks: Sequence[ScoredChunk], sequence: int) -> ReadPassages:
         """Return the passages of chunks, and the ids of items that have changed since `sequence`.
 
-        There are none of items that are pending, that have changed, or that were embedded with
-        other settings.
+        There are none of items that are pending, that have changed, that have vectors of their
+        callers, or that were embedded with other settings.
         """
         chunks_by_id: dict[str, list[ScoredChunk]] = {}
         for chunk in chunks:
@@ -116,6 +117,9 @@ class PassageReader:
         for stored in items:
             item_id = stored.item.item_id
             hashes = list(hashes_by_id.get(item_id, ()))
+            # No part of the text is found by such an address, however it is split.
+            if any(map(is_own_address, hashes)):
+                continue
             text = to_plain_text(stored.item.text, self._generation.text_format)
             prompts = self._text_embedder.split_into_chunks(text, hashes)
             if [prompt.text_hash for prompt in prompts] == hashes:

@@ -194,7 +194,8 @@ class WordPassageSearch:
         def search(item_index: ItemIndex) -> _ItemRanking:
             assert item_index.terms is not None  # noqa: S101  (the setting was checked)
             excluded_keys = item_index.find_keys(excluded_ids)
-            scope = SearchScope(query.filter, excluded_keys, query.exact)
+            allowed = item_index.compute_text_vector_mask(query.filter, excluded_keys)
+            scope = SearchScope(query.filter, excluded_keys, query.exact, allowed)
             hits = search_by_words(item_index, vectors, words, limit, scope)
             item_ids = [item_id for item_id, _, _ in item_index.rank_hits(hits, limit)]
             weights = item_index.terms.weigh_terms(words.terms)

@@ -61,7 +61,8 @@ class Change:
     """A change of one item, for a follower: its vectors as float32 bytes, empty if not served.
 
     `attributes` are JSON; None means that the item is deleted. `term_counts` say how often its text
-    has each term, if the follower requests them.
+    has each term, if the follower requests them. `has_own_vectors` tells that a caller gave the
+    vectors, those of a former version if the item is pending.
     """
 
     item_id: str
@@ -69,6 +70,7 @@ class Change:
     vectors: Sequence[bytes]
     expire_time_us: int | None
     term_counts: Mapping[str, int] = field(default_factory=dict)
+    has_own_vectors: bool = False
 
 
 class Anchor(NamedTuple):

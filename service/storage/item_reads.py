@@ -15,7 +15,7 @@ from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
-from service.storage.item_vector_reads import add_vectors, read_text_hashes
+from service.storage.item_vector_reads import add_vectors, read_own_vector_ids, read_text_hashes
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
@@ -287,6 +287,15 @@ class ItemReads:
 
         # The ids and the number must be of the same moment.
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
+
+    async def own_vector_ids(self, generation: Generation) -> list[str]:
+        """Return the ids of the items whose serving vectors callers gave, in no particular order.
+
+        Deleted items have no vectors; expired items are included.
+        """
+        return await self._database.read(
+            lambda connection: read_own_vector_ids(connection, generation), ReadKind.SCAN
+        )
 
     async def chunk_hashes(
         self, generation: Generation, item_ids: Sequence[str]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
+from service.domain.own_vectors import OWN_ADDRESS_BYTES
 from service.storage.sql import Connection
 
 # Items whose vectors are in memory at once. Those of the longest text take some MiB.
@@ -45,6 +46,18 @@ def read_text_hashes(
 ) -> Mapping[str, Sequence[bytes]]:
     """Return the text hashes of the vectors of items in the order of their chunks, by id."""
     return _read_chunks(connection, generation, item_ids, "text_hash")
+
+
+def read_own_vector_ids(connection: Connection, generation: Generation) -> list[str]:
+    """Return the ids of the items whose vectors in a generation callers gave."""
+    rows = connection.execute(
+        f"""SELECT item_id FROM item_vectors CROSS JOIN vectors USING (vector_id)
+            CROSS JOIN items USING (item_key)
+            WHERE generation_id = ? AND position = 0
+            AND length(text_hash) = {OWN_ADDRESS_BYTES}""",
+        (generation.generation_id,),
+    )
+    return [item_id for (item_id,) in rows]
 
 
 def _read_chunks(

@@ -1,15 +1,24 @@
 import random
+from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 import pytest
 from support.analysis import search_passages
 from support.catalogs import running
 from support.clock import FakeClock
 from support.embedders import WordEmbedder, unit_vector
+from support.stores import indexed, opened, pending
 from support.texts import distinct
 
+from service.analysis.passage_texts import PassageReader, ScoredChunk
 from service.domain.analyses import PassagesQuery
+from service.domain.items import Item
+from service.domain.own_vectors import make_own_chunks
 from service.embedding.embedder import BatchLimits
+from service.embedding.prompts import Prompt
+from service.embedding.text_embedder import TextEmbedder
+from service.storage.records import ItemVectors, ItemWrite
 
 
 class SmallEmbedder(WordEmbedder):
@@ -65,3 +74,64 @@ async def test_passages_agree_with_brute_force(tmp_path: Path) -> None:
             catalog, PassagesQuery("violinist in Norway", min_score=min_score)
         )
         assert [p for p in answer.passages if p.score >= min_score] == list(cut.passages)
+
+
+TEXT = "violinist in Norway"
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("limit", [1, 20])
+async def test_items_with_own_vectors_take_no_place(
+    tmp_path: Path, limit: int, *, hybrid: bool
+) -> None:
+    """However many items with vectors of callers are nearer, all passages are found."""
+    own = ItemVectors(make_own_chunks([unit_vector(TEXT).tobytes()]))
+    texts = [indexed(f"t{number:02}", f"{number} violinist") for number in range(20)]
+    items = [ItemWrite(Item(f"o{number}", TEXT), own) for number in range(5_000)]
+    async with running(tmp_path, WordEmbedder(), FakeClock(), hybrid=hybrid) as catalog:
+        await catalog.stores.items.upsert_many(catalog.row, [*items, *texts])
+        await catalog.caught_up()
+        query = PassagesQuery(TEXT, limit, lexical_weight=0.5 if hybrid else None)
+        passages = (await search_passages(catalog, query)).passages
+        assert limit == len({passage.item_id for passage in passages})
+        assert {"t"} == {passage.item_id[0] for passage in passages}
+
+
+async def test_pending_items_take_no_place(tmp_path: Path) -> None:
+    """However many pending items have nearer former texts, the passages of others are found."""
+    ids = [f"p{number:03}" for number in range(200)]
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        writes = [indexed(item_id, TEXT) for item_id in ids]
+        others = [indexed(f"o{number}", f"{number} violinist") for number in range(5)]
+        await catalog.stores.items.upsert_many(catalog.row, [*writes, *others])
+        rewritten = [pending(item_id, "rum") for item_id in ids]
+        await catalog.stores.items.upsert_many(catalog.row, rewritten)
+        await catalog.caught_up()
+        for limit in (1, 5):
+            answer = await search_passages(catalog, PassagesQuery(TEXT, limit))
+            assert limit == len({passage.item_id for passage in answer.passages})
+
+
+class RecordingSplitter:
+    """Stands for the part of a TextEmbedder that splits texts, and records them."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def split_into_chunks(self, text: str, _hashes: Collection[bytes]) -> list[Prompt]:
+        """Return no chunks."""
+        self.texts.append(text)
+        return []
+
+
+async def test_texts_with_own_vectors_are_not_split(tmp_path: Path) -> None:
+    """The text of an item with vectors of its caller is not split: no part could match."""
+    own = ItemVectors(make_own_chunks([unit_vector(TEXT).tobytes()]))
+    splitter = RecordingSplitter()
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        writes = [ItemWrite(Item("own", "rum"), own), indexed("text", "tea")]
+        await stores.items.upsert_many(generation, writes)
+        reader = PassageReader(stores.items, generation, cast("TextEmbedder", splitter))
+        chunks = [ScoredChunk(item_id, 0, 0.5) for item_id in ("own", "text")]
+        assert [] == (await reader.read(chunks, stores.items.last_sequence)).passages
+        assert ["tea"] == splitter.texts
