@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import typer
 
 from service.cli.connection import replace_connection_options, set_connection_options
+from service.cli.help_texts import join_lines
 
 _CONTEXT = "_context"
 
@@ -25,10 +26,12 @@ class CommandGroup(typer.Typer):
 
     def command(self, *args: Any, **options: Any) -> Callable[[Command], Command]:  # noqa: ANN401
         """Return a decorator that adds a command; see typer.Typer."""
-        register = super().command(*args, **options)
 
         def add(command: Command) -> Command:
             parameters = inspect.signature(command, eval_str=True).parameters
+            register = super(CommandGroup, self).command(
+                *args, **{"help": join_lines(command.__doc__ or ""), **options}
+            )
             register(_accept_connection_options(command) if "address" in parameters else command)
             return command
 

@@ -31,6 +31,9 @@ DEMO_PREFERENCES = (
 )
 DEMO_LIKED_ITEMS = ("book:winnie-the-pooh",)
 
+# A shorter entry, such as `9`, `q` or `?`, is not a question.
+MIN_QUESTION_LETTERS = 3
+
 SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 
@@ -117,11 +120,34 @@ def _run_menu(client: akin.Client) -> None:
             return
         if not choice:
             return
-        if choice.isdecimal() and 1 <= int(choice) <= len(TOPICS):
-            TOPICS[int(choice) - 1].show(client)
+        if sum(map(str.isalpha, choice)) < MIN_QUESTION_LETTERS:
+            _show_topic(client, choice)
         else:
-            typer.echo()
-            _answer(client, choice)
+            _answer_question(client, choice)
+
+
+def _show_topic(client: akin.Client, choice: str) -> None:
+    """Show the topic with a number, or say which numbers there are."""
+    topics = {str(number): topic for number, topic in enumerate(TOPICS, start=1)}
+    if topic := topics.get(choice):
+        topic.show(client)
+    else:
+        console.print_line(
+            f"{choice} is not in the menu: enter a number from 1 to {len(topics)}, a question, or "
+            "nothing to end"
+        )
+
+
+def _answer_question(client: akin.Client, text: str) -> None:
+    """Show the books for a text, or say why the server refuses it."""
+    typer.echo()
+    try:
+        _answer(client, text)
+    except akin.AkinError as exc:
+        if not exc.violations:
+            raise
+        problems = "; ".join(violation.description for violation in exc.violations)
+        console.print_line(f"the text {problems}: try other words in English")
 
 
 def _show_next_steps() -> None:

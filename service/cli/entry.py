@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 from service.domain.printable import to_line
+from service.environment import set_default
 
 # Exit statuses that shells report for programs that SIGPIPE and SIGINT end.
 BROKEN_PIPE_STATUS = 141
@@ -33,6 +34,7 @@ def main() -> NoReturn:
         # An encoding without a character prints a question mark for it.
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    _silence_grpc()
     try:
         status = _check_client() or _run()
         sys.stdout.flush()
@@ -67,6 +69,16 @@ def describe_os_error(exc: OSError) -> str:
     if exc.filename is not None:
         return f"{os.fsdecode(exc.filename)}: {reason}"
     return f"cannot write the output: {reason}" if exc.errno in _OUTPUT_ERRORS else reason
+
+
+def _silence_grpc() -> None:
+    """Keep gRPC from printing lines of its own beside the messages of a command.
+
+    A server prints them. gRPC reads the variable when it is imported, which is before the command
+    line is parsed.
+    """
+    if "serve" not in sys.argv[1:]:
+        set_default("GRPC_VERBOSITY", "NONE")
 
 
 def _check_client() -> int:

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.cli.entry_output import list_pages
+from service.cli.json_numbers import to_json_number
 
 # Whose vectors are exported: of no item, of items whose caller gave them, or of all items.
 VectorChoice = Literal["none", "own", "all"]
@@ -28,9 +29,6 @@ COLUMNS: dict[KindName, tuple[str, ...]] = {
 RECOMMENDATION_ID = "recommendation_id"
 
 PAGE_ROWS = 1_000
-
-# Integers up to this one have an exact double, and are written without a decimal point.
-_MAX_EXACT_INTEGER = 2.0**53
 
 ExportRow = dict[str, Any]
 
@@ -145,7 +143,7 @@ def _to_json_value(value: Value) -> object:
     """Return a value of attributes; the JSON of the result is read back as the same value."""
     match value.WhichOneof("kind"):
         case "number_value":
-            return _to_number(value.number_value)
+            return to_json_number(value.number_value)
         case "string_value":
             return value.string_value
         case "bool_value":
@@ -159,18 +157,12 @@ def _to_json_value(value: Value) -> object:
 
 
 def _to_object(struct: Struct) -> dict[str, object]:
-    return {key: _to_json_value(value) for key, value in struct.fields.items()}
+    """Return an object with its keys in alphabetical order, because a message has no order."""
+    return {key: _to_json_value(struct.fields[key]) for key in sorted(struct.fields)}
 
 
 def _to_list(values: ListValue) -> list[object]:
     return [_to_json_value(value) for value in values.values]
-
-
-def _to_number(number: float) -> int | float:
-    """Return an integer where it has the same JSON number; not for -0, whose sign it would lose."""
-    is_exact = number.is_integer() and abs(number) <= _MAX_EXACT_INTEGER
-    is_negative_zero = not number and str(number).startswith("-")
-    return int(number) if is_exact and not is_negative_zero else number
 
 
 def _to_time(timestamp: Timestamp) -> datetime:
@@ -202,11 +194,11 @@ def _build_user(user: akin.User) -> ExportRow:
     return {
         "user_id": user.user_id,
         "preferences": [
-            {"text": preference.text, "weight": _to_number(preference.weight or 1.0)}
+            {"text": preference.text, "weight": to_json_number(preference.weight or 1.0)}
             for preference in user.preferences
         ],
         "liked": [
-            {"item_id": liked.item_id, "weight": _to_number(liked.weight or 1.0)}
+            {"item_id": liked.item_id, "weight": to_json_number(liked.weight or 1.0)}
             for liked in user.liked_items
         ],
     }

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.evaluation_input import EvaluationError, EvaluationInput, TimedInteraction
+from service.cli.evaluation_errors import MAX_LISTED_LINES, EvaluationError
+from service.cli.evaluation_input import EvaluationInput, TimedInteraction
 from service.cli.evaluation_interactions import (
     MAX_TESTED_PEOPLE,
     HideName,
@@ -118,6 +119,18 @@ def test_an_invalid_file(tmp_path: Path, rows: str, hide: HideName, problem: str
     with pytest.raises(EvaluationError) as caught:
         read(tmp_path, rows, hide)
     assert str(caught.value).startswith(f"{tmp_path / 'events.csv'}{problem}")
+
+
+def test_all_invalid_rows_are_reported(tmp_path: Path) -> None:
+    """Each invalid row is named, up to a maximum, and then the number of further ones."""
+    rows = [("ann", "", "LIKE", 1), ("ann", "a", "LIKE", 1)] * (MAX_LISTED_LINES + 5)
+    with pytest.raises(EvaluationError) as caught:
+        read(tmp_path, make_rows(*rows))
+    *listed, more = caught.value.messages
+    path = tmp_path / "events.csv"
+    numbers = range(2, 2 + 2 * MAX_LISTED_LINES, 2)
+    assert [f"{path}, line {number}: item_id: is required" for number in numbers] == listed
+    assert f"5 more in {path}" == more
 
 
 def test_a_type_without_a_weight(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_without_a_terminal_the_demo_shows_every_topic_and_ends(output: str) -> 
     _, all_books, distinct_books = output.partition("find_duplicates()")[2].split("┡")[:3]
     assert 2 == all_books.count("│ Salt Fat Acid Heat ")
     assert 1 == distinct_books.count("│ Salt Fat Acid Heat ")
-    assert re.search(r"336 books embedded again in .* [1-9][0-9]* calls were answered", output)
+    assert re.search(r"336 books embedded again in .*\n[1-9][0-9]* calls were answered", output)
     assert "The former vectors serve again" in output
 
 
@@ -67,6 +67,31 @@ def test_a_terminal_has_a_menu(tmp_path: Path) -> None:
     assert "supplier" not in output
     assert 'recommend_similar(text="vampires"' in output
     assert "has stopped" in output
+
+
+def test_an_entry_that_is_no_choice_is_answered_in_one_line(tmp_path: Path) -> None:
+    """The menu comes again after an unknown number and a text without a known word."""
+    status, received = run_on_terminal(
+        "demo", folder=tmp_path, keys="9\nq\n吸血鬼\n\n", AKIN_EMBEDDER="local", COLUMNS="150"
+    )
+    assert 0 == status
+    answers = received.decode().replace("\r", "").split("Enter to end: ")[1:-1]
+    lines = [answer.split("\n\n  1  ")[0].strip() for answer in answers]
+    hint = "is not in the menu: enter a number from 1 to 4, a question, or nothing to end"
+    assert [f"9 {hint}", f"q {hint}"] == lines[:2]
+    assert "the text has no word that the embedding model knows: try other words" in lines[2]
+    assert "has stopped" in received.decode()
+
+
+def test_captions_end_where_the_terminal_ends(tmp_path: Path) -> None:
+    """On 80 columns, the line below a table that is narrower is not broken."""
+    status, received = run_on_terminal(
+        "demo", "--all", folder=tmp_path, AKIN_EMBEDDER="local", COLUMNS="80"
+    )
+    assert 0 == status
+    captions = re.findall(r"Answered in .*", received.decode())
+    assert 7 == len(captions)
+    assert [] == [caption for caption in captions if "dimensions)" not in caption]
 
 
 def test_the_menu_can_be_left_out(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import akin
 import pytest
 from akin import filters
+from pyarrow import parquet
 from support.command import Ended, run, run_on_terminal
 from support.server import RunningServer
 
@@ -322,3 +323,32 @@ def test_parquet_needs_pyarrow(server: RunningServer, tmp_path: Path) -> None:
     assert 1 == done.status
     assert "pip install 'akin-service[parquet]'" in done.error_lines[0]
     assert [stub] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_attributes_are_in_alphabetical_order(
+    server: RunningServer, tmp_path: Path, ending: str
+) -> None:
+    """Every format has the same order of keys on all levels, and integers without a fraction."""
+    file = tmp_path / f"items.{ending}"
+    with create_catalog(server) as client:
+        client.upsert_item("a", "tea", {"year": 1990, "box": {"b": 2.5, "a": 1}, "kind": "new"})
+        assert 0 == export(server, client, file, "--only", "items").status
+    if ending == "parquet":
+        (text,) = parquet.read_table(file)["attributes"].to_pylist()
+    else:
+        text = file.read_text().replace('""', '"')
+    assert '{"box": {"a": 1, "b": 2.5}, "kind": "new", "year": 1990}' in text
+
+
+def test_a_file_that_cannot_be_created_is_named_as_it_was_typed(
+    server: RunningServer, source: akin.Client, tmp_path: Path
+) -> None:
+    """The error names the missing folder, and no temporary file."""
+    file = tmp_path / "missing" / "items.jsonl"
+    result = export(server, source, file)
+    message = f"akin: {file}: the folder {file.parent} does not exist"
+    assert (1, [message]) == (result.status, result.error_lines)
+    long_name = f"{'x' * 240}.jsonl"
+    result = export(server, source, long_name)
+    assert (1, [f"akin: {long_name}: File name too long"]) == (result.status, result.error_lines)
