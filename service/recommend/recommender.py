@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 
 from service import errors
+from service.domain import limits
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
@@ -230,7 +231,10 @@ class Recommender:
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
         """Return the items by id, without those that may no longer match the filter."""
         items = await self._item_store.get_many(
-            self._generation, candidates.item_ids, with_vectors=query.with_vectors
+            self._generation,
+            candidates.item_ids,
+            with_vectors=query.with_vectors,
+            max_text_bytes=limits.MESSAGE_BYTES,
         )
         if query.filter is None:
             return items

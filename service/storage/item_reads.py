@@ -24,6 +24,10 @@ IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_t
 # Ids in one statement, below the 999 variables that every build of SQLite allows.
 IDS_PER_STATEMENT = 500
 
+# The same if the size of the texts is bounded: PostgreSQL sends all rows of a statement at once, of
+# up to 1 MiB each.
+IDS_PER_BOUNDED_STATEMENT = 100
+
 
 class ItemReads:
     """Live items on disk, which are neither deleted nor expired, and news of commits.
@@ -65,17 +69,28 @@ class ItemReads:
         self._database.commits.unlisten(listener)
 
     async def get_many(
-        self, generation: Generation, item_ids: Sequence[str], *, with_vectors: bool = False
+        self,
+        generation: Generation,
+        item_ids: Sequence[str],
+        *,
+        with_vectors: bool = False,
+        max_text_bytes: int | None = None,
     ) -> Mapping[str, StoredItem]:
-        """Return the items among `item_ids`, by id, with their vectors on request.
+        """Return the items among `item_ids`, by id.
+
+        Args:
+            generation: a generation of the catalog.
+            item_ids: the ids.
+            with_vectors: read the vectors in the generation, too.
+            max_text_bytes: the size of all texts in memory, at most; None for any.
 
         Raises:
-            AnswerTooLarge: the vectors do not fit into one message.
+            AnswerTooLarge: the vectors do not fit into one message, or the texts are larger.
         """
         now_us = self._database.now_us()
 
         def query(connection: Connection) -> Mapping[str, StoredItem]:
-            items = read_items(connection, generation, item_ids, now_us)
+            items = read_items(connection, generation, item_ids, now_us, max_text_bytes)
             if not with_vectors:
                 return items
             complete = add_vectors(
@@ -316,12 +331,22 @@ class ItemReads:
 
 
 def read_items(
-    connection: Connection, generation: Generation, item_ids: Sequence[str], now_us: int
+    connection: Connection,
+    generation: Generation,
+    item_ids: Sequence[str],
+    now_us: int,
+    max_text_bytes: int | None = None,
 ) -> dict[str, StoredItem]:
-    """Return the live items among `item_ids`, by id."""
+    """Return the live items among `item_ids`, by id.
+
+    Raises:
+        AnswerTooLarge: their texts exceed `max_text_bytes`; the rest is not read.
+    """
     items: dict[str, StoredItem] = {}
-    for start in range(0, len(item_ids), IDS_PER_STATEMENT):
-        batch = item_ids[start : start + IDS_PER_STATEMENT]
+    text_bytes = 0
+    ids_per_statement = IDS_PER_STATEMENT if max_text_bytes is None else IDS_PER_BOUNDED_STATEMENT
+    for start in range(0, len(item_ids), ids_per_statement):
+        batch = item_ids[start : start + ids_per_statement]
         names = {f"id{number}": item_id for number, item_id in enumerate(batch)}
         rows = connection.execute(
             f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
@@ -334,7 +359,14 @@ def read_items(
                 **names,
             },
         )
-        items.update((row[0], parse_item(row)) for row in rows)
+        for row in rows:
+            items[row[0]] = parse_item(row)
+            text_bytes += len(row[1].encode())
+            if max_text_bytes is not None and text_bytes > max_text_bytes:
+                raise errors.AnswerTooLarge(
+                    f"the texts of the items exceed {max_text_bytes} bytes: "
+                    "request fewer items, or only their ids"
+                )
     return items
 
 

@@ -90,7 +90,7 @@ class ItemStore(ItemReads):
             item_id: the id.
             change: returns the changed item for the stored one; runs in the writer's thread, and
                 what it raises is raised here.
-            vectors: the vectors of the changed text; None if the text stays, so that the item keeps
+            vectors: the vectors of the changed text, or those of the caller; None if the item keeps
                 its vectors and state in every generation.
             expected_sequence: the sequence number that the item must have; None for any.
 
@@ -115,7 +115,8 @@ class ItemStore(ItemReads):
             _, sequence = write_item_row(transaction, generation.catalog_id, item)
             return replace(stored, item=item, sequence=sequence, update_time_us=transaction.now_us)
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = 1 if vectors is None else 1 + len(vectors.chunks)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def delete_many(
         self, generation: Generation, item_ids: Sequence[str], max_sequence: int | None = None

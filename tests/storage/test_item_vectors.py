@@ -18,13 +18,13 @@ VECTOR_BYTES = DIMENSIONS * np.dtype(np.float32).itemsize
 
 
 async def test_items_have_their_own_vectors(tmp_path: Path) -> None:
-    """Items come with their vectors on request, pending ones with those of their former text."""
+    """Items come with their vectors on request; pending ones have none, not even former ones."""
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         await stores.items.upsert_many(generation, [indexed("a", "tea"), indexed("b", "rum")])
         await stores.items.upsert_many(generation, [pending("b", "gin"), pending("c", "ale")])
         ids = ["a", "b", "c", "d"]
         items = await stores.items.get_many(generation, ids, with_vectors=True)
-        expected = {"a": [unit_vector("tea")], "b": [unit_vector("rum")], "c": []}
+        expected = {"a": [unit_vector("tea")], "b": [], "c": []}
         assert {
             item_id: [vector.tobytes() for vector in vectors]
             for item_id, vectors in expected.items()
@@ -67,3 +67,15 @@ async def test_vectors_of_many_items_fit_into_a_message(tmp_path: Path) -> None:
                 await stores.items.get_many(generation, ids[:too_many], with_vectors=True)
             assert str(limits.MESSAGE_BYTES) in raised.value.message
         assert len(ids) == len(await stores.items.get_many(generation, ids))
+
+
+async def test_texts_beyond_a_bound_are_refused(tmp_path: Path) -> None:
+    """Items whose texts exceed the bound together are an error that says what to do."""
+    ids = [f"i{number:03}" for number in range(250)]
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        await stores.items.upsert_many(generation, [indexed(each, "ü" * 50) for each in ids])
+        items = await stores.items.get_many(generation, ids, max_text_bytes=250 * 100)
+        assert {*ids} == items.keys()
+        with pytest.raises(errors.AnswerTooLarge, match="fewer items") as raised:
+            await stores.items.get_many(generation, ids, max_text_bytes=250 * 100 - 1)
+        assert "24999" in raised.value.message
