@@ -51,8 +51,7 @@ class ExportReader:
     Args:
         client: client of the catalog.
         with_recommendation_ids: include the recommendation_id of interactions.
-        vectors: the items whose vectors to include. Pending items have none: theirs belong to their
-            former text.
+        vectors: the items whose vectors to include.
 
     Attributes:
         with_recommendation_ids: as given.
@@ -110,7 +109,7 @@ class ExportReader:
         }
         if self._vectors == "none":
             self.omitted_own_vectors += item.has_own_vectors
-        elif item.has_own_vectors or (self._vectors == "all" and _is_indexed(item)):
+        elif item.vectors and (self._vectors == "all" or item.has_own_vectors):
             row["vectors"] = [_shorten(vector.values) for vector in item.vectors]
         return row
 
@@ -167,10 +166,6 @@ def _to_list(values: ListValue) -> list[object]:
 
 def _to_time(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
-
-
-def _is_indexed(item: akin.Item) -> bool:
-    return item.state == akin.ItemState.ITEM_STATE_INDEXED
 
 
 def _has_own_vectors(page: akin.ListItemsResponse) -> bool:
