@@ -42,8 +42,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         typer.Option(
             "--map",
             metavar="FIELD=COLUMN",
-            help="Column of a field or of an attribute: id, text and expire_time of an item; "
-            "user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
+            help="Column of a field or of an attribute: id, text, expire_time and vectors of an "
+            "item; user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
             "interaction. Repeatable. Default: the column with the name of the field, or with "
             "another usual name of it.",
         ),
@@ -122,7 +122,7 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
 
     Tables:
 
-    - Items: columns id, text and expire_time; every other column becomes an attribute.
+    - Items: columns id, text, expire_time and vectors; every other column becomes an attribute.
     - Interactions: columns with a user, an item, and a type or a rating, such as
       userId,movieId,rating,timestamp. Other columns are ignored.
 

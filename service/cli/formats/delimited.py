@@ -16,7 +16,7 @@ from service.cli.formats.rows import (
     Row,
     check_columns,
     check_encoding,
-    exceeds_line_limit,
+    exceeds_bytes,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _build_row(columns: list[str], cells: list[str]) -> dict[str, str] | LineErr
         expected = format_count(len(columns), "column")
         return LineError(f"{format_count(len(cells), 'cell')}, but the table has {expected}")
     line = "".join(cells)
-    if exceeds_line_limit(line):
+    if exceeds_bytes(line, MAX_LINE_BYTES):
         return LineError(f"longer than {MAX_LINE_BYTES} bytes")
     try:
         check_encoding(line)
