@@ -124,13 +124,13 @@ class PassageReader:
         passages: list[Passage] = []
         for stored in items:
             item_id = stored.item.item_id
-            hashes = list(hashes_by_id.get(item_id, ()))
+            hashes = hashes_by_id.get(item_id, ())
             # No part of the text is found by such an address, however it is split.
             if any(map(is_own_address, hashes)):
                 continue
             text = to_plain_text(stored.item.text, self._generation.text_format)
             prompts = self._text_embedder.split_into_chunks(text, hashes)
-            if [prompt.text_hash for prompt in prompts] == hashes:
+            if prompts:
                 spans = [prompts[chunk.position] for chunk in chunks_by_id[item_id]]
                 passages += _make_passages(text, chunks_by_id[item_id], spans)
         return passages

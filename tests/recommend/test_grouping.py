@@ -224,12 +224,19 @@ class ChangingStore(ItemStore):
         self._writes = [write]
 
     async def get_many(
-        self, generation: Generation, item_ids: Sequence[str], *, with_vectors: bool = False
+        self,
+        generation: Generation,
+        item_ids: Sequence[str],
+        *,
+        with_vectors: bool = False,
+        max_text_bytes: int | None = None,
     ) -> Mapping[str, StoredItem]:
         """Write the item, and return the items."""
         while self._writes:
             await self.upsert_many(generation, [self._writes.pop()])
-        return await super().get_many(generation, item_ids, with_vectors=with_vectors)
+        return await super().get_many(
+            generation, item_ids, with_vectors=with_vectors, max_text_bytes=max_text_bytes
+        )
 
 
 @pytest.mark.parametrize("diversity", [0.0, 0.4])

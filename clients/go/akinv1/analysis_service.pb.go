@@ -1559,7 +1559,7 @@ type SearchPassagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The passages, best first. Equal scores are ordered by ascending item id and offset. There are
 	// fewer than `limit` if no further passage matches, and if very many better items have none, such
-	// as pending items: the search ends after 4,096 of them, or after 1,000,000 characters of texts
+	// as pending items: the search ends after 4,096 of them, or after 4 million characters of texts
 	// that would now be split differently.
 	Passages []*Passage `protobuf:"bytes,1,rep,name=passages,proto3" json:"passages,omitempty"`
 	// The sequence number of the last write that the response reflects.
