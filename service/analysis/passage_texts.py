@@ -108,7 +108,7 @@ class PassageReader:
             read = ReadPassages(
                 read.passages + passages,
                 read.changed_ids | changed_ids,
-                read.characters + sum(sizes.values()),
+                read.characters + sum(len(stored.item.text) for stored in items.values()),
                 read.unlocated_characters
                 + sum(size for item_id, size in sizes.items() if item_id not in located_ids),
             )

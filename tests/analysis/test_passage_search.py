@@ -170,6 +170,20 @@ async def test_texts_with_own_vectors_are_not_split(tmp_path: Path) -> None:
         assert ["tea"] == splitter.texts
 
 
+async def test_all_texts_that_are_read_count(tmp_path: Path) -> None:
+    """The characters of pending and changed items count as well, for they were read, too."""
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        await stores.items.upsert_many(generation, [indexed("a", "tea"), pending("b", "coffee")])
+        sequence = stores.items.last_sequence
+        await stores.items.upsert_many(generation, [indexed("c", "changed")])
+        splitter = cast("TextEmbedder", RecordingSplitter())
+        reader = PassageReader(stores.items, generation, splitter)
+        read = await reader.read([ScoredChunk(item_id, 0, 0.5) for item_id in "abcd"], sequence)
+        assert {"c", "d"} == read.changed_ids
+        assert len("teacoffeechanged") == read.characters
+        assert len("tea") == read.unlocated_characters
+
+
 @pytest.mark.parametrize(("words", "found"), [(10, 1), (6_500, 0)])
 async def test_long_texts_that_are_split_differently_end_the_search(
     tmp_path: Path, words: int, found: int

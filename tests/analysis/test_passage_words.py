@@ -15,6 +15,7 @@ from support.texts import distinct
 from service.analysis.passage_texts import PASSAGE_TEXTS_AT_ONCE, ReadPassages, score_chunks
 from service.analysis.passage_words import (
     MAX_PASSAGE_CHARACTERS,
+    MAX_READ_CHARACTERS,
     MAX_WORD_ITEMS,
     MIN_WORD_ITEMS,
     BestPassages,
@@ -140,6 +141,17 @@ def test_long_texts_end_the_search(limit: int, expected: int) -> None:
     """Once the texts are long enough together, as many items suffice as fill the limit."""
     query = PassagesQuery(TEXT, limit)
     assert expected == count_considered_items(query, characters=MAX_PASSAGE_CHARACTERS // 8)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_long_texts_end_a_search_that_lacks_passages(*, is_readable: bool) -> None:
+    """Once the texts are very long together, the search ends with fewer passages than the limit."""
+    count = count_considered_items(
+        PassagesQuery(TEXT, 1_000),
+        characters=MAX_READ_CHARACTERS // 80,
+        is_readable=is_readable,
+    )
+    assert 80 == count
 
 
 def test_passages_below_the_minimum_score_end_the_search() -> None:

@@ -1451,11 +1451,11 @@ type SearchPassagesRequest struct {
 	// items that RecommendSimilar would rank best for the text: of the best 50 items or, if that is
 	// more, of two items for each passage of the limit. It ends earlier once these texts have 16
 	// million characters and `limit` passages. While there are fewer than `limit` passages, it goes
-	// on to further items, 4,096 in all at most, until the passages of 20 items in a row all have less
-	// than the min_score. The value must be between 0 and 1. Otherwise the call fails with
-	// INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the server's
-	// setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
-	// AKIN_HYBRID is off.
+	// on to further items, until the passages of 20 items in a row all have less than the min_score,
+	// or until it has read 4,096 items or 64 million characters. The value must be between 0 and 1.
+	// Otherwise the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+	// (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+	// AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
 	LexicalWeight *float32 `protobuf:"fixed32,9,opt,name=lexical_weight,json=lexicalWeight,proto3,oneof" json:"lexical_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1560,7 +1560,7 @@ type SearchPassagesResponse struct {
 	// The passages, best first. Equal scores are ordered by ascending item id and offset. There are
 	// fewer than `limit` if no further passage matches, and if very many better items have none, such
 	// as pending items: the search ends after 4,096 of them, or after 4 million characters of texts
-	// that would now be split differently.
+	// that would now be split differently. If words count, it ends as lexical_weight says.
 	Passages []*Passage `protobuf:"bytes,1,rep,name=passages,proto3" json:"passages,omitempty"`
 	// The sequence number of the last write that the response reflects.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`

@@ -199,7 +199,7 @@ type RecommenderServiceClient interface {
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
 	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-	// vectors of one query alone do, only the result of that query contains the error.
+	// texts or the vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(ctx context.Context, in *BatchRecommendRequest, opts ...grpc.CallOption) (*BatchRecommendResponse, error)
 }
 
@@ -539,7 +539,7 @@ type RecommenderServiceServer interface {
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
 	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-	// vectors of one query alone do, only the result of that query contains the error.
+	// texts or the vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(context.Context, *BatchRecommendRequest) (*BatchRecommendResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }

@@ -807,11 +807,11 @@ class SearchPassagesRequest(_message.Message):
     items that RecommendSimilar would rank best for the text: of the best 50 items or, if that is
     more, of two items for each passage of the limit. It ends earlier once these texts have 16
     million characters and `limit` passages. While there are fewer than `limit` passages, it goes
-    on to further items, 4,096 in all at most, until the passages of 20 items in a row all have less
-    than the min_score. The value must be between 0 and 1. Otherwise the call fails with
-    INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the server's
-    setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
-    AKIN_HYBRID is off.
+    on to further items, until the passages of 20 items in a row all have less than the min_score,
+    or until it has read 4,096 items or 64 million characters. The value must be between 0 and 1.
+    Otherwise the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+    (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+    AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -861,7 +861,7 @@ class SearchPassagesResponse(_message.Message):
         """The passages, best first. Equal scores are ordered by ascending item id and offset. There are
         fewer than `limit` if no further passage matches, and if very many better items have none, such
         as pending items: the search ends after 4,096 of them, or after 4 million characters of texts
-        that would now be split differently.
+        that would now be split differently. If words count, it ends as lexical_weight says.
         """
 
     @_builtins.property

@@ -396,7 +396,7 @@ class RecommenderServiceServicer:
 
         The call fails as a whole, like any call, if the server or its store cannot serve it now. It
         fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-        vectors of one query alone do, only the result of that query contains the error.
+        texts or the vectors of one query alone do, only the result of that query contains the error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -204,7 +204,7 @@ class RecommenderServiceStub:
 
     The call fails as a whole, like any call, if the server or its store cannot serve it now. It
     fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-    vectors of one query alone do, only the result of that query contains the error.
+    texts or the vectors of one query alone do, only the result of that query contains the error.
     """
 
 @_typing.type_check_only
@@ -383,7 +383,7 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     The call fails as a whole, like any call, if the server or its store cannot serve it now. It
     fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-    vectors of one query alone do, only the result of that query contains the error.
+    texts or the vectors of one query alone do, only the result of that query contains the error.
     """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -655,7 +655,7 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails as a whole, like any call, if the server or its store cannot serve it now. It
         fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-        vectors of one query alone do, only the result of that query contains the error.
+        texts or the vectors of one query alone do, only the result of that query contains the error.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

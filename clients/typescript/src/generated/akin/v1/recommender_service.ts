@@ -6766,7 +6766,7 @@ export const RecommenderServiceDefinition = {
      *
      * The call fails as a whole, like any call, if the server or its store cannot serve it now. It
      * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
-     * vectors of one query alone do, only the result of that query contains the error.
+     * texts or the vectors of one query alone do, only the result of that query contains the error.
      */
     batchRecommend: {
       name: "BatchRecommend",
