@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from importlib import resources
@@ -15,7 +14,7 @@ import typer
 
 from service.cli import console
 from service.cli.connection import ConnectionOptions, open_client
-from service.cli.demo_output import BookTable, describe_model, show_heading
+from service.cli.demo_output import BookTable, describe_model, find_command_line, show_heading
 from service.cli.demo_topics import TOPICS
 from service.cli.formats.detection import open_records
 from service.cli.importer import Importer, ImportSummary
@@ -151,7 +150,7 @@ def _answer_question(client: akin.Client, text: str) -> None:
 
 
 def _show_next_steps() -> None:
-    program = _find_program()
+    program = find_command_line()
     sample = os.path.relpath(SAMPLE_BOOKS)
     typer.echo(
         f"""
@@ -173,11 +172,3 @@ From Python, with the package akin-client (pip install ./clients/python):
       for hit in client.recommend_similar(text="jogging", full=True).recommendations:
           print(hit.score, hit.item_id, hit.item.text)"""
     )
-
-
-def _find_program() -> str:
-    """Return the command line that starts this program in the current folder."""
-    program = Path(sys.executable).with_name("akin")
-    if shutil.which("akin") == str(program):
-        return "akin"
-    return os.path.relpath(program)

@@ -11,7 +11,15 @@ import typer
 from akin.filters import one_of
 
 from service.cli import console
-from service.cli.demo_output import ID_COLUMN, BookTable, describe_model, show_call, show_heading
+from service.cli.demo_output import (
+    ID_COLUMN,
+    BookTable,
+    describe_model,
+    find_command_line,
+    show_call,
+    show_heading,
+    show_hints,
+)
 from service.domain.spaces import LOCAL_PROVIDER
 
 # A price of small embedding models, for an example.
@@ -91,10 +99,15 @@ The model here is {describe_model(client)}. A local model is free.
 The {estimate.text_count} books have about {tokens:,} tokens. A provider that charges \
 {EXAMPLE_USD_PER_MILLION_TOKENS} US dollars
 per million tokens would charge {usd} for all of them, once.
-
-  akin models                         prints the prices of a provider
-  akin import --dry-run FILE          prints the price of an import before it
-  AKIN_EMBEDDING_BUDGET_USD_PER_DAY   limits the cost of a day"""
+"""
+    )
+    program = find_command_line()
+    show_hints(
+        {
+            f"{program} models": "prints the prices of a provider",
+            f"{program} import --dry-run FILE": "prints the price of an import before it",
+            "AKIN_EMBEDDING_BUDGET_USD_PER_DAY": "limits the cost of a day",
+        }
     )
 
 
@@ -158,9 +171,14 @@ def show_reembedding(client: akin.Client) -> None:
     )
     typer.echo(
         "\nHere the words around each text changed. A server with an API key of a provider\n"
-        "changes the model:\n\n"
-        "  akin reembed --estimate --model NAME    prints the price and the time\n"
-        "  akin reembed --model NAME               switches when all items are embedded"
+        "changes the model:\n"
+    )
+    command = f"{find_command_line()} reembed"
+    show_hints(
+        {
+            f"{command} --estimate --model NAME": "prints the price and the time",
+            f"{command} --model NAME": "switches when all items are embedded",
+        }
     )
 
 

@@ -51,7 +51,11 @@ def describe_learned(learned: LearnedSummary) -> str:
     """Return in one line what was learned, and why `auto` uses it or not."""
     likes = format_count(learned.like_count, "like")
     items = format_count(learned.item_count, "item")
-    start = f"learned from {likes} about {items}"
+    start = (
+        f"learned from {likes} about {items}"
+        if learned.item_count
+        else f"nothing learned yet from {likes} (interactions with a weight above 0, liked items)"
+    )
     if learned.test_people < MIN_TEST_PEOPLE:
         return (
             f"{start}; auto, the default, uses text alone, because fewer than {MIN_TEST_PEOPLE} "

@@ -127,6 +127,15 @@ def test_status_says_what_was_learned(seconds: float, age: str) -> None:
     assert expected == describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
 
 
+def test_status_says_that_nothing_was_learned() -> None:
+    """Without items learned about, the line says so, and what counts as a like."""
+    model = make_model(1)
+    model.like_count, model.item_count = 1, 0
+    likes = "1 like (interactions with a weight above 0, liked items)"
+    expected = f"nothing learned yet from {likes}; auto, the default, uses text alone"
+    assert expected in describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+
+
 def test_status_says_why_behavior_is_not_used() -> None:
     """Too few people, a setting, and nothing to learn from are different reasons."""
     model = make_model(1, test_user_count=19)

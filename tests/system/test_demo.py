@@ -54,6 +54,14 @@ def test_the_demo_ends_with_commands_that_exist(output: str, tmp_path: Path) -> 
     assert file.endswith(SAMPLE_BOOKS.name)
 
 
+def test_every_command_is_named_as_the_reader_can_run_it(output: str) -> None:
+    """The hints of the topics and of the end start the program in the same way."""
+    hints = re.findall(r"^  (\S*akin) (\w+)", output, re.MULTILINE)
+    commands = ["models", "import", "reembed", "reembed", "serve", "import", "recommend"]
+    assert commands == [command for _, command in hints]
+    assert 1 == len({program for program, _ in hints})
+
+
 def test_a_terminal_has_a_menu(tmp_path: Path) -> None:
     """A number shows its topic, other words are a question, and an empty line ends the demo."""
     status, received = run_on_terminal(
