@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import akin
 
-from service.cli.connection_check import ConnectionProblem, find_connection_problem
+from service.cli.connection_check import (
+    ConnectionProblem,
+    find_connection_problem,
+    find_proxy_variable,
+)
 from service.cli.options import DEFAULT_ADDRESS
-from service.environment import ADDRESS_VARIABLE, API_KEY_VARIABLE
+from service.environment import ADDRESS_VARIABLE, API_KEY_VARIABLE, MAX_PORT
 
 _NAME_ADDRESS = f"name its address with --address or {ADDRESS_VARIABLE}"
 _NAME_KEY = f"name another one with --key-file or {API_KEY_VARIABLE}"
@@ -15,6 +19,9 @@ _PROBLEMS = {
     ConnectionProblem.UNKNOWN_HOST: (
         "the host of the address {} is unknown: name the server as host:port, such as "
         f"{DEFAULT_ADDRESS}, with --address or {ADDRESS_VARIABLE}"
+    ),
+    ConnectionProblem.INVALID_PORT: (
+        f"the port of the address {{}} must be a number from 1 to {MAX_PORT}: {_NAME_ADDRESS}"
     ),
     ConnectionProblem.NO_SERVER: (
         f"no Akin server answers at {{}}: start one with `akin serve`, or {_NAME_ADDRESS}"
@@ -99,4 +106,8 @@ def _describe_connection_error(error: akin.AkinError, address: str, tls: akin.Tl
     problem = find_connection_problem(address, tls)
     if problem is None and _OTHER_PROTOCOL in error.message:
         problem = ConnectionProblem.OTHER_PROTOCOL
-    return str(error) if problem is None else _PROBLEMS[problem].format(address)
+    if problem is not None:
+        return _PROBLEMS[problem].format(address)
+    variable = find_proxy_variable(address)
+    proxy = f"; the proxy of the variable {variable} is used, unless no_proxy lists the host"
+    return f"{error}{proxy if variable else ''}"
