@@ -30,8 +30,9 @@ def main() -> NoReturn:
     open_closed_streams()
     # typer replaces the streams after a broken pipe.
     streams = (sys.stdout, sys.stderr)
-    for stream in streams:
-        # An encoding without a character prints a question mark for it.
+    for stream in (sys.stdin, *streams):
+        # An encoding without a character prints a question mark for it. What is typed and has
+        # bytes of another encoding is read with U+FFFD for them; files are read as bytes.
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     _silence_grpc()
