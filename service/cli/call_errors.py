@@ -53,6 +53,9 @@ _PROBLEMS = {
     ),
 }
 
+# Bounds the health check after a call that took too long; a busy server may need seconds.
+_HEALTH_CHECK_SECONDS = 5.0
+
 # In the message of gRPC about a server of HTTP/1.
 _OTHER_PROTOCOL = "Failed parsing HTTP/2"
 
@@ -62,7 +65,7 @@ def describe_call_error(
 ) -> str:
     """Return the error of a call for a person at a command line.
 
-    Without a connection, it connects once more to find the cause.
+    Without a connection, and after a timeout, it connects once more to find the cause.
 
     Args:
         error: the error.
@@ -74,10 +77,7 @@ def describe_call_error(
         case "UNAVAILABLE", "":
             return _describe_connection_error(error, address, tls)
         case "DEADLINE_EXCEEDED", "":
-            return (
-                f"the server at {address} did not respond in time: if it is no Akin server, "
-                f"{_NAME_ADDRESS}"
-            )
+            return f"{error.code.name}: {_describe_timeout(address, tls)}"
         case "UNIMPLEMENTED", "":
             return (
                 f"the server at {address} does not have this call, so it is an older Akin server "
@@ -88,6 +88,22 @@ def describe_call_error(
         case "PERMISSION_DENIED", "PERMISSION_DENIED":
             return f"{error}: {_NAME_KEY}; `akin key` creates keys with other scopes and catalogs"
     return str(error)
+
+
+def _describe_timeout(address: str, tls: akin.Tls | None) -> str:
+    """Distinguish a slow call from an address without an Akin server by a health check."""
+    try:
+        with akin.Client(address, tls=tls, timeout_seconds=_HEALTH_CHECK_SECONDS) as client:
+            client.is_serving()
+    except akin.AkinError:
+        return (
+            f"the server at {address} did not respond in time: if it is no Akin server, "
+            f"{_NAME_ADDRESS}"
+        )
+    return (
+        f"the server at {address} responds, but did not finish the call in time: ask for less, or "
+        "try again when it has less to do"
+    )
 
 
 def _describe_missing_key(address: str, *, sends_key: bool) -> str:

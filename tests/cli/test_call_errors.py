@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import akin
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -21,6 +22,7 @@ from support.server import WAIT_SECONDS, free_address
 from support.stand_in_servers import StandInServer
 from typer.testing import CliRunner
 
+from service.cli.call_errors import describe_call_error
 from service.cli.connection_check import ConnectionProblem, find_connection_problem
 from service.cli.main import app
 
@@ -209,6 +211,28 @@ def test_a_server_of_another_protocol() -> None:
         web.shutdown()
         web.server_close()
     assert "does not speak gRPC, so it is no Akin server" in line
+
+
+def test_a_slow_call() -> None:
+    """A server that answers a health check is asked for less; its address is not in doubt."""
+    failure = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    with RecordingServer(failure=failure) as server:
+        line = call("--address", server.address)
+    assert line.startswith(
+        f"akin: DEADLINE_EXCEEDED: the server at {server.address} responds, but did not finish the "
+        "call in time: ask for less"
+    )
+    assert "--address" not in line
+
+
+def test_a_server_that_never_answers() -> None:
+    """A port that accepts connections and is silent may be that of another server."""
+    error = akin.AkinError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        line = describe_call_error(error, address, None, sends_key=False)
+    assert f"DEADLINE_EXCEEDED: the server at {address} did not respond in time" in line
+    assert "if it is no Akin server, name its address with --address" in line
 
 
 @pytest.mark.parametrize(
