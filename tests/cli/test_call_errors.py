@@ -268,7 +268,7 @@ def test_only_the_message_is_printed(
 ) -> None:
     """There are no lines of gRPC beside it, unless its variable asks for it."""
     with serve_tls(*certificates.issue("server")) as address:
-        words = ("items", "list", "--address", address, "--tls")
+        words = ("items", "get", "serve", "--address", address, "--tls")
         done = run(*words, folder=tmp_path, variables=variables, script='"$@"')
     assert 1 == done.status
     assert (lines == 1) == (len(done.error_lines) == 1), done.error_lines
