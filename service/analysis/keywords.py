@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import regex
 
+from service.analysis.function_words import is_function_word
 from service.analysis.unspaced_words import find_unspaced_words
 from service.domain.words import UNSPACED_LETTERS, has_unspaced_script, normalize
-from service.embedding.vocabulary import list_function_words
 
 # Keywords of one group.
 MAX_KEYWORDS = 10
@@ -38,8 +38,6 @@ MAX_KEYWORD_CHARACTERS = 5_000
 
 # Characters of a keyword; longer sequences are data, such as keys and encoded files.
 MAX_WORD_CHARACTERS = 50
-
-_APOSTROPHE = regex.compile("['\u2019]")
 
 # Of a script that separates words by spaces. Here \w has the marks on letters.
 _SPACED_WORD = regex.compile(
@@ -150,9 +148,8 @@ def _split_into_words(groups: Sequence[Sequence[str]]) -> list[list[set[str]]]:
 
 
 def _is_candidate(word: str) -> bool:
-    """Can a word be a keyword? Of a contraction, such as "don't", the first part decides."""
-    start = _APOSTROPHE.split(word, maxsplit=1)[0]
-    return len(word) <= MAX_WORD_CHARACTERS and start not in list_function_words()
+    """Can a word be a keyword?"""
+    return len(word) <= MAX_WORD_CHARACTERS and not is_function_word(word)
 
 
 def _select_best(scores: dict[str, float]) -> list[str]:

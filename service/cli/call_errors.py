@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import akin
 
-from service.cli.connection_check import ConnectionProblem, find_connection_problem
+from service.cli.connection_check import (
+    ConnectionProblem,
+    find_connection_problem,
+    find_proxy_variable,
+)
 from service.cli.options import DEFAULT_ADDRESS
-from service.environment import ADDRESS_VARIABLE, API_KEY_VARIABLE
+from service.environment import ADDRESS_VARIABLE, API_KEY_VARIABLE, MAX_PORT
 
 _NAME_ADDRESS = f"name its address with --address or {ADDRESS_VARIABLE}"
 _NAME_KEY = f"name another one with --key-file or {API_KEY_VARIABLE}"
@@ -15,6 +19,9 @@ _PROBLEMS = {
     ConnectionProblem.UNKNOWN_HOST: (
         "the host of the address {} is unknown: name the server as host:port, such as "
         f"{DEFAULT_ADDRESS}, with --address or {ADDRESS_VARIABLE}"
+    ),
+    ConnectionProblem.INVALID_PORT: (
+        f"the port of the address {{}} must be a number from 1 to {MAX_PORT}: {_NAME_ADDRESS}"
     ),
     ConnectionProblem.NO_SERVER: (
         f"no Akin server answers at {{}}: start one with `akin serve`, or {_NAME_ADDRESS}"
@@ -46,6 +53,9 @@ _PROBLEMS = {
     ),
 }
 
+# Bounds the health check after a call that took too long; a busy server may need seconds.
+_HEALTH_CHECK_SECONDS = 5.0
+
 # In the message of gRPC about a server of HTTP/1.
 _OTHER_PROTOCOL = "Failed parsing HTTP/2"
 
@@ -55,7 +65,7 @@ def describe_call_error(
 ) -> str:
     """Return the error of a call for a person at a command line.
 
-    Without a connection, it connects once more to find the cause.
+    Without a connection, and after a timeout, it connects once more to find the cause.
 
     Args:
         error: the error.
@@ -67,10 +77,7 @@ def describe_call_error(
         case "UNAVAILABLE", "":
             return _describe_connection_error(error, address, tls)
         case "DEADLINE_EXCEEDED", "":
-            return (
-                f"the server at {address} did not respond in time: if it is no Akin server, "
-                f"{_NAME_ADDRESS}"
-            )
+            return f"{error.code.name}: {_describe_timeout(address, tls)}"
         case "UNIMPLEMENTED", "":
             return (
                 f"the server at {address} does not have this call, so it is an older Akin server "
@@ -81,6 +88,22 @@ def describe_call_error(
         case "PERMISSION_DENIED", "PERMISSION_DENIED":
             return f"{error}: {_NAME_KEY}; `akin key` creates keys with other scopes and catalogs"
     return str(error)
+
+
+def _describe_timeout(address: str, tls: akin.Tls | None) -> str:
+    """Distinguish a slow call from an address without an Akin server by a health check."""
+    try:
+        with akin.Client(address, tls=tls, timeout_seconds=_HEALTH_CHECK_SECONDS) as client:
+            client.is_serving()
+    except akin.AkinError:
+        return (
+            f"the server at {address} did not respond in time: if it is no Akin server, "
+            f"{_NAME_ADDRESS}"
+        )
+    return (
+        f"the server at {address} responds, but did not finish the call in time: ask for less, or "
+        "try again when it has less to do"
+    )
 
 
 def _describe_missing_key(address: str, *, sends_key: bool) -> str:
@@ -99,4 +122,8 @@ def _describe_connection_error(error: akin.AkinError, address: str, tls: akin.Tl
     problem = find_connection_problem(address, tls)
     if problem is None and _OTHER_PROTOCOL in error.message:
         problem = ConnectionProblem.OTHER_PROTOCOL
-    return str(error) if problem is None else _PROBLEMS[problem].format(address)
+    if problem is not None:
+        return _PROBLEMS[problem].format(address)
+    variable = find_proxy_variable(address)
+    proxy = f"; the proxy of the variable {variable} is used, unless no_proxy lists the host"
+    return f"{error}{proxy if variable else ''}"

@@ -6,11 +6,17 @@ This module therefore connects once more by itself.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from enum import Enum, auto
+from tempfile import NamedTemporaryFile
+from types import MappingProxyType
 
 import akin
+
+from service.domain.addresses import is_loopback
+from service.environment import MAX_PORT, read_variable
 
 # Bounds the connection, and each step of the TLS handshake.
 _TIMEOUT_SECONDS = 3.0
@@ -21,14 +27,18 @@ _DEFAULT_PORT = "443"
 # The protocol of gRPC, which TLS negotiates.
 _PROTOCOL = "h2"
 
-# OpenSSL's numbers of verification errors.
-_EXPIRED, _OTHER_HOST = 10, 62
+# Targets of gRPC that are no `host:port`, such as `unix:/run/akin.sock` and `dns:///host:port`.
+_TARGET_SCHEME = re.compile("(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
+
+# The variables that gRPC takes a proxy from, the most important one first.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 class ConnectionProblem(Enum):
     """A cause of a failed connection."""
 
     UNKNOWN_HOST = auto()
+    INVALID_PORT = auto()
     NO_SERVER = auto()
     SERVER_HAS_TLS = auto()
     SERVER_HAS_NO_TLS = auto()
@@ -39,57 +49,102 @@ class ConnectionProblem(Enum):
     OTHER_PROTOCOL = auto()
 
 
+# OpenSSL's numbers of verification errors. It has two for another host: for names and addresses.
+_VERIFICATION_ERRORS = MappingProxyType(
+    {
+        10: ConnectionProblem.EXPIRED,
+        62: ConnectionProblem.OTHER_HOST,
+        64: ConnectionProblem.OTHER_HOST,
+    }
+)
+
+
 def find_connection_problem(address: str, tls: akin.Tls | None) -> ConnectionProblem | None:
     """Return why the server cannot be reached; None if the cause is another one.
 
+    It does not look for the cause if the address has another form than `host:port`, or if the
+    command connects through a proxy.
+
     Args:
-        address: `host:port` of the server.
-        tls: how the command connects; None means in plain text. It does not matter here whether the
-            server accepts a client certificate.
+        address: the address of the server.
+        tls: how the command connects; None means in plain text.
     """
-    host, _, port = address.rpartition(":")
+    if _TARGET_SCHEME.match(address) or find_proxy_variable(address):
+        return None
+    host, port = _split(address)
     if not host:
-        host, port = address, _DEFAULT_PORT
-    try:
-        with socket.create_connection((host.strip("[]"), port), _TIMEOUT_SECONDS) as connection:
-            return _find_tls_problem(connection, host.strip("[]"), tls)
-    except (socket.gaierror, UnicodeError):
         return ConnectionProblem.UNKNOWN_HOST
+    if port.isdecimal() and not 1 <= int(port) <= MAX_PORT:
+        return ConnectionProblem.INVALID_PORT
+    try:
+        with socket.create_connection((host, port), _TIMEOUT_SECONDS) as connection:
+            return _find_tls_problem(connection, host, tls)
+    except (socket.gaierror, UnicodeError) as exc:
+        is_port = isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_SERVICE
+        return ConnectionProblem.INVALID_PORT if is_port else ConnectionProblem.UNKNOWN_HOST
     except OSError:
         return ConnectionProblem.NO_SERVER
+
+
+def find_proxy_variable(address: str) -> str:
+    """Return the variable with the proxy of `host:port`, empty if there is none.
+
+    gRPC does not use the proxy if a variable `no_proxy` lists the host.
+    """
+    if _TARGET_SCHEME.match(address) or is_loopback(_split(address)[0]):
+        return ""
+    return next((name for name in _PROXY_VARIABLES if read_variable(name)), "")
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return host and port of `host`, `host:port`, `[IPv6]:port`, or of an IPv6 address."""
+    if address.startswith("["):
+        host, _, port = address[1:].partition("]")
+        return host, port.removeprefix(":") or _DEFAULT_PORT
+    if address.count(":") > 1:
+        return address, _DEFAULT_PORT
+    host, _, port = address.partition(":")
+    return host, port or _DEFAULT_PORT
 
 
 def _find_tls_problem(
     connection: socket.socket, host: str, tls: akin.Tls | None
 ) -> ConnectionProblem | None:
     try:
-        with _make_context(tls).wrap_socket(connection, server_hostname=host) as channel:
-            return _find_channel_problem(channel) if tls else ConnectionProblem.SERVER_HAS_TLS
+        channel = _make_context(tls).wrap_socket(connection, server_hostname=host)
     except TimeoutError:
         return None
     except OSError as exc:
         return _explain_failed_handshake(exc) if tls else None
+    with channel:
+        return _find_channel_problem(channel) if tls else ConnectionProblem.SERVER_HAS_TLS
 
 
 def _find_channel_problem(channel: ssl.SSLSocket) -> ConnectionProblem | None:
     if channel.selected_alpn_protocol() != _PROTOCOL:
         return ConnectionProblem.OTHER_PROTOCOL
-    # A server that gets no client certificate closes the connection before it sends data.
-    return None if channel.recv(1) else ConnectionProblem.NO_CLIENT_CERTIFICATE
+    # A server that accepts no client certificate ends the connection before it sends data.
+    try:
+        is_open = bool(channel.recv(1))
+    except TimeoutError:
+        return None
+    except OSError:
+        is_open = False
+    return None if is_open else ConnectionProblem.NO_CLIENT_CERTIFICATE
 
 
-def _explain_failed_handshake(error: OSError) -> ConnectionProblem:
+def _explain_failed_handshake(error: OSError) -> ConnectionProblem | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        problems = {_EXPIRED: ConnectionProblem.EXPIRED, _OTHER_HOST: ConnectionProblem.OTHER_HOST}
-        return problems.get(error.verify_code, ConnectionProblem.UNTRUSTED)
-    # Such as TLSV13_ALERT_CERTIFICATE_REQUIRED, which is an alert of the server.
-    if isinstance(error, ssl.SSLError) and "CERTIFICATE" in (error.reason or ""):
+        return _VERIFICATION_ERRORS.get(error.verify_code, ConnectionProblem.UNTRUSTED)
+    reason = (isinstance(error, ssl.SSLError) and error.reason) or ""
+    # Alerts of the server, such as TLSV13_ALERT_CERTIFICATE_REQUIRED and TLSV1_ALERT_UNKNOWN_CA.
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
         return ConnectionProblem.NO_CLIENT_CERTIFICATE
-    return ConnectionProblem.SERVER_HAS_NO_TLS
+    return None if "ALERT" in reason else ConnectionProblem.SERVER_HAS_NO_TLS
 
 
 def _make_context(tls: akin.Tls | None) -> ssl.SSLContext:
-    """Return a context that verifies the server as the command does, or without TLS not at all."""
+    """Return a context that connects as the command does; without TLS, it verifies nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols([_PROTOCOL])
     if tls is None:
@@ -99,4 +154,14 @@ def _make_context(tls: akin.Tls | None) -> ssl.SSLContext:
         context.load_default_certs()
     else:
         context.load_verify_locations(cadata=tls.authority.decode("ascii", "replace"))
+    if tls is not None and tls.certificate:
+        _load_client_certificate(context, tls)
     return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, tls: akin.Tls) -> None:
+    """Have the context send the client certificate, which ssl reads from a file only."""
+    with NamedTemporaryFile() as file:  # only the user can read it
+        file.write(b"\n".join((tls.certificate or b"", tls.key or b"")))
+        file.flush()
+        context.load_cert_chain(file.name, password="")  # instead of asking for one

@@ -41,15 +41,20 @@ class InvalidLines:
         if len(self._messages) < MAX_LISTED_LINES:
             self._messages.append(f"{self._path}, line {number}: {problem}")
 
-    def check(self) -> None:
+    def check(self, *file_problems: str) -> None:
         """Check that no line is invalid.
 
+        Args:
+            file_problems: what is wrong with the file besides, each in one line.
+
         Raises:
-            EvaluationError: some are; the messages list them.
+            EvaluationError: lines are invalid, or the file has a problem; the messages list all.
         """
-        if not self.count:
+        if not self.count and not file_problems:
             return
         more = self.count - len(self._messages)
         raise EvaluationError(
-            *self._messages, *([f"{more:,} more in {self._path}"] if more else [])
+            *self._messages,
+            *([f"{more:,} more in {self._path}"] if more else []),
+            *file_problems,
         )

@@ -197,5 +197,5 @@ def _parse_lines(
             else:
                 yield line
     except FileError as exc:
-        raise EvaluationError(f"{path}: {exc}") from None
+        invalid.check(f"{path}: {exc}")
     invalid.check()

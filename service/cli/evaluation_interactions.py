@@ -150,7 +150,7 @@ def _read_interactions(
                     value.user_id, value.item_id, value.time.ToMicroseconds(), value.type
                 )
     except FileError as exc:
-        raise EvaluationError(f"{path}: {exc}") from None
+        invalid.check(f"{path}: {exc}")
     invalid.check()
 
 

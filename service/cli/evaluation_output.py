@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from rich.table import Table
 
@@ -68,9 +69,15 @@ def describe_learned(learned: LearnedSummary) -> str:
     )
     return (
         f"{start}; auto, the default, uses {used}: in a test with {learned.test_people} people, "
-        f"behavior changed the quality (nDCG@{TOP}) by {learned.ndcg_gain:+.4f}, and the lower end "
-        f"of the 95% interval is {learned.ndcg_gain_lower_bound:+.4f}, {verdict}"
+        f"behavior changed the quality (nDCG@{TOP}) by {_format_gain(learned.ndcg_gain)}, and the "
+        f"lower end of the 95% interval is {_format_gain(learned.ndcg_gain_lower_bound)}, {verdict}"
     )
+
+
+def _format_gain(gain: float) -> str:
+    """Return a gain with 4 decimals, or with enough of them if it would become 0."""
+    rounded = f"{gain:+.4f}"
+    return f"{Decimal(f'{gain:.1g}'):+f}" if gain and not float(rounded) else rounded
 
 
 def _build_table(title: str, first: str, *others: str) -> Table:

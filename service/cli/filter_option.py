@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import akin
+from akin import filters
 from google.protobuf.json_format import ParseDict, ParseError
 
 from service.cli.field_names import suggest
@@ -18,6 +19,9 @@ FILTER_EXAMPLE = '{"all": [{"attribute": "price", "range": {"lt": 100}}]}'
 _LISTS = ("all", "any", "none")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
+# In the message of protobuf about too many levels.
+_TOO_DEEP = "Max recursion depth"
+
 
 class FilterError(Exception):
     """A text is no filter; the message says which part is wrong."""
@@ -27,7 +31,8 @@ def decode_filter(text: str) -> akin.Filter:
     """Return the filter of a text in JSON. The server validates its values and its size.
 
     Raises:
-        FilterError: the text is not JSON, or has another form than a filter.
+        FilterError: the text is not JSON, has another form than a filter, or has a number that a
+            double cannot hold.
     """
     try:
         value = JsonDecoder().decode(text)
@@ -35,8 +40,11 @@ def decode_filter(text: str) -> akin.Filter:
         raise FilterError(str(exc)) from None
     try:
         return ParseDict(_check_filter(value, ""), akin.Filter())
-    except (ParseError, RecursionError):
-        raise FilterError("too many levels of nested filters") from None
+    except RecursionError:
+        raise FilterError("too many levels of brackets") from None
+    except ParseError as exc:
+        is_too_deep = _TOO_DEEP in str(exc)
+        raise FilterError("too many levels of brackets" if is_too_deep else str(exc)) from None
 
 
 def _check_filter(value: object, path: str) -> dict[str, Any]:
@@ -63,13 +71,25 @@ def _check_condition(value: object, path: str) -> None:
     _TESTS[tests[0]](fields[tests[0]], f"{path}{tests[0]}")
 
 
-def _accept(_value: object, _path: str) -> None:
-    """Leave the check of a value to the server."""
+def _check_value(value: object, path: str) -> None:
+    """Check that the numbers of a value can be stored; the rest is left to the server."""
+    if isinstance(value, list):
+        for number, element in enumerate(value):
+            _check_value(element, f"{path}[{number}]")
+    elif isinstance(value, dict):
+        for name, element in value.items():
+            _check_value(element, f"{path}.{name}")
+    elif isinstance(value, int):
+        try:
+            filters.equals(path, value)
+        except ValueError as exc:
+            raise FilterError(str(exc)) from None
 
 
 def _check_values(value: object, path: str) -> None:
     if not isinstance(value, list):
         raise FilterError(f"{path}: must be a list of values, in square brackets")
+    _check_value(value, path)
 
 
 def _check_range(value: object, path: str) -> None:
@@ -78,6 +98,7 @@ def _check_range(value: object, path: str) -> None:
             raise FilterError(
                 f"{path}.{name}: must be a number; a time is in seconds since 1970-01-01 UTC"
             )
+        _check_value(bound, f"{path}.{name}")
 
 
 def _check_exists(value: object, path: str) -> None:
@@ -87,7 +108,7 @@ def _check_exists(value: object, path: str) -> None:
 
 _TESTS: Mapping[str, Callable[[object, str], object]] = MappingProxyType(
     {
-        "equals": _accept,
+        "equals": _check_value,
         "one_of": _check_values,
         "contains_any": _check_values,
         "range": _check_range,

@@ -17,7 +17,8 @@ from service.settings_loading import SettingsError, check_http_variables, load_s
 def print_models(as_json: options.JsonOption = False) -> None:
     """Print the embedding models of the provider with their context lengths and prices.
 
-    The provider is OpenRouter, or the one at AKIN_EMBEDDING_BASE_URL. It needs no API key for this.
+    The provider is OpenRouter, which needs no API key for this, or the one at
+    AKIN_EMBEDDING_BASE_URL.
     """
     host = ""
     try:

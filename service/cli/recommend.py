@@ -122,7 +122,10 @@ def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
         )
     if response.missing_item_ids:
         ids = ", ".join(response.missing_item_ids)
-        console.print_line(f"ignored, missing or without a vector yet: {ids}", to_stderr=True)
+        console.print_line(
+            f"these items are ignored because they do not exist or have no vector yet: {ids}",
+            to_stderr=True,
+        )
 
 
 def _choose_title(

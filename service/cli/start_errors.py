@@ -11,8 +11,11 @@ from service.settings import Settings
 _REASONS = {
     errno.EADDRINUSE: "another process uses the port; stop it, or ",
     errno.EADDRNOTAVAIL: "it is no address of this machine; ",
-    errno.EACCES: "ports below 1024 are reserved for the administrator; ",
 }
+
+# Ports below this one are open to processes with the privilege only, on most systems.
+_FIRST_UNPRIVILEGED_PORT = 1_024
+_PRIVILEGED = "ports below 1024 are reserved for the administrator; "
 
 
 def describe_start_error(error: BaseException, settings: Settings | None) -> str:
@@ -33,7 +36,7 @@ def describe_start_error(error: BaseException, settings: Settings | None) -> str
             ("AKIN_METRICS_LISTEN", settings.metrics_listen),
             ("AKIN_HEALTH_LISTEN", settings.health_listen),
         ):
-            if address and str(error).endswith(f" {address}"):
+            if address == error.address:
                 return f"{error}: {_explain_address(address)}set {name} to another address"
     return str(error)
 
@@ -50,6 +53,9 @@ def _explain_address(address: str) -> str:
             listener.bind(name)
     except socket.gaierror:
         return "the host is unknown; "
+    except PermissionError as exc:
+        is_privileged = int(port) < _FIRST_UNPRIVILEGED_PORT
+        return _PRIVILEGED if is_privileged else f"{exc.strerror}; "
     except OSError as exc:
         return _REASONS.get(exc.errno or 0, f"{exc.strerror}; ")
     return ""

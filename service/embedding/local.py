@@ -10,7 +10,6 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 from model2vec import StaticModel
 
 from service.domain.spaces import LOCAL_PROVIDER, Space
@@ -60,20 +59,6 @@ def read_vocabulary() -> Iterable[str]:
     """Return the words of the models' common vocabulary, and pieces of words after `##`."""
     model, _ = _load_model(LOCAL_MODEL)
     return model.tokenizer.get_vocab().keys()
-
-
-def read_word_weights() -> dict[str, float]:
-    """Return how much each word of the current model adds to a vector, the most frequent first.
-
-    The weight of a word is the length of its vector, divided by the median of all of them. Pieces
-    of words and words with other characters than letters are left out.
-    """
-    model, _ = _load_model(LOCAL_MODEL)
-    lengths = np.linalg.norm(model.embedding.astype(np.float32), axis=1)
-    weights = lengths / np.median(lengths)
-    # The teacher's vocabulary, whose order stays, has the words by their frequency in English.
-    entries = sorted(model.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    return {word: float(weights[number]) for word, number in entries if word.isalpha()}
 
 
 class LocalEmbedder:

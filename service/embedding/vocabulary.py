@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from functools import cache
 
-from service.embedding.local import read_vocabulary, read_word_weights
+from service.embedding.local import read_vocabulary
 
 # Entries of two or more letters that must have a letter before the model knows it. A Latin letter
 # is in 273 or more; one of another script or with a stroke, such as Polish l, in up to 6.
@@ -21,17 +21,6 @@ MIN_LETTER_ENTRIES = 50
 # text with three Latin names has 0.52.
 MIN_KNOWN_SHARE = 0.7
 
-# Words of English that add less than this to a vector, in medians of all words, say little about a
-# text: "than" has 0.42, "even" 0.48, "together" 0.68, "cooking" 1.1.
-MAX_FUNCTION_WORD_WEIGHT = 0.66
-
-# This many of the most frequent words of English are function words whatever they weigh. Personal
-# pronouns have a meaning for the model, such as "she". The next word is "school".
-FREQUENT_WORDS = 79
-
-# A rare word of little weight is one that the model did not learn.
-MAX_LEARNED_RANK = 3_000
-
 
 def is_largely_unknown(text: str) -> bool:
     """Return whether the local model does not know a good part of the letters of a text."""
@@ -41,16 +30,6 @@ def is_largely_unknown(text: str) -> bool:
     )
     known = sum(letters[letter] for letter in _list_known_letters() & letters.keys())
     return known < MIN_KNOWN_SHARE * letters.total()
-
-
-@cache
-def list_function_words() -> frozenset[str]:
-    """Return about 300 English words that say little about the subject of a text."""
-    weights = {word: weight for word, weight in read_word_weights().items() if len(word) > 1}
-    words = list(weights)
-    return frozenset(words[:FREQUENT_WORDS]).union(
-        word for word in words[:MAX_LEARNED_RANK] if weights[word] < MAX_FUNCTION_WORD_WEIGHT
-    )
 
 
 @cache

@@ -1,15 +1,18 @@
 """What a command says if its call fails: the address, the likely cause, and what to do."""
 
+import socket
+import ssl
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import akin
 import grpc
 import pytest
-import trustme
 from google.rpc.error_details_pb2 import ErrorInfo
 from support.command import run
 from support.recording import RecordingServer
@@ -19,6 +22,8 @@ from support.server import WAIT_SECONDS, free_address
 from support.stand_in_servers import StandInServer
 from typer.testing import CliRunner
 
+from service.cli.call_errors import describe_call_error
+from service.cli.connection_check import ConnectionProblem, find_connection_problem
 from service.cli.main import app
 
 
@@ -45,9 +50,13 @@ def serve_tls(chain: Path, key: Path, client_authority: Path | None = None) -> I
         server.stop(None).wait(WAIT_SECONDS)
 
 
-def call(*words: str | Path, key: str = "") -> str:
+def call(*words: str | Path, key: str = "", variables: Mapping[str, str] | None = None) -> str:
     """Return the one line of a command that fails."""
-    result = CliRunner().invoke(app, ["items", "list", *map(str, words)], env={"AKIN_API_KEY": key})
+    result = CliRunner().invoke(
+        app,
+        ["items", "list", *map(str, words)],
+        env={"AKIN_API_KEY": key, **(variables or {})},
+    )
     assert (1, "") == (result.exit_code, result.stdout)
     (line,) = result.stderr.splitlines()
     return line
@@ -66,6 +75,36 @@ def test_no_server() -> None:
 def test_an_unknown_host(address: str) -> None:
     """A host without an address, and a URL, are said to be unknown."""
     assert f"the host of the address {address} is unknown" in call("--address", address)
+
+
+def test_an_invalid_port() -> None:
+    """A port that no server can have is named, and nothing else is said to be wrong."""
+    line = call("--address", "localhost:99999")
+    assert "the port of the address localhost:99999 must be a number from 1 to 65535" in line
+    for port in ("0", "65536", "shop"):
+        problem = find_connection_problem(f"localhost:{port}", None)
+        assert ConnectionProblem.INVALID_PORT is problem
+
+
+def test_a_target_of_another_form() -> None:
+    """The error of gRPC is printed for addresses in its other forms; no host is called unknown."""
+    line = call("--address", "unix:/nonexistent/akin.sock")
+    assert line.startswith("akin: UNAVAILABLE: ")
+    assert "No such file" in line
+    assert None is find_connection_problem("dns:///localhost:1", None)
+
+
+def test_a_proxy() -> None:
+    """The variable with the proxy is named, but not its value; this machine needs no proxy."""
+    proxy = f"http://user:secret@{free_address()}"
+    line = call("--address", "shop.invalid:50051", variables={"https_proxy": proxy})
+    assert line.startswith("akin: UNAVAILABLE: ")
+    assert line.endswith(
+        "; the proxy of the variable https_proxy is used, unless no_proxy lists the host"
+    )
+    assert "secret" not in line
+    line = call("--address", free_address(), variables={"https_proxy": proxy})
+    assert "no Akin server answers" in line
 
 
 def test_tls_of_a_server_without_it() -> None:
@@ -98,17 +137,53 @@ def test_an_expired_certificate(certificates: Certificates) -> None:
     assert f"the certificate of the server at {address} has expired" in line
 
 
-def test_a_certificate_for_another_host(tmp_path: Path) -> None:
-    """A certificate without the host name of the address."""
-    authority, chain, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
-    issuer = trustme.CA()
-    issued = issuer.issue_cert("shop.internal")
-    issuer.cert_pem.write_to_path(str(authority))
-    issued.private_key_pem.write_to_path(str(key))
-    issued.cert_chain_pems[0].write_to_path(str(chain))
-    with serve_tls(chain, key) as address:
-        line = call("--address", address, "--tls-ca", authority)
-    assert f"the certificate of the server at {address} is for another host" in line
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_certificate_without_the_host(certificates: Certificates, host: str) -> None:
+    """A name and an IP address that are not in the certificate have the same message."""
+    chain_and_key = certificates.issue("other", "shop.internal")
+    with serve_tls(*chain_and_key) as address:
+        other = f"{host}:{address.rpartition(':')[2]}"
+        line = call("--address", other, "--tls-ca", certificates.file)
+    assert f"the certificate of the server at {other} is for another host" in line
+
+
+def test_an_accepted_client_certificate(certificates: Certificates) -> None:
+    """The check sends the client certificate, and does not ask for one that the server accepts."""
+    tls = certificates.tls(certificates.issue("client"))
+    with serve_tls(*certificates.issue("server"), certificates.file) as address:
+        assert None is find_connection_problem(address, tls)
+        no_certificate = find_connection_problem(address, certificates.tls())
+    assert ConnectionProblem.NO_CLIENT_CERTIFICATE is no_certificate
+
+
+def test_a_client_certificate_of_another_authority(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    """A client certificate that the server does not accept is as good as none."""
+    chain, key = Certificates(tmp_path).issue("stranger")
+    with serve_tls(*certificates.issue("server"), certificates.file) as address:
+        options = ("--tls-ca", certificates.file, "--tls-cert", chain, "--tls-key", key)
+        line = call("--address", address, *options)
+    assert f"the server at {address} requires a client certificate of an authority" in line
+
+
+def test_a_connection_that_is_reset_after_the_handshake(certificates: Certificates) -> None:
+    """A server that resets the connection has TLS; it may accept no client certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificates.issue("server"))
+    context.set_alpn_protocols(["h2"])
+
+    def reset_next(listener: socket.socket) -> None:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as channel:
+            no_linger = struct.pack("ii", 1, 0)
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as executor:
+        reset = executor.submit(reset_next, listener)
+        address = f"localhost:{listener.getsockname()[1]}"
+        problem = find_connection_problem(address, certificates.tls())
+        reset.result(WAIT_SECONDS)
+    assert ConnectionProblem.NO_CLIENT_CERTIFICATE is problem
 
 
 def test_a_missing_client_certificate(certificates: Certificates) -> None:
@@ -136,6 +211,28 @@ def test_a_server_of_another_protocol() -> None:
         web.shutdown()
         web.server_close()
     assert "does not speak gRPC, so it is no Akin server" in line
+
+
+def test_a_slow_call() -> None:
+    """A server that answers a health check is asked for less; its address is not in doubt."""
+    failure = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    with RecordingServer(failure=failure) as server:
+        line = call("--address", server.address)
+    assert line.startswith(
+        f"akin: DEADLINE_EXCEEDED: the server at {server.address} responds, but did not finish the "
+        "call in time: ask for less"
+    )
+    assert "--address" not in line
+
+
+def test_a_server_that_never_answers() -> None:
+    """A port that accepts connections and is silent may be that of another server."""
+    error = akin.AkinError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        line = describe_call_error(error, address, None, sends_key=False)
+    assert f"DEADLINE_EXCEEDED: the server at {address} did not respond in time" in line
+    assert "if it is no Akin server, name its address with --address" in line
 
 
 @pytest.mark.parametrize(
@@ -171,7 +268,7 @@ def test_only_the_message_is_printed(
 ) -> None:
     """There are no lines of gRPC beside it, unless its variable asks for it."""
     with serve_tls(*certificates.issue("server")) as address:
-        words = ("items", "list", "--address", address, "--tls")
+        words = ("items", "get", "serve", "--address", address, "--tls")
         done = run(*words, folder=tmp_path, variables=variables, script='"$@"')
     assert 1 == done.status
     assert (lines == 1) == (len(done.error_lines) == 1), done.error_lines

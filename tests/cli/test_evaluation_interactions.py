@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.evaluation_errors import MAX_LISTED_LINES, EvaluationError
-from service.cli.evaluation_input import EvaluationInput, TimedInteraction
+from service.cli.evaluation_input import EvaluationInput, TimedInteraction, read_item_ids
 from service.cli.evaluation_interactions import (
     MAX_TESTED_PEOPLE,
     HideName,
@@ -146,3 +146,23 @@ def test_a_file_without_a_header(tmp_path: Path) -> None:
     interactions = InteractionOptions(is_forced=True, default_type="LIKE")
     data = read(tmp_path, rows, options=RowOptions(interactions, ["user", "item", "time"]))
     assert [("ann", "abcd", "e")] == list_people(data)
+
+
+def test_invalid_lines_of_a_file_that_breaks_off_are_reported(tmp_path: Path) -> None:
+    """The invalid lines before the end of a broken file are reported, and the broken end."""
+    items = tmp_path / "items.json"
+    items.write_text('[{"id": 5}, {"id": "a", "text": "A"}, {"id": ')
+    with pytest.raises(EvaluationError) as caught:
+        read_item_ids(items)
+    line, end = caught.value.messages
+    assert line.startswith(f"{items}, line 1: id: must be a string")
+    assert end.startswith(f"{items}: not JSON at line 1")
+    interactions = tmp_path / "interactions.json"
+    row = json.dumps({"user_id": "ann", "item_id": "a", "type": "LIKE"})
+    interactions.write_text(f'[{{"user_id": 5}}, {", ".join([row] * 2_000)}, {{"user_id": ')
+    items.write_text('[{"id": "a", "text": "A"}]')
+    with pytest.raises(EvaluationError) as caught:
+        read_interaction_input(items, interactions, RowOptions(), "newest")
+    line, end = caught.value.messages
+    assert line.startswith(f"{interactions}, line 1: ")
+    assert end.startswith(f"{interactions}: not JSON at line 1")

@@ -39,6 +39,35 @@ def test_filters_that_are_nested_too_deeply_are_refused(levels: int) -> None:
         decode_filter(text)
 
 
+@pytest.mark.parametrize("levels", [90, 200, 500])
+def test_values_that_are_nested_too_deeply_are_refused(levels: int) -> None:
+    """However many levels a value has, the error is one line."""
+    text = '{"all": [{"attribute": "a", "equals": %s}]}'
+    with pytest.raises(FilterError, match="too many levels of brackets"):
+        decode_filter(text % ("[" * levels + "]" * levels))
+
+
+@pytest.mark.parametrize("number", ["9007199254740993", "9" * 400, "-" + "9" * 1_400])
+@pytest.mark.parametrize(
+    ("test", "path"),
+    [
+        ('"equals": %s', "equals"),
+        ('"equals": [1, %s]', "equals[1]"),
+        ('"one_of": [1, %s]', "one_of[1]"),
+        ('"contains_any": [%s]', "contains_any[0]"),
+        ('"range": {"gt": 1, "lt": %s}', "range.lt"),
+    ],
+)
+def test_numbers_that_a_double_cannot_hold_are_refused(number: str, test: str, path: str) -> None:
+    """A filter does not compare with another number than the one in it."""
+    text = '{"all": [{"attribute": "a", %s}]}'
+    with pytest.raises(FilterError) as caught:
+        decode_filter(text % test % number)
+    assert str(caught.value).startswith(f"all[0].{path}: the number ")
+    assert str(caught.value).endswith("cannot be stored exactly; use a string")
+    decode_filter(text % test % "9007199254740994")
+
+
 def condition(**test: Any) -> str:
     return json.dumps({"all": [{"attribute": "a", **test}]})
 

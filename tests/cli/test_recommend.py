@@ -184,3 +184,14 @@ def test_brackets_and_colons_are_shown() -> None:
         console.out.print(build_recommendation_table("[i]odd[/u]", [recommendation]))
     for expected in ("a:cat:b", "[/b] a [red]fox", "[i]odd[/u]"):
         assert expected in capture.get()
+
+
+def test_ignored_examples_are_named() -> None:
+    """A sentence names the examples that count for nothing, and says why."""
+    response = pb.RecommendSimilarResponse(missing_item_ids=["gone", "new"])
+    with RecordingServer({"RecommendSimilar": [response]}) as server:
+        result = run("--like", "gone", "--like", "new", "--address", server.address)
+    assert (
+        "these items are ignored because they do not exist or have no vector yet: gone, new"
+        in result.stderr.splitlines()
+    )

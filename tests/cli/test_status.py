@@ -136,6 +136,15 @@ def test_status_says_that_nothing_was_learned() -> None:
     assert expected in describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
 
 
+def test_a_small_gain_is_not_shown_as_zero() -> None:
+    """A gain that is above 0, or below it, does not look like 0."""
+    model = make_model(1, test_user_count=20, ndcg_gain=0.125, behavior_weight=0.5)
+    for bound, shown in ((0.00003, "+0.00003, which is above 0"), (-0.00003, "-0.00003, which")):
+        model.ndcg_gain_lower_bound = bound
+        line = describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+        assert f"interval is {shown}" in line
+
+
 def test_status_says_why_behavior_is_not_used() -> None:
     """Too few people, a setting, and nothing to learn from are different reasons."""
     model = make_model(1, test_user_count=19)

@@ -91,6 +91,17 @@ def test_an_entry_that_is_no_choice_is_answered_in_one_line(tmp_path: Path) -> N
     assert "has stopped" in received.decode()
 
 
+def test_a_question_in_another_encoding_is_answered(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 do not end the demo; they are shown as unknown characters."""
+    status, received = run_on_terminal(
+        "demo", folder=tmp_path, keys="caf\udce9 novel\n\n", AKIN_EMBEDDER="local", COLUMNS="150"
+    )
+    output = received.decode(errors="replace")  # the terminal shows what is typed
+    assert 0 == status, output
+    assert 'recommend_similar(text="caf\ufffd novel"' in output
+    assert "has stopped" in output
+
+
 def test_captions_end_where_the_terminal_ends(tmp_path: Path) -> None:
     """On 80 columns, the line below a table that is narrower is not broken."""
     status, received = run_on_terminal(

@@ -391,6 +391,7 @@ def test_models_that_cannot_be_listed(tmp_path: Path) -> None:
     (line,) = done.error_lines
     assert 1 == done.status
     assert line.startswith(f"akin models: the models of {address} cannot be listed: ")
+    assert "secret" not in line
     assert line.endswith("The local model needs no provider")
 
 
