@@ -299,6 +299,8 @@ async def test_a_snapshot_without_a_place_in_the_history_is_saved_again(tmp_path
         await until(lambda: not first.snapshots.needs_renewal)
         await first.publisher.publish()
         await lose_place(tmp_path, stores)
+        # Only then has the index a place in the history that the store still knows.
+        await follower.wait_for(stores.database.commits.last_sequence)
         await first.publisher.publish()
         assert set() == published_files(tmp_path)
         await until(lambda: not first.snapshots.needs_renewal)
