@@ -33,15 +33,15 @@ def run_server() -> None:
         settings = load_settings()
         if settings.provider_kind != "local":
             check_http_variables(settings.embedding_base_url)
-        logging.configure_logging(settings.log_level)
-        if settings.workers > 1:
-            asyncio.run(workers.supervise(settings, _serve))
-        else:
-            with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
-                # First, because a folder with another database is not Akin's to change.
-                prepare_store(settings.data_dir, settings.store)
-                secure_folder(settings.data_dir)
-                _serve(settings, 0, lambda: None)
+        with logging.write_log(settings.log_level):
+            if settings.workers > 1:
+                asyncio.run(workers.supervise(settings, _serve))
+            else:
+                with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
+                    # First, because a folder with another database is not Akin's to change.
+                    prepare_store(settings.data_dir, settings.store)
+                    secure_folder(settings.data_dir)
+                    _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
             line = f"akin serve: {describe_start_error(exc, settings)}"

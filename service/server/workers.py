@@ -160,10 +160,10 @@ def _run_worker(
     _lock: FolderLock,
 ) -> None:
     """Run as the worker process, which holds the lock of the data folder."""
-    logging.configure_logging(settings.log_level, number)
     threading.Thread(target=_end_after_supervisor, name="akin-supervisor", daemon=True).start()
     try:
-        serve(settings, number, lambda: _report_serving(sender), scrapes)
+        with logging.write_log(settings.log_level, number):
+            serve(settings, number, lambda: _report_serving(sender), scrapes)
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(replace_controls(f"akin serve: {exc}\n"))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
 
 from service.domain.printable import replace_controls
+from service.telemetry.log_writer import LogWriter
 
 # One encoder for all lines: json.dumps with arguments makes one a line, at five times the cost.
 _ENCODER = json.JSONEncoder(default=repr)
 
 
-def configure_logging(level: str, worker: int | None = None) -> None:
-    """Write log lines of at least `level` to standard output.
+@contextmanager
+def write_log(level: str, worker: int | None = None) -> Iterator[None]:
+    """Write log lines of at least `level` to standard output; the last ones at the end.
 
     With several workers, each line has the number of its `worker`.
     """
@@ -38,14 +40,20 @@ def configure_logging(level: str, worker: int | None = None) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_encode),
         ]
+    writer = LogWriter(sys.stdout.fileno(), _report_dropped)
+    output = _Output(writer)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=lambda *_: _Output(),
+        logger_factory=lambda *_: output,
         cache_logger_on_first_use=True,
     )
+    try:
+        yield
+    finally:
+        writer.flush()
 
 
 def _add_worker(
@@ -66,17 +74,24 @@ def _replace_controls(
 
 
 class _Output:
-    """Writes lines to standard output, and drops lines that cannot be written.
+    """Hands lines to a writer.
 
-    A full disk or a closed pipe behind the log must not fail calls.
+    Args:
+        writer: writes them to standard output.
     """
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._write = writer.write
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        with suppress(OSError):
-            os.write(sys.stdout.fileno(), f"{message}\n".encode())
+        self._write(f"{message}\n".encode())
 
     debug = info = warning = error = exception = critical = msg
+
+
+def _report_dropped(lines: int) -> None:
+    structlog.get_logger().warning("log_lines_dropped", lines=lines)
 
 
 def _encode(event: object, **_options: object) -> str:
