@@ -326,8 +326,7 @@ class Call:
         seconds = time.perf_counter() - self._started
         name, telemetry = self._method.name, self._method.telemetry
         code_name = code_pb2.Code.Name(code)
-        telemetry.metrics.calls.labels(name, code_name).inc()
-        telemetry.metrics.call_seconds.labels(name).observe(seconds)
+        telemetry.metrics.observe_call(name, code_name, seconds)
         if telemetry.tracing is not None:
             telemetry.tracing.end_call(self._timing, code)
         _LOG.info(

@@ -121,10 +121,13 @@ class QueryPreparation:
             InvalidRequest: the model rejects a text.
             EmbeddingUnavailable: a text cannot be embedded now.
         """
-        (outcome,), usage = await self.prepare_many([query])
-        if isinstance(outcome, errors.AkinError):
-            raise outcome
-        return replace(outcome, usage=usage)
+        source = query.source
+        user_ids = [source.user_id] if isinstance(source, UserSource) else []
+        users = await self._profiles.read_users(user_ids)
+        draft = self._draft(query, users)
+        embedded = await self._profiles.embed(text.text for text in draft.texts)
+        prepared = self._complete(query, draft, embedded)
+        return replace(prepared, usage=embedded.usage) if embedded.usage.text_count else prepared
 
     async def prepare_many(
         self, queries: Sequence[Query]

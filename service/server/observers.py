@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from service.catalog.attribution import AttributionObserver
 from service.embedding.pool import EmbeddingObserver
 from service.embedding.request_sender import RequestObserver
@@ -20,8 +22,10 @@ def observe_embedding(metrics: Metrics) -> EmbeddingObserver:
 
 def observe_attribution(metrics: Metrics) -> AttributionObserver:
     """Return the metrics that count responses with recommendations and clicks on them."""
-    responses, clicks = metrics.recommendations, metrics.clicked_recommendations
+    clicks = metrics.clicked_recommendations
+    # To find the counter of some labels takes longer than to count.
+    find_responses = cache(metrics.recommendations.labels)
     return AttributionObserver(
-        lambda source, signals: responses.labels(source.value, signals.value).inc(),
+        lambda source, signals: find_responses(source.value, signals.value).inc(),
         lambda source, signals: clicks.labels(source.value, signals.value).inc(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import NamedTuple
 
@@ -93,6 +94,9 @@ class Metrics:
             "1 if the loss of the database server can lose acknowledged writes.",
             registry=self.registry,
         )
+        # To find the metric of some labels takes longer than to count a call.
+        self._find_calls = cache(self.calls.labels)
+        self._find_call_seconds = cache(self.call_seconds.labels)
         self._names: set[str] = set()
         self._reasons: dict[str, set[str]] = {}
         self._values: dict[str, dict[str, float]] = {}
@@ -119,6 +123,11 @@ class Metrics:
         for name, text in HOST_GAUGES.items():
             gauge = Gauge(name, text, registry=self.registry)
             gauge.set_function(_tolerate(readings.get(name, lambda: math.nan)))
+
+    def observe_call(self, method: str, code: str, seconds: float) -> None:
+        """Count a call that has ended with a status code, and its duration."""
+        self._find_calls(method, code).inc()
+        self._find_call_seconds(method).observe(seconds)
 
     def update_catalogs(
         self, catalogs: Sequence[CatalogStats], today: str, process: ProcessState

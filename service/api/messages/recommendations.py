@@ -46,6 +46,7 @@ _RELATIONS: dict[int, Relation] = {
     pb.RELATION_ALSO_LIKED: Relation.ALSO_LIKED,
     pb.RELATION_BOTH: Relation.BOTH,
 }
+_FALLBACKS = frozenset(pb.Fallback.values())
 _STRING_SOURCES: dict[str, Callable[[str], Source]] = {
     "item_id": ItemSource,
     "user_id": UserSource,
@@ -124,7 +125,7 @@ def parse_batch_query(
 def _enum_violations(request: pb.RecommendSimilarRequest) -> Iterator[Violation]:
     if request.relation not in _RELATIONS:
         yield Violation("relation", "must be a value of Relation")
-    if request.fallback not in pb.Fallback.values():
+    if request.fallback not in _FALLBACKS:
         yield Violation("fallback", "must be a value of Fallback")
 
 
