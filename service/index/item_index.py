@@ -332,7 +332,10 @@ class ItemIndex:
             self.maintenance.delete(pending_keys)
             self.sample.discard(pending_keys)
         keyed_vectors = [
-            (key, vector) for key, change in keyed_changes for vector in change.vectors
+            (key, vector)
+            for key, change in keyed_changes
+            if not self._has_vectors(key, change.vectors)
+            for vector in change.vectors
         ]
         self._note_rekeyed(pending_keys)
         self._note_rekeyed([key for key, _ in keyed_vectors if key not in self.vectors])
@@ -341,6 +344,16 @@ class ItemIndex:
             owners = [key for key, _ in keyed_vectors]
             self.maintenance.upsert(owners, vectors.reshape(-1, self.vectors.dimensions))
             self.sample.replace(owners)
+
+    def _has_vectors(self, key: int, vectors: Sequence[bytes]) -> bool:
+        """Return whether an item has exactly these vectors, as after a change of attributes.
+
+        What is written is searched beside the graphs, until the next one is built.
+        """
+        if key not in self.vectors:
+            return False
+        present: bytes = self.vectors.get([key]).vectors.tobytes()
+        return present == b"".join(vectors)
 
     def _note_rekeyed(self, keys: Collection[int]) -> None:
         """Note that the items with these keys become searchable or no longer are."""
