@@ -157,21 +157,34 @@ class GraphSegment:
         rows = None if self._has_chunks else self.neighbor_lists.get(row)
         if rows is None:
             return None
+        rows = self._select_listed(rows, limit, excluded, allowed)
+        if len(rows) <= limit:
+            return None
+        get_vectors = self.row_search.get_vectors
+        scores = get_vectors(rows) @ get_vectors(row)
+        if scores[limit - 1] - scores[limit] <= TIE_TOLERANCE:
+            return None  # rows beyond the list may tie with the last place
+        return Hits(self.keys[rows[:limit]].astype(np.int64), scores[:limit])
+
+    def _select_listed(
+        self,
+        rows: NDArray[np.int32],
+        limit: int,
+        excluded: Collection[int],
+        allowed: Mask | None,
+    ) -> NDArray[np.int32]:
+        """Return the first `limit` + 1 rows of a neighbor list that may be hits."""
+        if not self.deleted and allowed is None and len(excluded) <= 1:
+            first = rows[: limit + 1]
+            return first if first[-1] >= 0 else first[first >= 0]  # missing rows come last
         passes = self.live[rows]
         passes &= rows >= 0
-        keys: Keys = self.keys[rows].astype(np.int64)
+        keys = self.keys[rows]
         if allowed is not None:
             passes &= allowed[keys]
         if len(excluded) > 1:
             passes &= np.array([key not in excluded for key in keys.tolist()], np.bool_)
-        positions = np.flatnonzero(passes)[: limit + 1]
-        if len(positions) <= limit:
-            return None
-        get_vectors = self.row_search.get_vectors
-        scores = get_vectors(rows[positions]) @ get_vectors(row)
-        if scores[limit - 1] - scores[limit] <= TIE_TOLERANCE:
-            return None  # rows beyond the list may tie with the last place
-        return Hits(keys[positions[:limit]], scores[:limit])
+        return rows[np.flatnonzero(passes)[: limit + 1]]
 
     def search(
         self,

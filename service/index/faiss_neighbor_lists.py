@@ -51,9 +51,8 @@ class NeighborLists:
         """
         faiss.omp_set_num_threads(1)  # a setting of each thread
         start = self.listed_rows
-        parameters = faiss.SearchParametersHNSW(efSearch=LIST_BREADTH)
         queries = self._row_search.get_vectors(slice(start, start + rows))
-        _, nearest = self._row_search.graph.search(queries, LIST_LENGTH + 1, params=parameters)
+        nearest = self._row_search.find_neighbors(queries, LIST_LENGTH + 1, LIST_BREADTH)
         end = start + len(queries)
         # A row is first in its own results unless it has copies; then the last one is dropped.
         is_itself = nearest == np.arange(start, end)[:, None]

@@ -19,6 +19,10 @@ GRAPH_BREADTH = 100
 # A larger limit needs more candidates than hits.
 GRAPH_BREADTH_PER_RESULT = 2
 
+# Up to this number of rows, all allowed ones are compared, which finds all of the best. A scan of
+# 5,000 rows takes 0.19 ms, of 10,000 0.28 ms, and of 20,000 0.42 ms; a graph search 0.1 ms.
+MAX_SCANNED_ROWS = 10_000
+
 # If at least this share of the rows is allowed, a graph search that passes through the others finds
 # the hits.
 MIN_SHARE_FOR_GRAPH_SEARCH = 0.95
@@ -80,7 +84,7 @@ def plan_search(rows: int, allowed: int, limit: int, dimensions: int, *, exact: 
     scan = SearchPlan(
         SearchMethod.SCAN, rows * CHECK_ROW_NS + allowed * dimensions * COMPARE_NUMBER_NS
     )
-    if exact or not allowed:
+    if exact or not allowed or rows <= MAX_SCANNED_ROWS:
         return scan
     plans = [scan, plan_pq_search(rows, allowed, limit, dimensions)]
     if allowed >= MIN_SHARE_FOR_GRAPH_SEARCH * rows:
