@@ -24,6 +24,7 @@ from service.api.status import overload_status, status
 from service.domain import limits
 from service.telemetry import call_context
 from service.telemetry.call_context import Timing, deadline
+from service.telemetry.call_log import CallRecord, call_log
 from service.telemetry.calls import CallTelemetry
 
 # One cached logger: to look it up in each call costs as much as to write a line.
@@ -329,16 +330,17 @@ class Call:
         telemetry.metrics.observe_call(name, code_name, seconds)
         if telemetry.tracing is not None:
             telemetry.tracing.end_call(self._timing, code)
-        _LOG.info(
-            "call",
-            method=name,
-            request_id=self._request_id,
-            key=self._key,
-            code=code_name,
-            reason=reason,
-            ms=round(1000 * seconds, 3),
-            request_bytes=self._request_bytes,
-            response_bytes=self._response_bytes,
+        call_log.add(
+            CallRecord(
+                name,
+                self._request_id,
+                self._key,
+                code_name,
+                reason,
+                round(1000 * seconds, 3),
+                self._request_bytes,
+                self._response_bytes,
+            )
         )
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-# Lines wait for others for this long. A system call for each line, and waking what reads it, took a
-# tenth of the time of a call (measured with bench/throughput.py).
-PAUSE_SECONDS = 0.01
+# Lines that are not urgent wait for others for this long. A system call for each line, and waking
+# what reads it, took a tenth of the time of a call (measured with bench/throughput.py).
+GATHERING_SECONDS = 0.01
 
 # The system writes up to this many bytes to a pipe in one piece (PIPE_BUF on Linux): the lines of
 # several workers into one pipe do not mix.
-PIECE_BYTES = 4_096
+ATOMIC_BYTES = 4_096
 
 # Lines that wait while nothing reads the log: some 3 MB.
 MAX_LINES = 10_000
 
 # The longest time to wait for the last lines at the end of a process.
-FLUSH_SECONDS = 1.0
+MAX_FLUSH_SECONDS = 1.0
 
 
 class LogWriter:
@@ -41,21 +40,24 @@ class LogWriter:
         self._lines: deque[bytes] = deque()
         self._dropped = 0
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._writing = threading.Lock()
         threading.Thread(target=self._run, name="akin-log", daemon=True).start()
 
-    def write(self, line: bytes) -> None:
-        """Write a line, which ends with a line break, within a short time."""
+    def write(self, line: bytes, *, is_urgent: bool) -> None:
+        """Write a line, which ends with a line break; at once if it is urgent, or soon."""
         if len(self._lines) >= MAX_LINES:
             self._dropped += 1
             return
         self._lines.append(line)
+        if is_urgent:
+            self._hurry.set()
         if not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:
         """Wait until all lines are written, but not for long."""
-        if self._writing.acquire(timeout=FLUSH_SECONDS):
+        if self._writing.acquire(timeout=MAX_FLUSH_SECONDS):
             try:
                 self._write_lines()
             finally:
@@ -64,8 +66,9 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            time.sleep(PAUSE_SECONDS)
+            self._hurry.wait(GATHERING_SECONDS)
             self._wake.clear()
+            self._hurry.clear()
             with self._writing:
                 self._write_lines()
             if self._dropped:
@@ -76,7 +79,7 @@ class LogWriter:
         while self._lines:
             piece = [self._lines.popleft()]
             size = len(piece[0])
-            while self._lines and size + len(self._lines[0]) <= PIECE_BYTES:
+            while self._lines and size + len(self._lines[0]) <= ATOMIC_BYTES:
                 piece.append(self._lines.popleft())
                 size += len(piece[-1])
             with suppress(OSError):

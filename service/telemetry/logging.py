@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from service.domain.printable import replace_controls
+from service.telemetry.call_log import call_log
 from service.telemetry.log_writer import LogWriter
 
 # One encoder for all lines: json.dumps with arguments makes one a line, at five times the cost.
@@ -24,36 +25,38 @@ def write_log(level: str, worker: int | None = None) -> Iterator[None]:
 
     With several workers, each line has the number of its `worker`.
     """
+    writer = LogWriter(sys.stdout.fileno(), _report_dropped)
+    least_level = logging.getLevelNamesMapping()[level.upper()]
+    is_terminal = sys.stdout.isatty()
+    output = _Output(writer)
+    structlog.configure(
+        processors=_make_processors(worker, is_terminal=is_terminal),
+        wrapper_class=structlog.make_filtering_bound_logger(least_level),
+        logger_factory=lambda *_: output,
+        cache_logger_on_first_use=True,
+    )
+    if least_level <= logging.INFO and not is_terminal:
+        call_log.write_json(writer, worker)
+    try:
+        yield
+    finally:
+        writer.flush()
+
+
+def _make_processors(worker: int | None, *, is_terminal: bool) -> list[structlog.typing.Processor]:
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if worker is not None:
         processors.append(partial(_add_worker, worker))
-    if sys.stdout.isatty():
+    if is_terminal:
         # Plain tracebacks, because rich ones show local variables, and with them callers' texts.
-        processors.append(_replace_controls)
         formatter = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=formatter))
-    else:
-        processors += [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_encode),
-        ]
-    writer = LogWriter(sys.stdout.fileno(), _report_dropped)
-    output = _Output(writer)
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
-        logger_factory=lambda *_: output,
-        cache_logger_on_first_use=True,
-    )
-    try:
-        yield
-    finally:
-        writer.flush()
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=formatter)
+        return [*processors, _replace_controls, renderer]
+    json_renderer = structlog.processors.JSONRenderer(serializer=_encode)
+    return [*processors, structlog.processors.format_exc_info, json_renderer]
 
 
 def _add_worker(
@@ -81,11 +84,11 @@ class _Output:
     """
 
     def __init__(self, writer: LogWriter) -> None:
-        self._write = writer.write
+        self._writer = writer
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        self._write(f"{message}\n".encode())
+        self._writer.write(f"{message}\n".encode(), is_urgent=True)
 
     debug = info = warning = error = exception = critical = msg
 

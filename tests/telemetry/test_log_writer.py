@@ -41,7 +41,7 @@ def test_lines_of_several_writers_do_not_mix() -> None:
         writers = [LogWriter(end, counts.append) for _ in range(3)]
         for number in range(200):
             for position, writer in enumerate(writers):
-                writer.write(make_line(position, number))
+                writer.write(make_line(position, number), is_urgent=number % 50 == 0)
         lines = read_lines(reader, 600)
     expected = [[make_line(position, number) for number in range(200)] for position in range(3)]
     found = [[line for line in lines if line.startswith(b"%d " % n)] for n in range(3)]
@@ -54,7 +54,7 @@ def test_the_last_lines_are_written_at_the_end() -> None:
     with open_pipe() as (reader, end):
         writer = LogWriter(end, lambda _: None)
         for number in range(20):
-            writer.write(make_line(0, number))
+            writer.write(make_line(0, number), is_urgent=False)
         writer.flush()
         os.set_blocking(reader, False)
         assert [make_line(0, number) for number in range(20)] == read_lines(reader, 20)
@@ -64,9 +64,9 @@ def test_a_log_that_nobody_reads_stops_nobody() -> None:
     """While a pipe is full, lines are taken up to a limit; the number of the others is reported."""
     written = 3 * MAX_LINES
     with open_pipe() as (reader, end):
-        writer = LogWriter(end, lambda lines: writer.write(b"dropped %d\n" % lines))
+        writer = LogWriter(end, lambda lines: writer.write(b"dropped %d\n" % lines, is_urgent=True))
         for number in range(written):
-            writer.write(make_line(0, number))
+            writer.write(make_line(0, number), is_urgent=False)
         data = b""
         while not (data.endswith(b"\n") and b"dropped" in data):
             data += os.read(reader, 65_536)
@@ -80,6 +80,6 @@ def test_a_closed_pipe_stops_nobody() -> None:
     reader, end = os.pipe()
     os.close(reader)
     writer = LogWriter(end, lambda _: None)
-    writer.write(make_line(0, 0))
+    writer.write(make_line(0, 0), is_urgent=True)
     writer.flush()
     os.close(end)
