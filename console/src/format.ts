@@ -1,0 +1,91 @@
+import type { Item, Json } from "./api/types";
+
+const COUNT = new Intl.NumberFormat("en");
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+
+export function formatCount(count: number | string | undefined): string {
+  return COUNT.format(Number(count ?? 0));
+}
+
+export function formatCompact(count: number | string | undefined): string {
+  return COMPACT.format(Number(count ?? 0));
+}
+
+export function formatPlural(count: number | string | undefined, noun: string): string {
+  return `${formatCount(count)} ${noun}${Number(count ?? 0) === 1 ? "" : "s"}`;
+}
+
+export function formatTime(time: string | undefined): string {
+  return time ? TIME.format(new Date(time)) : "";
+}
+
+export function formatPercent(share: number): string {
+  return `${Math.round(share * 100)}%`;
+}
+
+export function formatScore(score: number | undefined): string {
+  return (score ?? 0).toFixed(3);
+}
+
+export function formatBytes(bytes: number | string | undefined): string {
+  let amount = Number(bytes ?? 0);
+  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
+    if (amount < 1024) return `${amount < 10 && unit !== "B" ? amount.toFixed(1) : Math.round(amount)} ${unit}`;
+    amount /= 1024;
+  }
+  return `${amount.toFixed(1)} TiB`;
+}
+
+/** Return an amount in US dollars; an amount that is not 0 never looks like 0. */
+export function formatUsd(amount: number | undefined): string {
+  if (!amount) return "$0";
+  return amount >= 0.1 ? `$${amount.toFixed(2)}` : `$${Number(amount.toPrecision(2))}`;
+}
+
+/** Return a duration of proto3 JSON, such as `93.5s`, for people. */
+export function formatDuration(duration: string | undefined): string {
+  const seconds = Math.ceil(Number((duration ?? "0s").replace("s", "")));
+  if (seconds < 60) return `${seconds} s`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function formatJson(value: Json): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Return an enum value without its prefix, in lower case: RANKING_POOLED is `pooled`. */
+export function formatEnum(value: string | undefined, prefix: string): string {
+  return (value ?? "").replace(prefix, "").replaceAll("_", " ").toLowerCase();
+}
+
+const TITLE_KEYS = ["title", "name", "label", "headline"];
+const TITLE_LENGTH = 80;
+
+/** Return a title for an item: an attribute that names it, or the start of its text. */
+export function findTitle(item: Item | undefined, id = ""): string {
+  for (const key of TITLE_KEYS) {
+    const value = item?.attributes?.[key];
+    if (typeof value === "string" && value.trim()) return value;
+  }
+  const text = stripMarkup(item?.text ?? "");
+  return text.length > TITLE_LENGTH ? `${text.slice(0, TITLE_LENGTH).trimEnd()}…` : text || id;
+}
+
+/** Return the text without HTML markup, for display. */
+export function stripMarkup(text: string): string {
+  if (!/<\w+[^>]*>/.test(text)) return text;
+  return new DOMParser().parseFromString(text, "text/html").body.textContent ?? "";
+}
+
+/** Return the attributes that a card shows: short ones, without the title. */
+export function listFacts(item: Item | undefined, limit: number): [string, string][] {
+  return Object.entries(item?.attributes ?? {})
+    .filter(([key, value]) => !TITLE_KEYS.includes(key) && value !== null)
+    .map(([key, value]): [string, string] => [
+      key,
+      Array.isArray(value) ? value.map(formatJson).join(", ") : formatJson(value),
+    ])
+    .filter(([, value]) => value.length <= 60)
+    .slice(0, limit);
+}

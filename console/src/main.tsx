@@ -1,0 +1,11 @@
+import { render } from "preact";
+
+import "./styles/base.css";
+import "./styles/layout.css";
+import "./styles/controls.css";
+import "./styles/cards.css";
+import "./styles/pages.css";
+import { App } from "./app";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);

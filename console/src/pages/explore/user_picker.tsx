@@ -1,0 +1,57 @@
+import { useEffect, useState } from "preact/hooks";
+
+import type { User } from "../../api/types";
+import { formatPlural } from "../../format";
+import { Busy, ErrorNotice, Notice } from "../../parts/notice";
+import { useSession, useTask } from "../../state";
+
+const CHOICES = 12;
+
+export function describeUser({ preferences = [], likedItems = [] }: User): string {
+  const likes = formatPlural(likedItems.length, "liked item");
+  return preferences.length ? `${preferences.map(({ text }) => text).join("; ")} · ${likes}` : likes;
+}
+
+/** The first users of the catalog, and a field for the id of another one. */
+export function UserPicker({ onPick }: { onPick: (userId: string) => void }) {
+  const { api } = useSession();
+  const [id, setId] = useState("");
+  const task = useTask<User[]>();
+  useEffect(() => {
+    void task.run(async (signal) => (await api.listUsers({ pageSize: CHOICES }, signal)).users ?? []);
+  }, [api]);
+  return (
+    <div class="picker">
+      <form
+        class="picker-search"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (id.trim()) onPick(id.trim());
+        }}
+      >
+        <input
+          aria-label="Id of a user"
+          placeholder="Id of a user"
+          value={id}
+          onInput={(event) => setId(event.currentTarget.value)}
+        />
+        <button class="button">Choose</button>
+      </form>
+      <ErrorNotice error={task.error} />
+      {task.isRunning && !task.value && <Busy />}
+      {task.value?.length === 0 && (
+        <Notice>The catalog has no stored user. A user who only has interactions can be chosen by id.</Notice>
+      )}
+      <ul class="picker-list" aria-label="Users">
+        {task.value?.map((user) => (
+          <li key={user.userId}>
+            <button onClick={() => onPick(user.userId)}>
+              <span class="picker-title">{user.userId}</span>
+              <span class="id">{describeUser(user)}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

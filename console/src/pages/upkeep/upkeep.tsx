@@ -1,0 +1,1 @@
+export function Upkeep() { return <p>Upkeep</p>; }

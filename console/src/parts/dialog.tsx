@@ -1,0 +1,86 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+
+import { ErrorNotice } from "./notice";
+import { Icon } from "./icon";
+
+interface DialogProps {
+  title: string;
+  onClose: () => void;
+  children: ComponentChildren;
+  isWide?: boolean;
+}
+
+/** A modal dialog; Escape and the button in its corner close it. */
+export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const dialog = element.current;
+    dialog?.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      class={isWide ? "dialog dialog-wide" : "dialog"}
+      aria-labelledby={titleId}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      <header class="dialog-head">
+        <h2 id={titleId}>{title}</h2>
+        <button class="button button-plain button-icon" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="dialog-body">{children}</div>
+    </dialog>
+  );
+}
+
+interface ConfirmProps {
+  title: string;
+  verb: string;
+  children: ComponentChildren;
+  work: () => Promise<void>;
+  onClose: () => void;
+  isDangerous?: boolean;
+}
+
+/** A dialog that does something once it is confirmed, and shows the error if that fails. */
+export function Confirm({ title, verb, children, work, onClose, isDangerous = true }: ConfirmProps) {
+  const [error, setError] = useState<unknown>();
+  const [isRunning, setRunning] = useState(false);
+  const confirm = async () => {
+    setRunning(true);
+    setError(undefined);
+    try {
+      await work();
+      onClose();
+    } catch (failure) {
+      setError(failure);
+      setRunning(false);
+    }
+  };
+  return (
+    <Dialog title={title} onClose={onClose}>
+      {children}
+      <ErrorNotice error={error} />
+      <div class="actions">
+        <button
+          class={`button ${isDangerous ? "button-danger" : "button-main"}`}
+          disabled={isRunning}
+          onClick={() => void confirm()}
+        >
+          {verb}
+        </button>
+        <button class="button" onClick={onClose}>
+          Keep as it is
+        </button>
+      </div>
+    </Dialog>
+  );
+}

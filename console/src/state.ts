@@ -1,0 +1,67 @@
+import { createContext } from "preact";
+import { useCallback, useContext, useEffect, useRef, useState } from "preact/hooks";
+
+import { type CatalogApi, type Scopes } from "./api/methods";
+import { isCanceled } from "./api/errors";
+
+/** What every page knows: its catalog, the calls of it, and what the key may do. */
+export interface Session {
+  api: CatalogApi;
+  scopes: Scopes;
+}
+
+export const SessionContext = createContext<Session | null>(null);
+
+export function useSession(): Session {
+  const session = useContext(SessionContext);
+  if (!session) throw new Error("a page needs a session");
+  return session;
+}
+
+export interface Task<T> {
+  value: T | undefined;
+  error: unknown;
+  isRunning: boolean;
+  run: (work: (signal: AbortSignal) => Promise<T>) => Promise<void>;
+  cancel: () => void;
+  set: (value: T | undefined) => void;
+}
+
+/** Run one piece of work at a time; a newer one cancels the older, and so does leaving the page. */
+export function useTask<T>(): Task<T> {
+  const [value, set] = useState<T>();
+  const [error, setError] = useState<unknown>();
+  const [isRunning, setRunning] = useState(false);
+  const current = useRef<AbortController | undefined>(undefined);
+  const cancel = useCallback(() => {
+    current.current?.abort();
+    setRunning(false);
+  }, []);
+  const run = useCallback(async (work: (signal: AbortSignal) => Promise<T>) => {
+    current.current?.abort();
+    const controller = new AbortController();
+    current.current = controller;
+    setRunning(true);
+    setError(undefined);
+    try {
+      const result = await work(controller.signal);
+      if (!controller.signal.aborted) set(result);
+    } catch (failure) {
+      if (!controller.signal.aborted && !isCanceled(failure)) setError(failure);
+    } finally {
+      if (current.current === controller) setRunning(false);
+    }
+  }, []);
+  useEffect(() => () => current.current?.abort(), []);
+  return { value, error, isRunning, run, cancel, set };
+}
+
+/** Load a value at once, and again when an input changes. */
+export function useLoaded<T>(work: (signal: AbortSignal) => Promise<T>, inputs: unknown[]): Task<T> & {
+  reload: () => void;
+} {
+  const task = useTask<T>();
+  const reload = () => void task.run(work);
+  useEffect(reload, inputs);
+  return { ...task, reload };
+}
