@@ -47,11 +47,13 @@ interface ConfirmProps {
   children: ComponentChildren;
   work: () => Promise<void>;
   onClose: () => void;
+  /** Runs in place of onClose once the work is done. */
+  onDone?: () => void;
   isDangerous?: boolean;
 }
 
 /** A dialog that does something once it is confirmed, and shows the error if that fails. */
-export function Confirm({ title, verb, children, work, onClose, isDangerous = true }: ConfirmProps) {
+export function Confirm({ title, verb, children, work, onClose, onDone = onClose, isDangerous = true }: ConfirmProps) {
   const [error, setError] = useState<unknown>();
   const [isRunning, setRunning] = useState(false);
   const confirm = async () => {
@@ -59,7 +61,7 @@ export function Confirm({ title, verb, children, work, onClose, isDangerous = tr
     setError(undefined);
     try {
       await work();
-      onClose();
+      onDone();
     } catch (failure) {
       setError(failure);
       setRunning(false);
@@ -78,7 +80,7 @@ export function Confirm({ title, verb, children, work, onClose, isDangerous = tr
           {verb}
         </button>
         <button class="button" onClick={onClose}>
-          Keep as it is
+          {isDangerous ? "Keep" : "Cancel"}
         </button>
       </div>
     </Dialog>

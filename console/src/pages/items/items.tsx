@@ -1,1 +1,141 @@
-export function Items() { return <p>Items</p>; }
+import { useEffect, useState } from "preact/hooks";
+
+import type { ItemList } from "../../api/types";
+import { type FilterRow, buildFilter } from "../../filters";
+import { findTitle, formatCount, formatPlural, listFacts } from "../../format";
+import { Confirm } from "../../parts/dialog";
+import { FilterBuilder } from "../../parts/filter_builder";
+import { PageHead } from "../../parts/layout";
+import { Busy, Empty, ErrorNotice } from "../../parts/notice";
+import { Pager } from "../../parts/pager";
+import { buildLink, useRoute } from "../../router";
+import { useSession, useTask } from "../../state";
+import { UploadDialog } from "../../upload/upload_dialog";
+import { ItemDialog } from "./item_dialog";
+import { NewItemDialog } from "./new_item_dialog";
+
+const PAGE_SIZE = 50;
+
+type Open = "upload" | "new" | "delete" | undefined;
+
+export function Items() {
+  const { api, scopes } = useSession();
+  const route = useRoute();
+  const [rows, setRows] = useState<FilterRow[]>([]);
+  const [tokens, setTokens] = useState<string[]>([]);
+  const [opened, setOpened] = useState<Open>();
+  const task = useTask<ItemList>();
+  const filter = buildFilter(rows);
+  const pageToken = tokens.at(-1) ?? "";
+  const load = () =>
+    void task.run((signal) =>
+      api.listItems({ pageSize: PAGE_SIZE, ...(pageToken ? { pageToken } : {}), ...(filter ? { filter } : {}) }, signal),
+    );
+  useEffect(load, [api, pageToken, JSON.stringify(filter)]);
+  const openedId = route.query.get("id");
+  const total = task.value?.totalSize;
+  const close = () => {
+    setOpened(undefined);
+    load();
+  };
+  return (
+    <>
+      <PageHead title="Items">
+        {scopes.write && (
+          <>
+            <button class="button" onClick={() => setOpened("new")}>
+              New item
+            </button>
+            <button class="button button-main" onClick={() => setOpened("upload")}>
+              Upload a file
+            </button>
+          </>
+        )}
+      </PageHead>
+      <section class="card">
+        <FilterBuilder
+          rows={rows}
+          onRows={(next) => {
+            setRows(next);
+            setTokens([]);
+          }}
+        />
+      </section>
+      <ErrorNotice error={task.error} onRetry={load} />
+      <div class="list-head">
+        <p class="summary" role="status">
+          {task.value ? formatPlural(total, "item") : ""} {filter ? "match the filter" : ""}
+        </p>
+        {filter && scopes.write && Number(total ?? 0) > 0 && (
+          <button class="button button-small button-danger" onClick={() => setOpened("delete")}>
+            Delete the matching items
+          </button>
+        )}
+      </div>
+      {task.isRunning && !task.value && <Busy />}
+      {task.value && <ItemTable list={task.value} catalog={api.name} />}
+      <Pager
+        page={tokens.length + 1}
+        hasNext={Boolean(task.value?.nextPageToken)}
+        onPrevious={() => setTokens(tokens.slice(0, -1))}
+        onNext={() => setTokens([...tokens, task.value?.nextPageToken ?? ""])}
+      />
+      {openedId && (
+        <ItemDialog
+          itemId={openedId}
+          onClose={() => {
+            location.hash = buildLink(api.name, "items");
+          }}
+          onChange={load}
+        />
+      )}
+      {opened === "upload" && <UploadDialog kind="items" onClose={close} />}
+      {opened === "new" && <NewItemDialog onClose={close} />}
+      {opened === "delete" && filter && (
+        <Confirm
+          title="Delete the matching items"
+          verb={`Delete ${formatPlural(total, "item")}`}
+          work={async () => {
+            await api.batchDelete({ filter });
+            setTokens([]);
+          }}
+          onClose={close}
+        >
+          <p>
+            {formatCount(total)} of the items match the filter. They are deleted for good, with those that are written
+            in the same way before you confirm.
+          </p>
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+function ItemTable({ list, catalog }: { list: ItemList; catalog: string }) {
+  const items = list.items ?? [];
+  if (!items.length) return <Empty>No item.</Empty>;
+  return (
+    <ul class="entries" aria-label="Items">
+      {items.map((item) => (
+        <li key={item.itemId} class="entry">
+          <div class="entry-name">
+            <a href={buildLink(catalog, "items", { id: item.itemId })}>{findTitle(item)}</a>
+            <span class="id">{item.itemId}</span>
+          </div>
+          <dl class="facts">
+            {listFacts(item, 3).map(([name, value]) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+              </div>
+            ))}
+          </dl>
+          <div class="entry-side">
+            {item.state === "ITEM_STATE_PENDING" && <span class="tag tag-warning">pending</span>}
+            <a href={buildLink(catalog, "explore", { item: item.itemId })}>Explore</a>
+          </div>
+        </li>
+      ))}
+    </ul>
+  );
+}

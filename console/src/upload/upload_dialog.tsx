@@ -1,0 +1,130 @@
+import { useRef, useState } from "preact/hooks";
+
+import { describeError } from "../api/errors";
+import { formatCount } from "../format";
+import { Progress } from "../parts/bar";
+import { Dialog } from "../parts/dialog";
+import { CheckField, Field } from "../parts/field";
+import { ErrorNotice, Notice } from "../parts/notice";
+import { useSession } from "../state";
+import type { Kind } from "./convert";
+import { type ImportProgress, MAX_LISTED_REFUSALS, importFile } from "./import";
+
+const HINTS: Record<Kind, string> = {
+  items: "JSON lines or CSV with a header. Items need id and text; other columns of CSV become attributes.",
+  users: "JSON lines or CSV with a header. Users need user_id, and can have preferences and liked_items as JSON.",
+};
+
+type State = "choosing" | "running" | "done";
+
+export function UploadDialog({ kind, onClose }: { kind: Kind; onClose: () => void }) {
+  const { api } = useSession();
+  const [file, setFile] = useState<File>();
+  const [validateOnly, setValidateOnly] = useState(false);
+  const [state, setState] = useState<State>("choosing");
+  const [progress, setProgress] = useState<ImportProgress>();
+  const [error, setError] = useState<unknown>();
+  const controller = useRef(new AbortController());
+
+  const start = async (chosen: File) => {
+    controller.current = new AbortController();
+    setState("running");
+    setError(undefined);
+    const { signal } = controller.current;
+    try {
+      setProgress(await importFile(api, chosen, { kind, validateOnly, signal, onProgress: setProgress }));
+    } catch (failure) {
+      setError(signal.aborted ? new Error("Canceled. What was stored stays stored.") : describeFailure(failure));
+    }
+    setState("done");
+  };
+  const close = () => {
+    controller.current.abort();
+    onClose();
+  };
+  return (
+    <Dialog title={`Upload ${kind}`} onClose={close} isWide>
+      <Field label="File" hint={HINTS[kind]}>
+        {(id, hintId) => (
+          <input
+            id={id}
+            type="file"
+            accept=".jsonl,.ndjson,.json,.csv,.tsv"
+            aria-describedby={hintId}
+            disabled={state === "running"}
+            onChange={(event) => {
+              setFile(event.currentTarget.files?.[0]);
+              setState("choosing");
+              setProgress(undefined);
+            }}
+          />
+        )}
+      </Field>
+      <CheckField label="Only check the lines; store nothing" checked={validateOnly} onValue={setValidateOnly} />
+      <div class="actions">
+        <button
+          class="button button-main"
+          disabled={!file || state === "running"}
+          onClick={() => file && void start(file)}
+        >
+          {validateOnly ? "Check" : "Upload"}
+        </button>
+        {state === "running" && (
+          <button class="button" onClick={() => controller.current.abort()}>
+            Cancel
+          </button>
+        )}
+      </div>
+      <ErrorNotice error={error} />
+      {file && progress && (
+        <Outcome file={file} progress={progress} isDone={state === "done"} verb={validateOnly ? "valid" : "stored"} />
+      )}
+    </Dialog>
+  );
+}
+
+function describeFailure(failure: unknown): Error {
+  const message = describeError(failure);
+  return failure instanceof TypeError ? new Error(`The file is not UTF-8, or cannot be read: ${message}`) : new Error(message);
+}
+
+interface OutcomeProps {
+  file: File;
+  progress: ImportProgress;
+  isDone: boolean;
+  verb: string;
+}
+
+function Outcome({ file, progress, isDone, verb }: OutcomeProps) {
+  const { readBytes, stored, refused, refusals } = progress;
+  const label = `${formatCount(stored)} ${verb}, ${formatCount(refused)} refused`;
+  return (
+    <>
+      <Progress share={file.size ? readBytes / file.size : 1} label={label} />
+      {isDone && <Notice kind={refused ? "warning" : "info"}>{isDone ? `Done: ${label}.` : label}</Notice>}
+      {refusals.length > 0 && (
+        <div class="table-scroll" role="region" aria-label="Refused lines" tabIndex={0}>
+          <table>
+            <thead>
+              <tr>
+                <th scope="col" class="number">
+                  Line
+                </th>
+                <th scope="col">Why it was refused</th>
+              </tr>
+            </thead>
+            <tbody>
+              {refusals.map(({ line, message }) => (
+                <tr key={line}>
+                  <td class="number">{line}</td>
+                  <td>{message}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {refused > MAX_LISTED_REFUSALS && <p class="hint">The first {MAX_LISTED_REFUSALS} are listed.</p>}
+    </>
+  );
+}
