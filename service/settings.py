@@ -79,6 +79,16 @@ class Settings(BaseSettings):
         "127.0.0.1:50051",
         description="Address that the server listens on. Port 0 picks a free port.",
     )
+    http_listen: ListenAddress | Literal[""] = Field(
+        "",
+        description="Address of the methods as JSON over HTTP, with the TLS files and the API keys "
+        "of the server. Requires the extra `http` of the package. Unset: no HTTP.",
+    )
+    console_listen: ListenAddress | Literal[""] = Field(
+        "",
+        description="Address of the web console, which also serves the methods as JSON over HTTP. "
+        "Requires the extra `http` of the package. Unset: no console.",
+    )
     data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
         Path("data"),
         description="Folder of the database, or only of derived data with `AKIN_STORE`. "
@@ -294,7 +304,8 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """True if only this machine can reach the server."""
-        return is_loopback(self.listen.rpartition(":")[0])
+        addresses = filter(None, (self.listen, self.http_listen, self.console_listen))
+        return all(is_loopback(address.rpartition(":")[0]) for address in addresses)
 
     @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:

@@ -19,7 +19,8 @@ FOLDERS: dict[str, set[str]] = {
     "recommend | analysis": {"storage", "embedding", "index"},
     "catalog": {"recommend", "analysis"},
     "api | background": {"catalog"},
-    "server": {"api", "background"},
+    "http": {"api"},
+    "server": {"http", "background"},
     "cli": {"server", "settings_loading"},
     "__main__": {"cli"},
 }
@@ -35,6 +36,8 @@ HOMES = {
     "lxml": "domain",
     "pydantic_settings": "settings",
     "prometheus_client": "telemetry",
+    "starlette": "http",
+    "uvicorn": "http",
     "qdrant_client": "cli",
     "chromadb": "cli",
     "typer": "cli",

@@ -27,6 +27,7 @@ from service.api.handlers import make_handlers
 from service.api.library_services import add_health, add_reflection
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.method_calls import InProcessCaller
 from service.api.queue_probe import QueueProbe
 from service.api.request_memory import RequestMemory
 from service.api.tls import TlsFiles, load_credentials
@@ -172,6 +173,10 @@ class Server:
         add_health(self._health, handlers)
         if options.reflective:
             add_reflection((*SERVICE_NAMES, HEALTH), handlers)
+
+    def make_caller(self) -> InProcessCaller:
+        """Return what calls the methods in this process."""
+        return InProcessCaller(self._handlers.methods)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.

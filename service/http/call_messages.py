@@ -1,0 +1,142 @@
+"""The messages of a call with one request, made from an HTTP request."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from service import errors
+from service.domain import limits
+from service.http.conversions import Conversions
+from service.http.json_messages import BODY, encode_message
+from service.http.request_body import RequestBody
+from service.http.response_writer import JSON, NDJSON, ResponseWriter
+from service.http.routes import Route
+from service.http.transcoding import make_request
+
+
+class IncomingCall(NamedTuple):
+    """A call as it comes over HTTP.
+
+    Attributes:
+        route: the route of its path and verb.
+        values: the values of the fields in the path.
+        query: the query string.
+        body: receives the body.
+    """
+
+    route: Route
+    values: tuple[bytes, ...]
+    query: bytes
+    body: RequestBody
+
+
+class UnaryMessages:
+    """The messages of a call with one request and one response.
+
+    `http_status` is set if the request failed for a reason that only HTTP knows. `response` is the
+    response once there is one.
+    """
+
+    def __init__(self, call: IncomingCall, conversions: Conversions) -> None:
+        self.http_status: int | None = None
+        self.response: bytes | None = None
+        self._call = call
+        self._conversions = conversions
+        self._has_read = False
+        self._task = asyncio.current_task()
+
+    async def read(self) -> bytes | None:
+        """Return the request, then None.
+
+        Raises:
+            InvalidRequest: the path, the query or the body is invalid.
+            StreamIdle: the client has sent nothing for too long.
+            CancelledError: the client has left.
+        """
+        if self._has_read:
+            return None
+        self._has_read = True
+        call = self._call
+        try:
+            data = await call.body.read_all(limits.MESSAGE_BYTES)
+        except errors.StreamIdle:
+            self.http_status = HTTPStatus.REQUEST_TIMEOUT
+            raise
+        if data is None:
+            self.http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            raise errors.invalid_field(BODY, f"must be at most {limits.MESSAGE_BYTES} bytes")
+        if self._task is not None:
+            call.body.watch(self._task.cancel)
+        if data and call.route.body:
+            try:
+                check_content_type(call.body, JSON)
+            except errors.InvalidRequest:
+                self.http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+                raise
+        make = partial(make_request, call.route, call.values, call.query, data)
+        size = len(data)
+        del data
+        return await self._conversions.run(size, lambda: make().SerializeToString())
+
+    async def write(self, message: bytes) -> None:
+        """Keep the response."""
+        self.response = message
+
+    async def encode_response(self, message: bytes) -> bytes:
+        """Return the JSON form of a response."""
+        response_class = GetMessageClass(self._call.route.method.output_type)
+        return await self._conversions.run(
+            len(message), lambda: encode_message(_parse(response_class, message))
+        )
+
+
+class LineMessages(UnaryMessages):
+    """The messages of a call with one request and a stream of responses, each of which is a line.
+
+    Args:
+        call: the call.
+        conversions: runs conversions.
+        writer: sends the lines.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        call: IncomingCall,
+        conversions: Conversions,
+        writer: ResponseWriter,
+        headers: list[tuple[str, str]],
+    ) -> None:
+        super().__init__(call, conversions)
+        self._writer = writer
+        self._headers = headers
+
+    async def write(self, message: bytes) -> None:
+        """Send a response."""
+        line = await self.encode_response(message)
+        if not self._writer.has_started:
+            await self._writer.start(HTTPStatus.OK, NDJSON, self._headers)
+        await self._writer.write(line + b"\n")
+
+
+def check_content_type(body: RequestBody, *expected: str) -> None:
+    """Check the type of a body.
+
+    Raises:
+        InvalidRequest: it is another one, or the body is compressed.
+    """
+    sent = body.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent not in expected:
+        raise errors.invalid_field("content-type", f"must be {' or '.join(expected)}")
+    if body.headers.get("content-encoding", "identity").lower() != "identity":
+        raise errors.invalid_field("content-encoding", "must be identity: send it uncompressed")
+
+
+def _parse(message_class: type[Message], data: bytes) -> Message:
+    return message_class.FromString(data)

@@ -1,0 +1,203 @@
+"""Listens for HTTP with uvicorn, as a part of a server that has other listeners as well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from contextlib import ExitStack
+
+import structlog
+import uvicorn
+import uvicorn.server
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service import errors
+from service.http.response_writer import ABORT
+
+# Largest request line with all headers. A path has two ids of 256 bytes, each byte of which takes
+# three, and a query has page tokens and paths of attributes.
+HEADER_BYTES = 64 * 1024
+
+# Time in which a client must send all headers of a request, from its first byte or, for the first
+# request of a connection, from the beginning of the connection.
+HEADER_SECONDS = 30.0
+
+# A connection without requests ends after this time; load balancers keep theirs for 60 s.
+KEEP_ALIVE_SECONDS = 75
+
+# Connections that wait to be accepted.
+BACKLOG = 2_048
+
+UVICORN_LOG = "uvicorn.error"
+
+
+class _ServerState(uvicorn.server.ServerState):
+    """The connections of a listener; `has_closed` is set when one ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_closed = asyncio.Event()
+
+
+class _Connection(H11Protocol):
+    """A connection whose client must send its headers in time.
+
+    uvicorn itself waits without end for the rest of a header.
+    """
+
+    server_state: _ServerState
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {ABORT: transport.abort}
+        self._start_header_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_header_timer()
+        super().connection_lost(exc)
+        self.server_state.has_closed.set()
+
+    def data_received(self, data: bytes) -> None:
+        requests = self.server_state.total_requests
+        super().data_received(data)
+        has_request = self.cycle is not None and not self.cycle.response_complete
+        if has_request or self.server_state.total_requests > requests:
+            self._stop_header_timer()
+        elif self._header_timer is None and not self.transport.is_closing():
+            self._start_header_timer()
+
+    def _start_header_timer(self) -> None:
+        self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+class HttpListener:
+    """Serves an ASGI application on one address.
+
+    Args:
+        application: answers the requests.
+        tls: the certificate; None for plaintext.
+        shared_port: whether other processes listen on the same port.
+    """
+
+    def __init__(
+        self, application: ASGIApp, tls: ssl.SSLContext | None, *, shared_port: bool
+    ) -> None:
+        _route_log()
+        config = uvicorn.Config(
+            application,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            # The peer of a connection is who it is, whatever headers a client sends.
+            proxy_headers=False,
+            server_header=False,
+            # The application itself sends the date; uvicorn would need a timer.
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=HEADER_BYTES,
+            backlog=BACKLOG,
+        )
+        config.load()
+        config.ssl = tls
+        self._server = uvicorn.Server(config)
+        self._state = self._server.server_state = _ServerState()
+        self._server.lifespan = config.lifespan_class(config)
+        self._shared_port = shared_port
+        self._is_listening = False
+
+    async def start(self, address: str) -> int:
+        """Listen on `address`, host:port with 0 for a free port; return the port.
+
+        Raises:
+            AddressUnavailable: the server cannot listen on the address.
+        """
+        try:
+            sockets = await _bind(address, shared_port=self._shared_port)
+        except OSError as exc:
+            raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
+        await self._server.startup(sockets=sockets)
+        self._is_listening = True
+        return _get_port(sockets[0])
+
+    async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
+        """Accept no more requests, and let those in progress finish within the grace period.
+
+        `hurry` ends the grace period at once when it is set.
+        """
+        if not self._is_listening:
+            return
+        self._is_listening = False
+        for server in self._server.servers:
+            server.close()
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
+        closing = asyncio.create_task(self._wait_until_closed())
+        hurrying = asyncio.create_task(hurry.wait())
+        ends = {closing, hurrying}
+        await asyncio.wait(ends, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        for connection in tuple(self._state.connections):
+            connection.transport.abort()
+        await closing
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+    async def _wait_until_closed(self) -> None:
+        while self._state.connections:
+            self._state.has_closed.clear()
+            await self._state.has_closed.wait()
+
+
+async def _bind(address: str, *, shared_port: bool) -> list[socket.socket]:
+    """Return a socket for each address of the host, all with the same port."""
+    host, _, port = address.rpartition(":")
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM
+    )
+    with ExitStack() as opened:
+        sockets: list[socket.socket] = []
+        for family, _, _, _, target in dict.fromkeys(infos):
+            bound = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared_port:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6 and len(infos) > 1:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.setblocking(False)
+            first_port = _get_port(sockets[0]) if sockets else int(port)
+            bound.bind((target[0], first_port, *target[2:]))
+            sockets.append(bound)
+        opened.pop_all()
+    return sockets
+
+
+def _get_port(bound: socket.socket) -> int:
+    return int(bound.getsockname()[1])
+
+
+class _LogHandler(logging.Handler):
+    """Writes the errors of uvicorn to the log of the service."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().error(
+            "http_failed", problem=record.getMessage(), exc_info=record.exc_info
+        )
+
+
+def _route_log() -> None:
+    """Log errors of uvicorn; its warnings are about requests that are no HTTP."""
+    logger = logging.getLogger(UVICORN_LOG)
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.handlers = [_LogHandler()]

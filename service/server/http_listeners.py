@@ -1,0 +1,78 @@
+"""The listeners for HTTP, whose libraries are imported only if the settings name an address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from service import errors
+from service.api.server import SERVICES, Server
+from service.api.tls import TlsFiles
+from service.domain.addresses import replace_port
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.http.application import Application
+    from service.http.http_listener import HttpListener
+
+
+class HttpListeners:
+    """Serves the methods as JSON over HTTP, on the addresses of the settings.
+
+    Args:
+        settings: the settings of the server.
+        server: the server whose methods are called.
+        tls: the certificate of the server, None for plaintext.
+        shared_port: whether other processes listen on the same ports.
+
+    Raises:
+        HttpUnavailable: the packages for HTTP are not installed.
+        TlsUnusable: the certificate cannot be used.
+    """
+
+    def __init__(
+        self, settings: Settings, server: Server, tls: TlsFiles | None, *, shared_port: bool
+    ) -> None:
+        self._application: Application | None = None
+        self._listeners: list[tuple[str, str, HttpListener]] = []
+        addresses = {"http": settings.http_listen, "console": settings.console_listen}
+        if not any(addresses.values()):
+            return
+        try:
+            # Imported late, because an extra of the package installs its dependencies.
+            from service.http.application import Application  # noqa: PLC0415
+            from service.http.http_listener import HttpListener  # noqa: PLC0415
+            from service.http.tls_context import make_tls_context  # noqa: PLC0415
+        except ImportError as exc:
+            raise errors.HttpUnavailable(
+                "AKIN_HTTP_LISTEN and AKIN_CONSOLE_LISTEN require the extra: "
+                "pip install akin-service[http]"
+            ) from exc
+        self._application = Application(SERVICES, server.make_caller())
+        context = None if tls is None else make_tls_context(tls)
+        for name, address in addresses.items():
+            if address:
+                listener = HttpListener(self._application, context, shared_port=shared_port)
+                self._listeners.append((name, address, listener))
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            AddressUnavailable: the server cannot listen on an address.
+        """
+        for name, address, listener in self._listeners:
+            port = await listener.start(address)
+            structlog.get_logger().info(f"{name}_listening", address=replace_port(address, port))
+
+    async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
+        """Accept no more requests, and let those in progress finish within the grace period.
+
+        `hurry` ends the grace period at once when it is set.
+        """
+        drains = (listener.drain(grace_seconds, hurry) for _, _, listener in self._listeners)
+        await asyncio.gather(*drains)
+        if self._application is not None:
+            self._application.close()
