@@ -8,13 +8,22 @@ INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
 
 serve: .venv/ready
 	$(BIN)/akin serve
+
+# Build the web console into service/console/static/, from where the server and the packages take it.
+# Needs Node.js 20.19 or later, and downloads 40 MB of tools.
+console: console/node_modules/.package-lock.json
+	cd console && npm run --silent build
+
+console/node_modules/.package-lock.json: console/package-lock.json
+	cd console && npm ci --silent --no-audit --no-fund
+	touch $@
 
 # Run before each commit. Takes under 30 s on two idle cores, once mypy has a cache. Leaves out tests
 # that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
@@ -191,4 +200,4 @@ integrations/.venv/ready: integrations/requirements.lock pyproject.toml clients/
 	touch $@
 
 clean:
-	rm -rf .venv integrations/.venv
+	rm -rf .venv integrations/.venv console/node_modules service/console/static

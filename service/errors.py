@@ -281,6 +281,12 @@ class HttpUnavailable(AkinError):
     reason = "HTTP_UNAVAILABLE"
 
 
+class ConsoleNotBuilt(AkinError):
+    """The files of the web console are missing, as in a checkout where nobody has built them."""
+
+    reason = "CONSOLE_NOT_BUILT"
+
+
 class AddressUnavailable(AkinError):
     """The server cannot listen on the address."""
 

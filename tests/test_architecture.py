@@ -20,7 +20,8 @@ FOLDERS: dict[str, set[str]] = {
     "catalog": {"recommend", "analysis"},
     "api | background": {"catalog"},
     "http": {"api"},
-    "server": {"http", "background"},
+    "console": {"errors"},
+    "server": {"http", "console", "background"},
     "cli": {"server", "settings_loading"},
     "__main__": {"cli"},
 }

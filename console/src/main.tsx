@@ -4,7 +4,10 @@ import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/controls.css";
 import "./styles/cards.css";
-import "./styles/pages.css";
+import "./styles/overview.css";
+import "./styles/explore.css";
+import "./styles/lists.css";
+import "./styles/map.css";
 import { App } from "./app";
 
 const root = document.getElementById("app");

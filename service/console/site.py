@@ -1,14 +1,19 @@
-"""The site of the console: static files, and the JSON API beside them at one origin."""
+"""The site of the console: its files, and the JSON API beside them at one origin."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import mimetypes
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
-from starlette.datastructures import MutableHeaders
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from service import errors
 
 STATIC_FOLDER = Path(__file__).parent / "static"
+
+INDEX_FILE = "index.html"
 
 API_PREFIX = "/v1/"
 
@@ -39,19 +44,30 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
-
-class ConsoleNotBuilt(Exception):
-    """The files of the console are missing, as in a checkout where nobody has built them."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the console is not built: run `make console`, which needs Node.js, or install a "
-            "released package, which contains it"
-        )
+AsgiMessage: TypeAlias = MutableMapping[str, Any]
+AsgiReceive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
+AsgiSend: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
+AsgiApplication: TypeAlias = Callable[[AsgiMessage, AsgiReceive, AsgiSend], Awaitable[None]]
 
 
-def make_console(api: ASGIApp, folder: Path = STATIC_FOLDER) -> ASGIApp:
-    """Return the application that serves the console, and `api` for paths below /v1/.
+class SiteFile(NamedTuple):
+    """A file in memory, as it is sent.
+
+    Attributes:
+        body: its bytes.
+        compressed: the same with gzip.
+        headers: its own headers, without those of each response.
+    """
+
+    body: bytes
+    compressed: bytes
+    headers: dict[str, str]
+
+
+class ConsoleSite:
+    """The ASGI application that serves the console, and the API for paths below /v1/.
+
+    The files are read once: together they have a few hundred kilobytes.
 
     Args:
         api: the JSON API, which gets its requests unchanged.
@@ -60,30 +76,72 @@ def make_console(api: ASGIApp, folder: Path = STATIC_FOLDER) -> ASGIApp:
     Raises:
         ConsoleNotBuilt: the folder has no index page.
     """
-    if not (folder / "index.html").is_file():
-        raise ConsoleNotBuilt
-    files = StaticFiles(directory=folder, html=True)
 
-    async def serve_site(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(API_PREFIX):
-            await api(scope, receive, send)
-        elif scope["type"] == "http":
-            await files(scope, receive, _add_headers(scope["path"], send))
+    def __init__(self, api: AsgiApplication, folder: Path = STATIC_FOLDER) -> None:
+        self._api = api
+        self._files = _read_files(folder)
+        if f"/{INDEX_FILE}" not in self._files:
+            raise errors.ConsoleNotBuilt(
+                "the console is not built: run `make console`, which needs Node.js, or install a "
+                "released package, which contains it"
+            )
+        self._files["/"] = self._files[f"/{INDEX_FILE}"]
+
+    async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Answer one request."""
+        path = scope["path"]
+        if path.startswith(API_PREFIX):
+            await self._api(scope, receive, send)
+        elif scope["method"] not in {"GET", "HEAD"}:
+            await _send(send, 405, b"the console answers GET and HEAD\n", {"allow": "GET, HEAD"})
+        elif (file := self._files.get(path)) is None:
+            await _send(send, 404, b"there is no such page\n", {})
         else:
-            # The lifespan is the API's: files need none.
-            await api(scope, receive, send)
-
-    return serve_site
+            await _send_file(scope, send, file)
 
 
-def _add_headers(path: str, send: Send) -> Send:
-    """Return `send` with the security headers in the start of each response."""
-    caching = "public, max-age=31536000, immutable" if path.startswith(ASSETS_PREFIX) else "no-cache"
+def _read_files(folder: Path) -> dict[str, SiteFile]:
+    """Return the files of a folder by their paths on the site."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {f"/{path.relative_to(folder).as_posix()}": _read_file(path, folder) for path in paths}
 
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.update({**SECURITY_HEADERS, "cache-control": caching})
-        await send(message)
 
-    return send_with_headers
+def _read_file(path: Path, folder: Path) -> SiteFile:
+    body = path.read_bytes()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    is_asset = f"/{path.relative_to(folder).as_posix()}".startswith(ASSETS_PREFIX)
+    return SiteFile(
+        body,
+        gzip.compress(body, mtime=0),
+        {
+            "content-type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
+            "etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+            "cache-control": "public, max-age=31536000, immutable" if is_asset else "no-cache",
+            "vary": "accept-encoding",
+        },
+    )
+
+
+async def _send_file(scope: AsgiMessage, send: AsgiSend, file: SiteFile) -> None:
+    request = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    if file.headers["etag"] in request.get("if-none-match", ""):
+        await _send(send, 304, b"", file.headers)
+    elif "gzip" in request.get("accept-encoding", ""):
+        headers = {**file.headers, "content-encoding": "gzip"}
+        await _send(send, 200, file.compressed, headers, is_head=scope["method"] == "HEAD")
+    else:
+        await _send(send, 200, file.body, file.headers, is_head=scope["method"] == "HEAD")
+
+
+async def _send(
+    send: AsgiSend, status: int, body: bytes, headers: dict[str, str], *, is_head: bool = False
+) -> None:
+    whole = {
+        "content-type": "text/plain; charset=utf-8",
+        "content-length": str(len(body)),
+        **headers,
+        **SECURITY_HEADERS,
+    }
+    encoded = [(name.encode(), value.encode()) for name, value in whole.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": b"" if is_head else body})

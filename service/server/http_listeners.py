@@ -10,6 +10,7 @@ import structlog
 from service import errors
 from service.api.server import SERVICES, Server
 from service.api.tls import TlsFiles
+from service.console.site import ConsoleSite
 from service.domain.addresses import replace_port
 from service.settings import Settings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class HttpListeners:
-    """Serves the methods as JSON over HTTP, on the addresses of the settings.
+    """Serves the methods as JSON over HTTP, and the console, on the addresses of the settings.
 
     Args:
         settings: the settings of the server.
@@ -29,6 +30,7 @@ class HttpListeners:
 
     Raises:
         HttpUnavailable: the packages for HTTP are not installed.
+        ConsoleNotBuilt: the files of the console are missing.
         TlsUnusable: the certificate cannot be used.
     """
 
@@ -54,7 +56,8 @@ class HttpListeners:
         context = None if tls is None else make_tls_context(tls)
         for name, address in addresses.items():
             if address:
-                listener = HttpListener(self._application, context, shared_port=shared_port)
+                site = ConsoleSite(self._application) if name == "console" else self._application
+                listener = HttpListener(site, context, shared_port=shared_port)
                 self._listeners.append((name, address, listener))
 
     async def start(self) -> None:

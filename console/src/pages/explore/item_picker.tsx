@@ -1,6 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { ApiError, NOT_FOUND } from "../../api/errors";
 import type { CatalogApi } from "../../api/methods";
 import type { Item } from "../../api/types";
 import { findTitle } from "../../format";
@@ -8,15 +7,13 @@ import { Busy, Empty, ErrorNotice } from "../../parts/notice";
 import { useSession, useTask } from "../../state";
 
 const CHOICES = 8;
+const MAX_ID_BYTES = 256;
 
 /** Find the item with this id, and the items whose texts are most similar to the words. */
 async function search(api: CatalogApi, words: string, signal: AbortSignal): Promise<Item[]> {
-  const byId = api.getItem(words, signal).catch((error: unknown) => {
-    if (error instanceof ApiError && error.code === NOT_FOUND) return undefined;
-    throw error;
-  });
+  const byId = new TextEncoder().encode(words).length <= MAX_ID_BYTES ? api.batchGetItems([words], signal) : [];
   const byText = api.recommend({ text: words, limit: CHOICES, view: "ITEM_VIEW_FULL" }, signal);
-  const [exact, similar] = await Promise.all([byId, byText]);
+  const [[exact], similar] = await Promise.all([byId, byText]);
   const items = (similar.value.recommendations ?? []).flatMap(({ item }) => (item ? [item] : []));
   return exact ? [exact, ...items.filter(({ itemId }) => itemId !== exact.itemId)] : items;
 }

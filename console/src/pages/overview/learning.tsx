@@ -42,7 +42,7 @@ function ClickThroughs({ rows }: { rows: ClickThrough[] }) {
   return (
     <div class="table-scroll">
       <table>
-        <caption>Responses of the last 30 days that led to interactions</caption>
+        <caption>Responses of the last 30 days, and how many led to interactions</caption>
         <thead>
           <tr>
             <th scope="col">Source</th>
