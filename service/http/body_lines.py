@@ -11,7 +11,7 @@ GROUP_LINES = 250
 GROUP_LINE_BYTES = 1024 * 1024
 
 # A group ends earlier if no further data arrives for this time.
-LINGER_SECONDS = 0.1
+GROUP_WAIT_SECONDS = 0.1
 
 
 class Line(NamedTuple):
@@ -48,7 +48,7 @@ class BodyLines:
             if line is not None:
                 group.append(line)
                 size += len(line.text or b"")
-            elif self._has_ended or not await self._fill(LINGER_SECONDS if group else None):
+            elif self._has_ended or not await self._fill(GROUP_WAIT_SECONDS if group else None):
                 break
         return group
 

@@ -16,12 +16,15 @@ from service.api.call import SERVER_TIMING
 from service.api.method_calls import CallEnd
 from service.domain import limits
 from service.http.conversions import Conversions
-from service.http.json_messages import BODY, encode_message
+from service.http.json_messages import encode_message
 from service.http.request_body import RequestBody
 from service.http.response_writer import JSON, NDJSON, ResponseWriter
 from service.http.routes import Route
 from service.http.statuses import write_status
 from service.http.transcoding import make_request
+
+# The name of a whole request in errors, as over gRPC.
+MESSAGE = "message"
 
 
 class IncomingCall(NamedTuple):
@@ -85,7 +88,7 @@ class UnaryMessages:
             raise
         if data is None:
             self._http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            raise errors.invalid_field(BODY, f"must be at most {limits.MESSAGE_BYTES} bytes")
+            raise errors.invalid_field(MESSAGE, f"must be at most {limits.MESSAGE_BYTES} bytes")
         if self._task is not None:
             call.body.watch(self._task.cancel)
         if data and call.route.body:

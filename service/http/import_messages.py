@@ -17,8 +17,8 @@ from service.domain import limits
 from service.http.body_lines import BodyLines, Line
 from service.http.call_messages import IncomingCall, check_content_type
 from service.http.conversions import Conversions
-from service.http.import_summary import ImportSummary
 from service.http.json_messages import decode_json, merge_json
+from service.http.line_summary import LineSummary
 from service.http.response_backlog import ResponseBacklog
 from service.http.response_writer import NDJSON, ResponseWriter
 from service.http.statuses import write_status
@@ -63,7 +63,7 @@ class ImportMessages:
         self._lines = BodyLines(call.body.read_chunk, limits.MESSAGE_BYTES)
         self._backlog = ResponseBacklog(writer, headers)
         self._template: Any = None
-        self._summary = ImportSummary(validate_only=False)
+        self._summary = LineSummary(validate_only=False)
 
     async def read(self) -> bytes | None:
         """Return the next request, None at the end of the body.
@@ -74,7 +74,7 @@ class ImportMessages:
         """
         if self._template is None:
             self._template = self._make_template()
-            self._summary = ImportSummary(validate_only=self._template.validate_only)
+            self._summary = LineSummary(validate_only=self._template.validate_only)
         while lines := await self._lines.read_group():
             size = sum(len(line.text or b"") for line in lines)
             group = await self._conversions.run(size, partial(self._convert, lines))

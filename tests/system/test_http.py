@@ -121,7 +121,7 @@ def test_a_large_body_is_refused(http: httpx.Client) -> None:
         f"{ITEMS}:recommend", content=body, headers={"content-type": "application/json"}
     )
     assert 413 == response.status_code
-    assert ["body"] == violated_fields(response)
+    assert ["message"] == violated_fields(response)
 
 
 def test_wrong_paths_and_verbs_are_named(http: httpx.Client) -> None:

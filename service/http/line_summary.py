@@ -16,7 +16,7 @@ from service.api.status import DOMAIN, status
 from service.http.json_messages import encode_json
 
 
-class ImportSummary:
+class LineSummary:
     """Counts the lines of an import, and makes the lines of its response.
 
     Args:
