@@ -8,26 +8,29 @@ from http import HTTPStatus
 from importlib.metadata import version
 from urllib.parse import quote
 
+import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.rpc import code_pb2, status_pb2
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from service.api.call import SERVER_TIMING
-from service.api.method_calls import CallEnd, CallStart, MethodCaller
+from service.api.method_calls import CallStart, MethodCaller
 from service.api.request_ids import REQUEST_ID, read_request_id
 from service.http.call_messages import IncomingCall, LineMessages, UnaryMessages
 from service.http.conversions import Conversions
-from service.http.json_messages import encode_json, encode_message
+from service.http.import_messages import ImportMessages
+from service.http.json_messages import encode_json
 from service.http.request_body import RequestBody
-from service.http.response_writer import NDJSON, ResponseWriter
+from service.http.response_writer import ResponseWriter
 from service.http.routes import Match, Route, RoutingTable, load_routes
-from service.http.statuses import HTTP_STATUSES, make_status_headers
+from service.http.statuses import write_status
 
 # The headers of a request that are metadata of the call.
 FORWARDED_HEADERS = ("authorization", "traceparent", "tracestate")
 
 DISTRIBUTION = "akin-service"
+
+INTERNAL_ERROR = status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
 
 
 class Application:
@@ -42,8 +45,7 @@ class Application:
         self._caller = caller
         self._conversions = Conversions()
         methods = _list_methods(services)
-        routes = load_routes(methods)
-        self._table = RoutingTable(route for route in routes if not route.method.client_streaming)
+        self._table = RoutingTable(load_routes(methods))
         self._about = encode_json({"name": "akin", "version": version(DISTRIBUTION)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,8 +58,13 @@ class Application:
         except asyncio.CancelledError:
             # The client has left, or has lost its connection.
             return
-        finally:
-            body.end_watch()
+        except Exception as exc:  # noqa: BLE001 (a bug gets a status in JSON as well)
+            structlog.get_logger().error("http_failed", exc_info=exc)
+            if writer.has_started:
+                writer.abort()
+                return
+            await write_status(writer, INTERNAL_ERROR)
+            await writer.end()
 
     def close(self) -> None:
         """Release what the application holds."""
@@ -80,42 +87,20 @@ class Application:
     async def _call(self, call: IncomingCall, scope: Scope, writer: ResponseWriter) -> None:
         start = _make_call_start(call.route, scope, call.body.headers)
         headers = [(REQUEST_ID, read_request_id(start.metadata))]
-        messages = (
-            LineMessages(call, self._conversions, writer, headers)
-            if call.route.method.server_streaming
-            else UnaryMessages(call, self._conversions)
-        )
-        end = await self._caller.call(start, messages)
-        call.body.end_watch()
-        if writer.has_started:
-            if end.status.code != code_pb2.OK:
-                await writer.write(_encode_error(end.status))
-        elif end.status.code != code_pb2.OK:
-            await _write_error(writer, end, messages.http_status, headers)
-        elif messages.response is None:
-            await writer.start(HTTPStatus.OK, NDJSON, headers)
-        else:
-            headers += [(name, str(value)) for name, value in end.metadata if name == SERVER_TIMING]
-            body = await messages.encode_response(messages.response)
-            await writer.write_all(HTTPStatus.OK, body, headers)
+        make = _choose_messages(call.route.method)
+        messages = make(call, self._conversions, writer, headers)
+        try:
+            await messages.finish(await self._caller.call(start, messages))
+        finally:
+            messages.close()
 
 
-async def _write_error(
-    writer: ResponseWriter,
-    end: CallEnd,
-    http_status: int | None,
-    headers: Iterable[tuple[str, str]],
-) -> None:
-    await writer.write_all(
-        http_status or HTTP_STATUSES[end.status.code],
-        encode_message(end.status),
-        [*headers, *make_status_headers(end.status)],
-    )
-
-
-def _encode_error(status: status_pb2.Status) -> bytes:
-    """Return the last line of a stream that fails after its first response."""
-    return b'{"error":' + encode_message(status) + b"}\n"
+def _choose_messages(
+    method: MethodDescriptor,
+) -> type[UnaryMessages | LineMessages | ImportMessages]:
+    if method.client_streaming:
+        return ImportMessages
+    return LineMessages if method.server_streaming else UnaryMessages
 
 
 async def _write_document(scope: Scope, writer: ResponseWriter, document: bytes) -> None:
@@ -131,7 +116,7 @@ async def _refuse(writer: ResponseWriter, match: Match | None) -> None:
         await _write_wrong_verb(writer, sorted(match.routes))
         return
     status = status_pb2.Status(code=code_pb2.NOT_FOUND, message="there is no method at this path")
-    await writer.write_all(HTTPStatus.NOT_FOUND, encode_message(status))
+    await write_status(writer, status)
 
 
 async def _write_wrong_verb(writer: ResponseWriter, verbs: list[str]) -> None:
@@ -139,8 +124,7 @@ async def _write_wrong_verb(writer: ResponseWriter, verbs: list[str]) -> None:
     status = status_pb2.Status(
         code=code_pb2.UNIMPLEMENTED, message=f"the method at this path needs {allowed}"
     )
-    headers = [("allow", allowed)]
-    await writer.write_all(HTTPStatus.METHOD_NOT_ALLOWED, encode_message(status), headers)
+    await write_status(writer, status, [("allow", allowed)], HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def _make_call_start(route: Route, scope: Scope, headers: Headers) -> CallStart:

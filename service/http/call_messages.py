@@ -9,15 +9,22 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2
 
 from service import errors
+from service.api.call import SERVER_TIMING
+from service.api.method_calls import CallEnd
 from service.domain import limits
 from service.http.conversions import Conversions
-from service.http.json_messages import BODY, encode_message
+from service.http.json_messages import encode_message
 from service.http.request_body import RequestBody
 from service.http.response_writer import JSON, NDJSON, ResponseWriter
 from service.http.routes import Route
+from service.http.statuses import write_status
 from service.http.transcoding import make_request
+
+# The name of a whole request in errors, as over gRPC.
+MESSAGE = "message"
 
 
 class IncomingCall(NamedTuple):
@@ -39,15 +46,26 @@ class IncomingCall(NamedTuple):
 class UnaryMessages:
     """The messages of a call with one request and one response.
 
-    `http_status` is set if the request failed for a reason that only HTTP knows. `response` is the
-    response once there is one.
+    Args:
+        call: the call.
+        conversions: runs conversions.
+        writer: sends the response.
+        headers: of the response.
     """
 
-    def __init__(self, call: IncomingCall, conversions: Conversions) -> None:
-        self.http_status: int | None = None
-        self.response: bytes | None = None
+    def __init__(
+        self,
+        call: IncomingCall,
+        conversions: Conversions,
+        writer: ResponseWriter,
+        headers: list[tuple[str, str]],
+    ) -> None:
         self._call = call
         self._conversions = conversions
+        self._writer = writer
+        self._headers = headers
+        self._http_status: int | None = None
+        self._response = b""
         self._has_read = False
         self._task = asyncio.current_task()
 
@@ -66,18 +84,18 @@ class UnaryMessages:
         try:
             data = await call.body.read_all(limits.MESSAGE_BYTES)
         except errors.StreamIdle:
-            self.http_status = HTTPStatus.REQUEST_TIMEOUT
+            self._http_status = HTTPStatus.REQUEST_TIMEOUT
             raise
         if data is None:
-            self.http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            raise errors.invalid_field(BODY, f"must be at most {limits.MESSAGE_BYTES} bytes")
+            self._http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            raise errors.invalid_field(MESSAGE, f"must be at most {limits.MESSAGE_BYTES} bytes")
         if self._task is not None:
             call.body.watch(self._task.cancel)
         if data and call.route.body:
             try:
                 check_content_type(call.body, JSON)
             except errors.InvalidRequest:
-                self.http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+                self._http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
                 raise
         make = partial(make_request, call.route, call.values, call.query, data)
         size = len(data)
@@ -86,7 +104,21 @@ class UnaryMessages:
 
     async def write(self, message: bytes) -> None:
         """Keep the response."""
-        self.response = message
+        self._response = message
+
+    async def finish(self, end: CallEnd) -> None:
+        """Send the response, or the error of the call."""
+        self._call.body.end_watch()
+        if end.status.code != code_pb2.OK:
+            await write_status(self._writer, end.status, self._headers, self._http_status)
+            return
+        timing = [(name, str(value)) for name, value in end.metadata if name == SERVER_TIMING]
+        body = await self.encode_response(self._response)
+        await self._writer.write_all(HTTPStatus.OK, body, [*self._headers, *timing])
+
+    def close(self) -> None:
+        """End what was begun, because the client has left."""
+        self._call.body.end_watch()
 
     async def encode_response(self, message: bytes) -> bytes:
         """Return the JSON form of a response."""
@@ -99,30 +131,28 @@ class UnaryMessages:
 class LineMessages(UnaryMessages):
     """The messages of a call with one request and a stream of responses, each of which is a line.
 
-    Args:
-        call: the call.
-        conversions: runs conversions.
-        writer: sends the lines.
-        headers: of the response.
+    Args: as for UnaryMessages.
     """
-
-    def __init__(
-        self,
-        call: IncomingCall,
-        conversions: Conversions,
-        writer: ResponseWriter,
-        headers: list[tuple[str, str]],
-    ) -> None:
-        super().__init__(call, conversions)
-        self._writer = writer
-        self._headers = headers
 
     async def write(self, message: bytes) -> None:
         """Send a response."""
         line = await self.encode_response(message)
+        await self._start()
+        await self._writer.write(line + b"\n")
+
+    async def finish(self, end: CallEnd) -> None:
+        """Send the error of the call, as the last line if there are others."""
+        self._call.body.end_watch()
+        if end.status.code == code_pb2.OK:
+            await self._start()
+        elif self._writer.has_started:
+            await self._writer.write(b'{"error":' + encode_message(end.status) + b"}\n")
+        else:
+            await write_status(self._writer, end.status, self._headers, self._http_status)
+
+    async def _start(self) -> None:
         if not self._writer.has_started:
             await self._writer.start(HTTPStatus.OK, NDJSON, self._headers)
-        await self._writer.write(line + b"\n")
 
 
 def check_content_type(body: RequestBody, *expected: str) -> None:

@@ -52,8 +52,12 @@ WELL_KNOWN_TYPES = frozenset(_WELL_KNOWN)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def decode_json(data: bytes) -> object:
+def decode_json(data: bytes, place: str = BODY) -> object:
     """Return the value of a JSON document.
+
+    Args:
+        data: the document.
+        place: the name of the document in errors.
 
     Raises:
         InvalidRequest: it is no JSON in UTF-8, or an object has a name twice.
@@ -69,7 +73,7 @@ def decode_json(data: bytes) -> object:
         description = "must be JSON in UTF-8, without repeated names and without deep nesting"
     else:
         return value
-    raise errors.invalid_field(BODY, description)
+    raise errors.invalid_field(place, description)
 
 
 def encode_json(value: object) -> bytes:

@@ -39,6 +39,9 @@ _COMMON_HEADERS = [
 class ResponseWriter:
     """Sends the response to one request.
 
+    `has_started` says whether the headers are sent, and `sent_bytes` is the size of the body so
+    far. A client that reads nothing for `unread_seconds` loses its connection; None: it keeps it.
+
     Args:
         scope: the scope of the request.
         send: sends the events of the response.
@@ -46,6 +49,8 @@ class ResponseWriter:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.has_started = False
+        self.sent_bytes = 0
+        self.unread_seconds: float | None = UNREAD_SECONDS
         self._send_event = send
         self._takes_gzip = _accepts_gzip(Headers(scope=scope))
         state: Mapping[str, Callable[[], None]] = scope.get("state", {})
@@ -73,13 +78,9 @@ class ResponseWriter:
     async def write(self, data: bytes) -> None:
         """Send a part of the body."""
         for start in range(0, len(data), RESPONSE_PART_BYTES):
-            await self._send(
-                {
-                    "type": "http.response.body",
-                    "body": data[start : start + RESPONSE_PART_BYTES],
-                    "more_body": True,
-                }
-            )
+            part = data[start : start + RESPONSE_PART_BYTES]
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            self.sent_bytes += len(part)
 
     async def end(self) -> None:
         """End the response."""
@@ -99,13 +100,17 @@ class ResponseWriter:
         await self.start(status, JSON, fields)
         await self.write(body)
 
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._abort is not None:
+            self._abort()
+
     async def _send(self, event: dict[str, object]) -> None:
         try:
-            async with asyncio.timeout(UNREAD_SECONDS):
+            async with asyncio.timeout(self.unread_seconds):
                 await self._send_event(event)
         except TimeoutError:
-            if self._abort is not None:
-                self._abort()
+            self.abort()
             raise asyncio.CancelledError from None
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from service.http.json_messages import encode_message
+from service.http.response_writer import ResponseWriter
 
 # The client has left before the end of the call; this status is not registered.
 CLIENT_CLOSED_REQUEST = 499
@@ -32,7 +36,28 @@ HTTP_STATUSES: dict[int, int] = {
 }
 
 
-def make_status_headers(status: status_pb2.Status) -> list[tuple[str, str]]:
+async def write_status(
+    writer: ResponseWriter,
+    status: status_pb2.Status,
+    headers: Iterable[tuple[str, str]] = (),
+    http_status: int | None = None,
+) -> None:
+    """Send an error as the whole response.
+
+    Args:
+        writer: sends the response.
+        status: the error.
+        headers: further headers.
+        http_status: the HTTP status, if another one than that of the code says more.
+    """
+    await writer.write_all(
+        http_status or HTTP_STATUSES[status.code],
+        encode_message(status),
+        [*headers, *_make_status_headers(status)],
+    )
+
+
+def _make_status_headers(status: status_pb2.Status) -> list[tuple[str, str]]:
     """Return the headers that repeat a part of an error for clients that only know HTTP."""
     headers = []
     if status.code == code_pb2.UNAUTHENTICATED:
