@@ -281,6 +281,8 @@ export interface EmbeddingModel {
   provider?: string;
   model?: string;
   dimensions?: number;
+  template?: string;
+  queryTemplate?: string;
 }
 
 export interface Estimate {

@@ -12,12 +12,16 @@ export function NewModelForm({ onStart }: { onStart: () => void }) {
   const [provider, setProvider] = useState("");
   const [model, setModel] = useState("");
   const [dimensions, setDimensions] = useState("");
+  const [template, setTemplate] = useState("");
+  const [queryTemplate, setQueryTemplate] = useState("");
   const [isStarting, setStarting] = useState(false);
   const estimate = useTask<Estimate>();
   const embedding: EmbeddingModel = {
     ...(provider.trim() ? { provider: provider.trim() } : {}),
     ...(model.trim() ? { model: model.trim() } : {}),
     ...(Number(dimensions) > 0 ? { dimensions: Number(dimensions) } : {}),
+    ...(template ? { template } : {}),
+    ...(queryTemplate ? { queryTemplate } : {}),
   };
   if (!scopes.admin) return <Notice>Re-embedding needs a key with the scope admin.</Notice>;
   return (
@@ -44,6 +48,16 @@ export function NewModelForm({ onStart }: { onStart: () => void }) {
             bounds={{ min: 1, max: 65536 }}
           />
         </div>
+        <details>
+          <summary>Templates</summary>
+          <div class="settings-row">
+            <TextField label="Text of an item" value={template} onValue={setTemplate} placeholder="{text}" />
+            <TextField label="Text of a query" value={queryTemplate} onValue={setQueryTemplate} placeholder="{text}" />
+          </div>
+          <p class="hint">
+            <code>{"{text}"}</code> stands for the text. Empty: the template that suits the model.
+          </p>
+        </details>
         <div class="actions">
           <button class="button" disabled={estimate.isRunning}>
             Estimate

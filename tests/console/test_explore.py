@@ -1,0 +1,123 @@
+"""Explore: the source, two settings side by side, and the request as code."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import akin
+import pytest
+from playwright.sync_api import Page
+from support.browser import PHONE, ConsoleServer
+from support.server import WAIT_SECONDS
+
+ITEM = "?item=book%3Adune"
+
+
+def ranked(page: Page, side: str) -> list[str]:
+    """The ids of the results of a side, best first."""
+    cards = page.get_by_role("region", name=f"Setting {side}").locator(".result")
+    cards.first.wait_for()
+    return cards.locator("a.id").all_inner_texts()
+
+
+def snippet(page: Page, language: str) -> str:
+    """The request of side A as code."""
+    side = page.get_by_role("region", name="Setting A")
+    side.get_by_text("Request A as code").click()
+    side.get_by_role("tab", name=language).click()
+    return side.locator("pre").inner_text()
+
+
+def test_an_item_is_found_and_explored(show: Callable[..., Page], client: akin.Client) -> None:
+    """Words find an item, and its cards are what RecommendSimilar gives for the two settings."""
+    page = show("explore")
+    page.get_by_label("Search items by id or text").fill("desert planet with spice and sandworms")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Dune book:dune", exact=True).click()
+    plain = client.recommend_similar(item_id="book:dune")
+    diverse = client.recommend_similar(item_id="book:dune", diversity=0.5)
+    assert [hit.item_id for hit in plain.recommendations] == ranked(page, "A")
+    assert [hit.item_id for hit in diverse.recommendations] == ranked(page, "B")
+
+
+def test_an_id_is_found_exactly(show: Callable[..., Page]) -> None:
+    """An item's own id finds it first."""
+    page = show("explore")
+    page.get_by_label("Search items by id or text").fill("book:hyperion")
+    page.get_by_role("button", name="Search").click()
+    first = page.get_by_role("list", name="Items").get_by_role("button").first
+    first.get_by_text("book:hyperion").wait_for()
+
+
+def test_a_filter_changes_one_side_only(show: Callable[..., Page], client: akin.Client) -> None:
+    """A condition on side A is part of its request, and side B stays as it is."""
+    page = show("explore", ITEM)
+    before = ranked(page, "B")
+    side = page.get_by_role("region", name="Setting A")
+    side.get_by_text("Filter · no filter").click()
+    side.get_by_role("button", name="Add a condition").click()
+    side.get_by_label("Attribute of condition 1").fill("language")
+    with page.expect_response(lambda response: '"filter"' in (response.request.post_data or "")):
+        side.get_by_label("Value of condition 1").fill("ja")
+        page.keyboard.press("Enter")
+    side.get_by_text("Haruki Murakami").first.wait_for()
+    where = akin.filters.equals("language", "ja")
+    expected = client.recommend_similar(item_id="book:dune", where=where).recommendations
+    assert [hit.item_id for hit in expected] == ranked(page, "A")
+    assert before == ranked(page, "B")
+
+
+def test_texts_with_weights_are_examples(show: Callable[..., Page], client: akin.Client) -> None:
+    """A text with a negative weight is one to be unlike, and cards explain the others."""
+    page = show("explore")
+    page.get_by_label("Texts", exact=True).check(force=True)
+    page.get_by_label("Text 1", exact=True).fill("expeditions at sea")
+    page.get_by_role("button", name="Add a text").click()
+    page.get_by_label("Text 2", exact=True).fill("war")
+    page.get_by_label("Weight of text 2").fill("-2")
+    page.get_by_role("button", name="Recommend", exact=True).click()
+    examples = akin.examples(
+        [akin.Example(text="expeditions at sea")], [akin.Example(text="war", weight=2)]
+    )
+    hits = client.recommend_similar(examples=examples).recommendations
+    assert [hit.item_id for hit in hits] == ranked(page, "A")
+    page.get_by_text("Similar to “expeditions at sea”").first.wait_for()
+
+
+def test_a_user_is_explored_on_a_phone(show: Callable[..., Page], client: akin.Client) -> None:
+    """A phone shows one side at a time."""
+    page = show("explore", "?user=ann", size=PHONE)
+    hits = client.recommend_similar(user_id="ann").recommendations
+    assert [hit.item_id for hit in hits] == ranked(page, "A")
+    assert page.get_by_role("region", name="Setting B").count() == 0
+    page.get_by_label("Setting B").check(force=True)
+    page.get_by_role("region", name="Setting B").wait_for()
+
+
+def test_python_snippet_gives_the_same_items(
+    show: Callable[..., Page], server: ConsoleServer
+) -> None:
+    """The Python program that the page shows prints the items that the page shows."""
+    page = show("explore", ITEM)
+    program = snippet(page, "Python").replace("localhost:50051", server.address)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=WAIT_SECONDS
+    )
+    printed = [line.split()[1] for line in done.stdout.decode().splitlines()]
+    assert ranked(page, "A") == printed
+
+
+@pytest.mark.parametrize("name", ["It's \"quoted\" $HOME", "A plain text"])
+def test_curl_snippet_gives_the_same_items(show: Callable[..., Page], name: str) -> None:
+    """The curl command that the page shows gets the items that the page shows, for any text."""
+    page = show("explore")
+    page.get_by_label("Texts", exact=True).check(force=True)
+    page.get_by_label("Text 1", exact=True).fill(name)
+    page.get_by_role("button", name="Recommend", exact=True).click()
+    shown = ranked(page, "A")
+    command = snippet(page, "curl").replace("curl ", "curl -sS --noproxy '*' ", 1)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, check=True, timeout=WAIT_SECONDS
+    )
+    assert shown == [each["itemId"] for each in json.loads(done.stdout)["recommendations"]]
