@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.core.failures import FailureGroup
+from schemathesis.core.failures import Failure
 from support.http_schema import CHECKS, OPERATIONS, check_response
 from support.http_server import HttpServer
 from support.server import WAIT_SECONDS
@@ -88,5 +88,5 @@ def test_a_response_that_does_not_conform_is_found(status: int, document: Any) -
     transport = httpx.MockTransport(lambda _: response)
     hooks = {"response": [check_response]}
     with httpx.Client(transport=transport, event_hooks=hooks) as http:
-        with pytest.raises(FailureGroup):
+        with pytest.raises(Failure):
             http.get("http://localhost/v1/catalogs/default/items/one")
