@@ -118,6 +118,7 @@ protos: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python tools/make_api.py
+	$(BIN)/python tools/make_openapi.py
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \

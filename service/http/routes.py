@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.descriptor import MethodDescriptor
 
-# Generated from http.yaml by tools/make_openapi.py: the protos are not part of the package.
+# Generated from http.yaml by tools/make_openapi.py, because the package has no protos.
 ROUTES_FILE = "routes.json"
 
 

@@ -23,6 +23,7 @@ from support.conformance import (
     make_requests,
     run_until_done,
 )
+from support.http_schema import check_response
 from support.http_server import HttpServer
 
 COUNTS = ("stored", "duplicates", "refused", "valid")
@@ -30,10 +31,10 @@ COUNTS = ("stored", "duplicates", "refused", "valid")
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a new server."""
+    """A client of a new server, whose responses must conform to the OpenAPI document."""
     with (
         HttpServer(tmp_path_factory.mktemp("conformance"), EMBEDDER="local") as server,
-        server.http() as client,
+        server.http(event_hooks={"response": [check_response]}) as client,
     ):
         yield client
 

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from support.http_server import HttpServer
+from support.provider import ScriptedProvider
+from support.server import WAIT_SECONDS, RunningServer, refused
+from support.waiting import until
+
+ITEM = "/v1/catalogs/default/items/a"
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedProvider]:
+    with ScriptedProvider() as scripted:
+        yield scripted
+
+
+def settings_for(provider: ScriptedProvider) -> dict[str, str]:
+    return {
+        "OPENROUTER_API_KEY": "sk-or-test",
+        "EMBEDDING_BASE_URL": provider.url,
+        "EMBEDDING_MODEL": "someone/model",
+    }
+
+
+def connect(server: HttpServer) -> socket.socket:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), WAIT_SECONDS)
+
+
+def codes(server: RunningServer, method: str) -> list[str]:
+    return [call["code"] for call in server.events("call") if call["method"] == method]
+
+
+def test_a_client_that_leaves_cancels_its_call(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """A call ends once its client has closed the connection, while the provider still works."""
+    with HttpServer(tmp_path, **settings_for(provider)) as server:
+        requests = len(provider.requests)
+        provider.released.clear()
+        body = b'{"text":"A kite"}'
+        with connect(server) as connection:
+            head = f"PUT {ITEM} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            length = f"content-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + length.encode() + body)
+            provider.wait_for_requests(requests + 1)
+        until(lambda: codes(server, "UpsertItem") == ["CANCELLED"])
+        provider.released.set()
+        assert [] == server.events("http_failed")
+
+
+def test_calls_in_progress_finish_when_the_server_stops(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """After SIGTERM a call that runs gets its response, and no new connection is accepted."""
+    settings = settings_for(provider) | {"SHUTDOWN_GRACE_SECONDS": "60"}
+    with (
+        HttpServer(tmp_path, **settings) as server,
+        ThreadPoolExecutor() as threads,
+        server.http() as http,
+        server.http() as idle,
+    ):
+        assert 200 == idle.get("/").status_code
+        requests = len(provider.requests)
+        provider.released.clear()
+        stored = threads.submit(http.put, ITEM, json={"text": "A kite"})
+        provider.wait_for_requests(requests + 1)
+        server.terminate()
+        server.wait_for("draining")
+
+        def is_refused() -> bool:
+            try:
+                connect(server).close()
+            except ConnectionError:
+                return True
+            return False
+
+        until(is_refused)
+        with pytest.raises(httpx.TransportError):
+            idle.get("/")
+        provider.released.set()
+        assert 200 == stored.result(WAIT_SECONDS).status_code
+        assert "close" == stored.result().headers.get("connection", "close")
+        assert 0 == server.wait()
+        assert ["OK"] == codes(server, "UpsertItem")
+
+
+def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """A call that is not done at the end of the grace period loses its connection."""
+    settings = settings_for(provider) | {"SHUTDOWN_GRACE_SECONDS": "0"}
+    with (
+        HttpServer(tmp_path, **settings) as server,
+        ThreadPoolExecutor() as threads,
+        server.http() as http,
+    ):
+        requests = len(provider.requests)
+        provider.released.clear()
+        stored = threads.submit(http.put, ITEM, json={"text": "A kite"})
+        provider.wait_for_requests(requests + 1)
+        assert 0 == server.stop()
+        provider.released.set()
+        assert isinstance(stored.exception(WAIT_SECONDS), httpx.TransportError)
+        assert ["CANCELLED"] == codes(server, "UpsertItem")
+        assert [] == server.events("http_failed")
+
+
+def test_workers_share_the_address(tmp_path: Path) -> None:
+    """Requests go to all workers, which listen on one address."""
+    with HttpServer(tmp_path, WORKERS="2", EMBEDDER="local") as server:
+        server.wait_for("serving", 2)
+        addresses = {line["address"] for line in server.events("http_listening")}
+        assert {server.url.removeprefix("http://")} == addresses
+
+        def all_have_answered() -> bool:
+            with server.http() as http:
+                assert 200 == http.get("/v1/catalogs").status_code
+            return {0, 1} == {line["worker"] for line in server.events("call")}
+
+        until(all_have_answered)
+        assert 0 == server.stop()
+
+
+def test_a_taken_address_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    """A server whose address for HTTP is in use ends with an error that names it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for workers in ("1", "2"):
+            status, lines = refused(tmp_path, HTTP_LISTEN=address, WORKERS=workers)
+            assert (2, f"akin serve: cannot listen on {address}") == (status, lines[-1])
+
+
+def test_a_server_without_the_packages_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packages are needed only with an address for HTTP, and the error says how to get them."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    for name in ("starlette", "uvicorn"):
+        (modules / f"{name}.py").write_text("raise ImportError('not installed')")
+    monkeypatch.setenv("PYTHONPATH", str(modules), prepend=":")
+    with RunningServer(tmp_path, EMBEDDER="local") as server:
+        assert 0 == server.stop()
+    status, lines = refused(tmp_path, HTTP_LISTEN="127.0.0.1:0")
+    assert 2 == status
+    assert "pip install akin-service[http]" in lines[-1]
+
+
+def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
+    """A header beyond the limit is refused, and the connection is closed."""
+    with HttpServer(tmp_path, EMBEDDER="local") as server, connect(server) as connection:
+        sent = threading.Thread(target=_send_quietly, args=(connection, b"x" * 200_000))
+        connection.sendall(b"GET / HTTP/1.1\r\nx: ")
+        sent.start()
+        assert b"400" in connection.recv(1_000).split(b"\r\n")[0]
+        sent.join(WAIT_SECONDS)
+
+
+def _send_quietly(connection: socket.socket, data: bytes) -> None:
+    try:
+        connection.sendall(data)
+    except OSError:
+        return

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from support import http_calls
+from support.http_server import HttpServer
+from support.security import METHODS, Certificates, entry, write_keys
+
+from service.api.auth import SCOPES
+
+EVERYTHING = ("read", "write", "admin")
+LET_IN = {200, 400, 404, 409}
+"""What an empty request leads to where it is let in."""
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    write_keys(
+        keys,
+        *(entry(f"no-{scope}", *(s for s in EVERYTHING if s != scope)) for scope in EVERYTHING),
+        entry("all", *EVERYTHING),
+        entry("elsewhere", *EVERYTHING, catalogs=["other"]),
+        entry("slow", *EVERYTHING, calls_per_second=0.001),
+    )
+    folder = tmp_path_factory.mktemp("guarded")
+    with HttpServer(folder, API_KEYS=str(keys), EMBEDDER="local") as server:
+        yield server
+
+
+@pytest.fixture
+def http(guarded: HttpServer) -> Iterator[httpx.Client]:
+    with guarded.http() as connected:
+        yield connected
+
+
+def call(
+    http: httpx.Client, method: MethodDescriptor, key: str | None, catalog: str = "other"
+) -> httpx.Response:
+    """The response to an empty request."""
+    rule = http_calls.RULES[method.full_name]
+    verb, path = http_calls.make_url(rule, GetMessageClass(method.input_type)(), {})
+    path = path.replace("/catalogs/default", f"/catalogs/{catalog}")
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    if method.client_streaming:
+        headers["content-type"] = "application/x-ndjson"
+        return http.request(verb, path, content=b'{"userId":"a"}\n', headers=headers)
+    body = {"catalog": catalog} if method.name == "CreateCatalog" else {}
+    has_body = "body" in rule
+    return http.request(verb, path, json=body if has_body else None, headers=headers)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_call_needs_a_key_that_is_good_for_it(
+    http: httpx.Client, method: MethodDescriptor
+) -> None:
+    """No method answers without a key, with an unknown one, or one for other calls or catalogs."""
+    scope = SCOPES[method.full_name]
+    without = call(http, method, None)
+    assert (401, "Bearer") == (without.status_code, without.headers["www-authenticate"])
+    assert 401 == call(http, method, "guessed").status_code
+    assert 403 == call(http, method, f"no-{scope}-key").status_code
+    if not method.client_streaming:
+        assert 403 == call(http, method, "elsewhere-key", "default").status_code
+    if method.name != "ListCatalogs":
+        assert call(http, method, "elsewhere-key").status_code in LET_IN
+    assert call(http, method, "all-key").status_code in LET_IN
+
+
+def test_keys_and_texts_stay_out_of_the_log(guarded: HttpServer, http: httpx.Client) -> None:
+    """The log names a key and never has one, nor a path, a query or a body."""
+    headers = {"authorization": "Bearer all-key"}
+    path = "/v1/catalogs/default/items/my-secret-id"
+    http.put(path, json={"text": "my secret text"}, headers=headers)
+    http.get(f"{path}?secretName=1", headers=headers)
+    http.post(path, content=b"secret {", headers=headers)
+    http.get("/secret-path", headers={"authorization": "Bearer guessed-secret"})
+    log = "\n".join(guarded.log)
+    assert "all" in {line["key"] for line in guarded.events("call")}
+    assert "secret" not in log
+    assert "all-key" not in log
+
+
+def test_a_rate_limit_says_when_to_come_back(http: httpx.Client) -> None:
+    """Beyond its rate a key is refused with 429 and the time until the next call."""
+    headers = {"authorization": "Bearer slow-key"}
+    http.get("/v1/catalogs/default", headers=headers)
+    refused = http.get("/v1/catalogs/default", headers=headers)
+    assert (429, 8) == (refused.status_code, refused.json()["code"])
+    assert 900 < int(refused.headers["retry-after"]) <= 1000
+
+
+def test_the_root_and_the_document_need_no_key(http: httpx.Client) -> None:
+    """A client can read what listens, and how to call it, before it has a key."""
+    assert "/openapi.json" == http.get("/").json()["openapi"]
+    assert "3.1.0" == http.get("/openapi.json").json()["openapi"]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def reach(
+    server: HttpServer, authority: Path | None = None, client: tuple[Path, Path] | None = None
+) -> int:
+    """The status of a request over a connection of its own, 0 if there is no connection."""
+    context = ssl.create_default_context(cafile=authority)
+    if client is not None:
+        context.load_cert_chain(*client)
+    with server.http(verify=context) as http:
+        try:
+            return http.get("/").status_code
+        except httpx.TransportError:
+            return 0
+
+
+def test_an_expired_certificate_is_replaced_without_a_restart(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    """Clients refuse an expired certificate; once its files are replaced, new ones are served."""
+    chain, key = certificates.issue("server", expired=True)
+    settings = {"TLS_CERTIFICATE": str(chain), "TLS_KEY": str(key)}
+    with HttpServer(tmp_path, **settings) as server:
+        assert 0 == reach(server, certificates.file)
+        certificates.issue("server")
+        assert 200 == reach(server, certificates.file)
+        assert 0 == reach(server)
+        chain.write_text("no certificate")
+        assert 200 == reach(server, certificates.file)
+        assert 1 == len(server.events("certificate_not_read"))
+        certificates.issue("server")
+        assert 200 == reach(server, certificates.file)
+
+
+def test_clients_must_show_a_certificate(tmp_path: Path, certificates: Certificates) -> None:
+    """With a client authority only clients with a certificate of it are let in, also a new one."""
+    chain, key = certificates.issue("server")
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(certificates.file.read_bytes())
+    other = Certificates(tmp_path / "other")
+    settings = {
+        "TLS_CERTIFICATE": str(chain),
+        "TLS_KEY": str(key),
+        "TLS_CLIENT_AUTHORITY": str(authority),
+    }
+    with HttpServer(tmp_path, **settings) as server:
+        assert 200 == reach(server, certificates.file, certificates.issue("client"))
+        assert 0 == reach(server, certificates.file, other.issue("client"))
+        assert 0 == reach(server, certificates.file)
+        authority.write_bytes(other.file.read_bytes())
+        assert 200 == reach(server, certificates.file, other.issue("client"))
+        assert 0 == reach(server, certificates.file, certificates.issue("client"))
