@@ -65,3 +65,14 @@ export function useLoaded<T>(work: (signal: AbortSignal) => Promise<T>, inputs: 
   useEffect(reload, inputs);
   return { ...task, reload };
 }
+
+/** Return a value once it has not changed for a time, so that typing does not cause a call for each letter. */
+export function useSettled<T>(value: T, milliseconds: number): T {
+  const [settled, setSettled] = useState(value);
+  const text = JSON.stringify(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [text, milliseconds]);
+  return settled;
+}

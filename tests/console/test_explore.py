@@ -60,7 +60,6 @@ def test_a_filter_changes_one_side_only(show: Callable[..., Page], client: akin.
     side.get_by_label("Attribute of condition 1").fill("language")
     with page.expect_response(lambda response: '"filter"' in (response.request.post_data or "")):
         side.get_by_label("Value of condition 1").fill("ja")
-        page.keyboard.press("Enter")
     side.get_by_text("Haruki Murakami").first.wait_for()
     where = akin.filters.equals("language", "ja")
     expected = client.recommend_similar(item_id="book:dune", where=where).recommendations
@@ -91,7 +90,7 @@ def test_a_user_is_explored_on_a_phone(show: Callable[..., Page], client: akin.C
     hits = client.recommend_similar(user_id="ann").recommendations
     assert [hit.item_id for hit in hits] == ranked(page, "A")
     assert page.get_by_role("region", name="Setting B").count() == 0
-    page.get_by_label("Setting B").check(force=True)
+    page.get_by_role("radio", name="Setting B").check(force=True)
     page.get_by_role("region", name="Setting B").wait_for()
 
 

@@ -314,5 +314,6 @@ export interface ImportEvent {
   line?: number;
   error?: { code?: number; message?: string };
   stored?: number | string;
+  valid?: number | string;
   refused?: number | string;
 }

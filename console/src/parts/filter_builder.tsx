@@ -63,7 +63,7 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
         aria-label={name("Attribute")}
         placeholder="attribute"
         value={row.attribute}
-        onChange={(event) => onChange({ attribute: event.currentTarget.value })}
+        onInput={(event) => onChange({ attribute: event.currentTarget.value })}
       />
       <select
         aria-label={name("Test")}
@@ -81,7 +81,7 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
           aria-label={name("Value")}
           placeholder="value"
           value={row.value}
-          onChange={(event) => onChange({ value: event.currentTarget.value })}
+          onInput={(event) => onChange({ value: event.currentTarget.value })}
         />
       )}
       <button

@@ -76,10 +76,10 @@ async function sendBatch(
     for await (const event of api.importLines(kind, lines, validateOnly, signal)) {
       if (event.line !== undefined && event.error) {
         refuse(batch[event.line - 1]?.line ?? event.line, event.error.message ?? "refused");
-      } else if (event.error) {
-        throw new Error(event.error.message);
       } else {
-        progress.stored += Number(event.stored ?? 0);
+        // A check counts valid lines in place of stored ones.
+        progress.stored += Number(event.stored ?? 0) + Number(event.valid ?? 0);
+        if (event.error) throw new Error(event.error.message);
       }
     }
   } catch (error) {

@@ -9,12 +9,13 @@ import { PageHead } from "../../parts/layout";
 import { Busy, Empty, ErrorNotice } from "../../parts/notice";
 import { Pager } from "../../parts/pager";
 import { buildLink, useRoute } from "../../router";
-import { useSession, useTask } from "../../state";
+import { useSession, useSettled, useTask } from "../../state";
 import { UploadDialog } from "../../upload/upload_dialog";
 import { ItemDialog } from "./item_dialog";
 import { NewItemDialog } from "./new_item_dialog";
 
 const PAGE_SIZE = 50;
+const TYPING_PAUSE_MS = 300;
 
 type Open = "upload" | "new" | "delete" | undefined;
 
@@ -25,7 +26,7 @@ export function Items() {
   const [tokens, setTokens] = useState<string[]>([]);
   const [opened, setOpened] = useState<Open>();
   const task = useTask<ItemList>();
-  const filter = buildFilter(rows);
+  const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
   const pageToken = tokens.at(-1) ?? "";
   const load = () =>
     void task.run((signal) =>

@@ -7,7 +7,7 @@ import { TextField, SelectField } from "../../parts/field";
 import { FilterBuilder } from "../../parts/filter_builder";
 import { PageHead } from "../../parts/layout";
 import { Busy, Empty, ErrorNotice } from "../../parts/notice";
-import { useLoaded, useSession, useTask } from "../../state";
+import { useLoaded, useSession, useSettled, useTask } from "../../state";
 import { ClusterList, SelectionList, ValueList } from "./map_lists";
 import { type Grouping, groupByAttribute, paint } from "./colors";
 import { MapCanvas } from "./map_canvas";
@@ -18,25 +18,29 @@ const POINT_LIMITS = { "10000": "10,000", "50000": "50,000", "100000": "100,000"
 const MAX_COLORED_ITEMS = 20_000;
 const BATCH = 500;
 
+// Clustering takes seconds in large catalogs.
+const TYPING_PAUSE_MS = 800;
+
 /** The catalog as a plane on which similar items are near each other. */
 export function MapPage() {
   const { api } = useSession();
   const [pointLimit, setPointLimit] = useState<keyof typeof POINT_LIMITS>("10000");
   const [clusterCount, setClusterCount] = useState("");
   const [rows, setRows] = useState<FilterRow[]>([]);
-  const filter = buildFilter(rows);
+  const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
+  const count = useSettled(Number(clusterCount), TYPING_PAUSE_MS);
   const task = useLoaded<ClusterMap>(
     (signal) =>
       api.clusterItems(
         {
           pointLimit: Number(pointLimit),
           representativeLimit: 6,
-          ...(Number(clusterCount) > 0 ? { clusterCount: Number(clusterCount) } : {}),
+          ...(count > 0 ? { clusterCount: count } : {}),
           ...(filter ? { filter } : {}),
         },
         signal,
       ),
-    [api, pointLimit, clusterCount, JSON.stringify(filter)],
+    [api, pointLimit, count, JSON.stringify(filter)],
   );
   return (
     <>
