@@ -8,7 +8,7 @@ INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve console check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -20,6 +20,10 @@ serve: .venv/ready
 # Needs Node.js 20.19 or later, and downloads 40 MB of tools.
 console: console/node_modules/.package-lock.json
 	cd console && npm run --silent build
+
+# What the tests of the console need: its build, and Debian's Chromium, whose installation needs root.
+browser: console
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends chromium)
 
 console/node_modules/.package-lock.json: console/package-lock.json
 	cd console && npm ci --silent --no-audit --no-fund

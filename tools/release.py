@@ -2,7 +2,8 @@
 
     python tools/release.py dist
 
-Needs Node's tools for the web console, and Go's, Node's and Java's for the client of that language; `--only` chooses parts.
+Needs Node's tools for the web console, and Go's, Node's and Java's for the client of that language;
+`--only` chooses parts.
 Two builds of one commit are equal, byte for byte: times come from SOURCE_DATE_EPOCH, or from the
 last commit. The container image is built from the Dockerfile.
 """

@@ -22,18 +22,10 @@ ASSETS_PREFIX = "/assets/"
 
 # The pages load files of their own origin and call its API, and nothing else. Images of charts and
 # icons are the only content that may come as data.
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'"
 )
 
 SECURITY_HEADERS = {
@@ -93,9 +85,11 @@ class ConsoleSite:
         if path.startswith(API_PREFIX):
             await self._api(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
-            await _send(send, 405, b"the console answers GET and HEAD\n", {"allow": "GET, HEAD"})
+            await send_page(
+                send, 405, b"the console answers GET and HEAD\n", {"allow": "GET, HEAD"}
+            )
         elif (file := self._files.get(path)) is None:
-            await _send(send, 404, b"there is no such page\n", {})
+            await send_page(send, 404, b"there is no such page\n", {})
         else:
             await _send_file(scope, send, file)
 
@@ -125,17 +119,26 @@ def _read_file(path: Path, folder: Path) -> SiteFile:
 async def _send_file(scope: AsgiMessage, send: AsgiSend, file: SiteFile) -> None:
     request = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     if file.headers["etag"] in request.get("if-none-match", ""):
-        await _send(send, 304, b"", file.headers)
+        await send_page(send, 304, b"", file.headers)
     elif "gzip" in request.get("accept-encoding", ""):
         headers = {**file.headers, "content-encoding": "gzip"}
-        await _send(send, 200, file.compressed, headers, is_head=scope["method"] == "HEAD")
+        await send_page(send, 200, file.compressed, headers, is_head=scope["method"] == "HEAD")
     else:
-        await _send(send, 200, file.body, file.headers, is_head=scope["method"] == "HEAD")
+        await send_page(send, 200, file.body, file.headers, is_head=scope["method"] == "HEAD")
 
 
-async def _send(
+async def send_page(
     send: AsgiSend, status: int, body: bytes, headers: dict[str, str], *, is_head: bool = False
 ) -> None:
+    """Send a response with the security headers.
+
+    Args:
+        send: of the request.
+        status: the HTTP status.
+        body: the bytes.
+        headers: further headers; the content type is plain text by default.
+        is_head: whether the client wants the headers alone.
+    """
     whole = {
         "content-type": "text/plain; charset=utf-8",
         "content-length": str(len(body)),

@@ -107,7 +107,7 @@ def test_python_snippet_gives_the_same_items(
     assert ranked(page, "A") == printed
 
 
-@pytest.mark.parametrize("name", ["It's \"quoted\" $HOME", "A plain text"])
+@pytest.mark.parametrize("name", ['It\'s "quoted" $HOME', "A plain text"])
 def test_curl_snippet_gives_the_same_items(show: Callable[..., Page], name: str) -> None:
     """The curl command that the page shows gets the items that the page shows, for any text."""
     page = show("explore")

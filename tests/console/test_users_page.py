@@ -34,9 +34,7 @@ def test_user_is_stored_edited_and_deleted(show: Callable[..., Page], client: ak
         client.get_user("eve")
 
 
-def test_users_are_uploaded(
-    show: Callable[..., Page], client: akin.Client, tmp_path: Path
-) -> None:
+def test_users_are_uploaded(show: Callable[..., Page], client: akin.Client, tmp_path: Path) -> None:
     """Plain strings stand for preferences and liked items with the weight 1."""
     file = tmp_path / "users.jsonl"
     file.write_text(

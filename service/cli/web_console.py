@@ -1,0 +1,94 @@
+"""`akin console`: serves the web console on this machine, for a server anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import webbrowser
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from service import errors
+from service.cli import console, options
+from service.cli.connection import ConnectionOptions, read_parameters
+from service.domain.addresses import is_loopback, replace_port
+from service.domain.generations import DEFAULT_CATALOG
+
+DEFAULT_LISTEN = "127.0.0.1:0"
+
+# A page that is open in a browser keeps its connections, so that waiting for them would not end.
+_DRAIN_SECONDS = 1.0
+
+
+def serve_console(
+    listen: Annotated[
+        str,
+        typer.Option(
+            help="Address of the console, as host:port, on this machine. Port 0 picks a free port."
+        ),
+    ] = DEFAULT_LISTEN,
+    opens_browser: Annotated[
+        bool, typer.Option("--open", help="Open the console in the browser.")
+    ] = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+) -> None:
+    """Serve the web console on this machine, until it is interrupted.
+
+    The console shows and changes what is in the server at --address. It uses the API key of the
+    command for everyone who can open it, and therefore listens on this machine only.
+
+    Requires the extra `http` of the package.
+    """
+    if not is_loopback(listen.rpartition(":")[0]):
+        console.exit_with_error(
+            "--listen: the console lends its key to whoever opens it, so it must listen on this "
+            "machine, as in 127.0.0.1:8080",
+            status=2,
+        )
+    parameters = read_parameters()
+    if parameters.api_key and parameters.tls is None and not is_loopback(_find_host(address)):
+        console.exit_with_error("an API key is sent over TLS or to this machine only: use --tls")
+    try:
+        asyncio.run(_serve(listen, address, parameters, opens_browser=opens_browser))
+    except ImportError:
+        console.exit_with_error("this command requires the extra: pip install akin-service[http]")
+    except (errors.AkinError, ValueError) as exc:
+        console.exit_with_error(str(exc))
+
+
+def _find_host(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+async def _serve(
+    listen: str, address: str, parameters: ConnectionOptions, *, opens_browser: bool
+) -> None:
+    """Serve the console until SIGINT or SIGTERM."""
+    # Imported late, because an extra of the package installs what they need.
+    from service.api.remote_calls import connect_caller  # noqa: PLC0415
+    from service.api.server import SERVICES  # noqa: PLC0415
+    from service.console.loopback_guard import LoopbackGuard  # noqa: PLC0415
+    from service.console.site import ConsoleSite  # noqa: PLC0415
+    from service.http.application import Application  # noqa: PLC0415
+    from service.http.http_listener import HttpListener  # noqa: PLC0415
+
+    end = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    authorization = f"Bearer {parameters.api_key}" if parameters.api_key else ""
+    async with connect_caller(address, authorization, parameters.tls) as caller:
+        application = Application(SERVICES, caller)
+        site = LoopbackGuard(ConsoleSite(application))
+        listener = HttpListener(site, None, shared_port=False)
+        port = await listener.start(listen)
+        catalog = quote(parameters.catalog or DEFAULT_CATALOG, safe="")
+        url = f"http://{replace_port(listen, port)}/#/{catalog}/overview"
+        console.print_line(f"The console is at {url}")
+        console.print_line(f"It shows the server at {address}. Press Ctrl+C to end it.")
+        if opens_browser:
+            webbrowser.open(url)
+        await end.wait()
+        await listener.drain(_DRAIN_SECONDS, asyncio.Event())
+        application.close()
