@@ -37,7 +37,10 @@ class HttpListeners:
     ) -> None:
         self._application: Application | None = None
         self._listeners: list[tuple[str, str, HttpListener]] = []
-        addresses = {"http": settings.http_listen, "console": settings.console_listen}
+        addresses = {
+            "http_listening": settings.http_listen,
+            "console_listening": settings.console_listen,
+        }
         if not any(addresses.values()):
             return
         try:
@@ -52,10 +55,10 @@ class HttpListeners:
             ) from exc
         self._application = Application(SERVICES, server.make_caller())
         context = None if tls is None else make_tls_context(tls)
-        for name, address in addresses.items():
+        for event, address in addresses.items():
             if address:
                 listener = HttpListener(self._application, context, shared_port=shared_port)
-                self._listeners.append((name, address, listener))
+                self._listeners.append((event, address, listener))
 
     async def start(self) -> None:
         """Listen.
@@ -63,9 +66,9 @@ class HttpListeners:
         Raises:
             AddressUnavailable: the server cannot listen on an address.
         """
-        for name, address, listener in self._listeners:
+        for event, address, listener in self._listeners:
             port = await listener.start(address)
-            structlog.get_logger().info(f"{name}_listening", address=replace_port(address, port))
+            structlog.get_logger().info(event, address=replace_port(address, port))
 
     async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
         """Accept no more requests, and let those in progress finish within the grace period.
