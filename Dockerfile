@@ -66,7 +66,8 @@ ENV PATH=/opt/akin/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-EXPOSE 50051
+# gRPC, and HTTP for AKIN_HTTP_LISTEN=0.0.0.0:8080.
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 # Asks grpc.health.v1, which wants no key, through Akin's own client.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \

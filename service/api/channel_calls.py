@@ -6,10 +6,10 @@ import asyncio
 from typing import TypeAlias
 
 import grpc
-from google.rpc import code_pb2
 
 from service import errors
-from service.api.method_calls import CallEnd, CallStart, Messages, make_call_end
+from service.api.final_status import FinalStatus
+from service.api.method_calls import CallEnd, CallStart, Messages
 from service.api.server import RECEIVED_BYTES
 from service.api.status import status
 
@@ -44,8 +44,9 @@ class ChannelCaller:
             f"/{service}/{name}"
         )
         call = method(metadata=self._make_metadata(start))
+        final = FinalStatus(call)
         sending = asyncio.create_task(_send_requests(call, messages))
-        receiving = asyncio.create_task(_receive_responses(call, messages))
+        receiving = asyncio.create_task(_receive_responses(call, final, messages))
         try:
             await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
             # The sender fails if the transport has no valid request, or if its client has left.
@@ -78,16 +79,15 @@ async def _send_requests(call: _Call, messages: Messages) -> CallEnd | None:
     return None
 
 
-async def _receive_responses(call: _Call, messages: Messages) -> CallEnd:
+async def _receive_responses(call: _Call, final: FinalStatus, messages: Messages) -> CallEnd:
     try:
         while isinstance(response := await call.read(), bytes):
             await messages.write(response)
-    except grpc.aio.AioRpcError as exc:
-        trailers = exc.trailing_metadata()
-        return make_call_end(exc.code().value[0], exc.details() or "", tuple(trailers or ()))
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        return make_call_end(code_pb2.CANCELLED, "the server has cancelled the call", ())
-    return make_call_end(code_pb2.OK, "", tuple(await call.trailing_metadata() or ()))
+        # The server has cancelled the call.
+    except grpc.aio.AioRpcError:
+        pass
+    return await final.wait()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from service.http.application import Application
     from service.http.http_listener import HttpListener
 
+_CONSOLE_EVENT = "console_listening"
+
 
 class HttpListeners:
     """Serves the methods as JSON over HTTP, and the console, on the addresses of the settings.
@@ -39,7 +41,10 @@ class HttpListeners:
     ) -> None:
         self._application: Application | None = None
         self._listeners: list[tuple[str, str, HttpListener]] = []
-        addresses = {"http": settings.http_listen, "console": settings.console_listen}
+        addresses = {
+            "http_listening": settings.http_listen,
+            _CONSOLE_EVENT: settings.console_listen,
+        }
         if not any(addresses.values()):
             return
         try:
@@ -54,11 +59,13 @@ class HttpListeners:
             ) from exc
         self._application = Application(SERVICES, server.make_caller())
         context = None if tls is None else make_tls_context(tls)
-        for name, address in addresses.items():
+        for event, address in addresses.items():
             if address:
-                site = ConsoleSite(self._application) if name == "console" else self._application
+                site = (
+                    ConsoleSite(self._application) if event == _CONSOLE_EVENT else self._application
+                )
                 listener = HttpListener(site, context, shared_port=shared_port)
-                self._listeners.append((name, address, listener))
+                self._listeners.append((event, address, listener))
 
     async def start(self) -> None:
         """Listen.
@@ -66,9 +73,9 @@ class HttpListeners:
         Raises:
             AddressUnavailable: the server cannot listen on an address.
         """
-        for name, address, listener in self._listeners:
+        for event, address, listener in self._listeners:
             port = await listener.start(address)
-            structlog.get_logger().info(f"{name}_listening", address=replace_port(address, port))
+            structlog.get_logger().info(event, address=replace_port(address, port))
 
     async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
         """Accept no more requests, and let those in progress finish within the grace period.

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.http_server import HttpServer
 from support.provider import ScriptedProvider
-from support.server import WAIT_SECONDS, RunningServer
-from support.snippets import ADDRESS, ROOT, list_pages, list_runnable
+from support.server import WAIT_SECONDS
+from support.snippets import ADDRESS, HTTP_ADDRESS, ROOT, list_pages, list_runnable
 
 PAGES = list_runnable("sh", list_pages())
 
@@ -67,7 +68,7 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             "OPENROUTER_API_KEY": "key",
             "EMBEDDING_BASE_URL": provider.url,
         }
-        with RunningServer(folder, **settings) as server, server.client() as client:
+        with HttpServer(folder, **settings) as server, server.client() as client:
             for item_id in ("sku-1", "sku-2"):
                 client.upsert_item(item_id, "A rain jacket", {"color": "red", "price": 79})
             client.upsert_user("ann", preferences=["hiking"])
@@ -77,7 +78,8 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             if page in WITHOUT_SERVER:
                 server.stop()
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-            yield {**os.environ, "AKIN_ADDRESS": server.address, "PATH": path}
+            addresses = {"AKIN_ADDRESS": server.address, "HTTP_ADDRESS": server.http_address}
+            yield {**os.environ, **addresses, "PATH": path}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -87,6 +89,7 @@ def test_shell_snippets_succeed_and_print(
     """The commands of a page succeed one after the other, and each snippet prints something."""
     for snippet in PAGES[page]:
         code = snippet.code.replace(ADDRESS, variables["AKIN_ADDRESS"])
+        code = code.replace(HTTP_ADDRESS, variables["HTTP_ADDRESS"])
         process = subprocess.run(
             ["/bin/bash", "-euo", "pipefail", "-c", code],
             cwd=folder,

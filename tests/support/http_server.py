@@ -11,12 +11,13 @@ from support.server import WAIT_SECONDS, RunningServer
 
 
 class HttpServer(RunningServer):
-    """A server with a listener for HTTP on a free port; `url` is its address."""
+    """A server with a listener for HTTP on a free port, at `http_address` or `url`."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **{"HTTP_LISTEN": "127.0.0.1:0"} | settings)
         scheme = "https" if "TLS_CERTIFICATE" in settings else "http"
-        port = self.wait_for("http_listening")["address"].rpartition(":")[2]
+        self.http_address = str(self.wait_for("http_listening")["address"])
+        port = self.http_address.rpartition(":")[2]
         host = "localhost" if scheme == "https" else "127.0.0.1"
         self.url = f"{scheme}://{host}:{port}"
 

@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
 """The server of all snippets, in place of which tests use their own."""
 
+HTTP_ADDRESS = "127.0.0.1:8080"
+"""The address for HTTP of all snippets, in place of which tests use that of their server."""
+
 LANGUAGES = ("python", "sh", "go", "ts", "java", "rust")
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)

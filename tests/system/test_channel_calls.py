@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import httpx
@@ -101,27 +102,31 @@ async def test_streams_go_through_the_channel(server: HttpServer) -> None:
     assert [1] == [line["line"] for line in refused]
     assert (599, 1) == (summary["stored"], summary["refused"])
     assert "groups" in found.text.splitlines()[-1]
-    assert 404 == failed.status_code
+    assert 404 == failed.status_code, failed.text
 
 
 async def test_a_client_that_leaves_cancels_the_call(server: HttpServer) -> None:
     """The end of an import whose client leaves is the end of the call over the channel."""
-    started = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"itemId":"left","text":"A kite"}\n'
-        started.set()
         await asyncio.Event().wait()
 
     headers = {"content-type": "application/x-ndjson", "x-request-id": "channel-left"}
     async with application_over(server.address) as http:
         request = http.post(f"{ITEMS}:import", content=body(), headers=headers)
         sending = asyncio.create_task(request)
-        await started.wait()
+        with server.http(headers={"authorization": "Bearer all-key"}) as direct:
+            is_stored = partial(_is_stored, direct, f"{ITEMS}/left")
+            await asyncio.to_thread(until, is_stored)
         sending.cancel()
         await asyncio.wait({sending})
     left = ("channel-left", "CANCELLED")
     until(lambda: left in [(call["request_id"], call["code"]) for call in server.events("call")])
+
+
+def _is_stored(http: httpx.Client, path: str) -> bool:
+    return http.get(path).status_code == httpx.codes.OK
 
 
 async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
