@@ -5,10 +5,9 @@ import akin
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.browser import (
-    SOFTWARE_WEBGL,
+    CHROMIUM,
     ConsoleServer,
     import_samples,
-    launch,
     open_page,
     require_console,
 )
@@ -28,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]:
 @pytest.fixture(scope="session")
 def browser(server: ConsoleServer) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = launch(playwright.chromium, *SOFTWARE_WEBGL)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
 

@@ -1,23 +1,27 @@
-"""The map: points, clusters, selection, and a browser without WebGL."""
+"""The map: points, clusters, selection, colors and keys."""
 
 from collections.abc import Callable
-from contextlib import closing
 
-from playwright.sync_api import Browser, Page
-from support.browser import ConsoleServer, launch, open_page
+from playwright.sync_api import Page
 
-# Draws what the canvas shows as an image in the page, and counts the pixels that are not empty.
+# Counts the pixels of the canvas that differ from its corner, which no point reaches.
 COUNT_PIXELS = """
 async (canvas) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  const gl = canvas.getContext("webgl");
-  const pixels = new Uint8Array(canvas.width * canvas.height * 4);
-  canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: 0, cancelable: true }));
-  await new Promise((done) => requestAnimationFrame(() => {
-    gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
-    done();
-  }));
-  return pixels.reduce((sum, value, index) => sum + (index % 4 === 3 && value > 0), 0);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const pixels = new Uint32Array(data.buffer);
+  return pixels.reduce((sum, pixel) => sum + (pixel !== pixels[0]), 0);
+}
+"""
+
+# Finds a pixel of a point, away from the controls at the top.
+FIND_POINT = """
+async (canvas) => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const pixels = new Uint32Array(data.buffer);
+  const place = pixels.findIndex((pixel, at) => at > 80 * canvas.width && pixel !== pixels[0]);
+  return { x: place % canvas.width, y: Math.floor(place / canvas.width) };
 }
 """
 
@@ -84,10 +88,12 @@ def test_keys_move_the_map(show: Callable[..., Page]) -> None:
     assert start == place()
 
 
-def test_a_browser_without_webgl_says_so(browser: Browser, server: ConsoleServer) -> None:
-    """Without WebGL the clusters are still listed, and the page says what is missing."""
-    with closing(launch(browser.browser_type, "--disable-3d-apis")) as limited:
-        with open_page(limited) as page:
-            page.goto(server.link("map"))
-            page.get_by_text("This browser has no WebGL").wait_for()
-            assert page.get_by_role("list", name="Clusters").get_by_role("button").count() > 1
+def test_hover_shows_the_item(show: Callable[..., Page]) -> None:
+    """The pointer over a point shows the item, with its text."""
+    page = show("map")
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    place = page.locator("canvas").evaluate(FIND_POINT)
+    page.mouse.move(box["x"] + place["x"], box["y"] + place["y"])
+    page.locator(".map-tip .excerpt").wait_for()
+    assert "book:" in page.locator(".map-tip .id").inner_text()

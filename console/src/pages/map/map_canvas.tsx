@@ -48,10 +48,14 @@ export function MapCanvas({ points, ids, labels, onSelect }: MapCanvasProps) {
       onLasso: setLasso,
       onSelect: (indexes) => select.current(indexes),
     });
-    const resizing = new ResizeObserver(() => drawn.draw());
+    const resize = () => drawn.resize();
+    const resizing = new ResizeObserver(resize);
     resizing.observe(element);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", resize);
     return () => {
       resizing.disconnect();
+      scheme.removeEventListener("change", resize);
       drawn.destroy();
     };
   }, []);
@@ -78,7 +82,7 @@ export function MapCanvas({ points, ids, labels, onSelect }: MapCanvasProps) {
       />
       <svg class="map-overlay" aria-hidden="true" focusable="false">
         {labels.map((cluster, index) => (
-          <Label key={index} cluster={cluster} plot={plot.current} width={canvas.current?.clientWidth ?? 0} />
+          <Label key={index} cluster={cluster} plot={plot.current} width={plot.current?.width ?? 0} />
         ))}
         {lasso.length > 1 && <polygon points={lasso.map(({ x, y }) => `${x},${y}`).join(" ")} />}
         {hovered && <circle cx={hovered.x} cy={hovered.y} r={8} />}

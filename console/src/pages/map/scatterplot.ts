@@ -1,26 +1,5 @@
 import { PointGrid } from "./point_grid";
-
-const VERTEX_SHADER = `
-attribute vec2 position;
-attribute vec4 color;
-uniform vec2 scale;
-uniform vec2 offset;
-uniform float size;
-varying vec4 pointColor;
-void main() {
-  gl_Position = vec4(position * scale + offset, 0.0, 1.0);
-  gl_PointSize = size;
-  pointColor = color;
-}`;
-
-const FRAGMENT_SHADER = `
-precision mediump float;
-varying vec4 pointColor;
-void main() {
-  float distance = length(gl_PointCoord - 0.5);
-  float alpha = pointColor.a * smoothstep(0.5, 0.38, distance);
-  gl_FragColor = vec4(pointColor.rgb * alpha, alpha);
-}`;
+import { PointRaster } from "./point_raster";
 
 const MIN_ZOOM = 0.5;
 const MAX_ZOOM = 400;
@@ -45,60 +24,53 @@ export interface PointSet {
   colors: Uint8Array<ArrayBuffer>;
 }
 
-export class WebGlMissing extends Error {
-  constructor() {
-    super("This browser has no WebGL, which the map needs. The list of clusters has the same groups.");
-  }
-}
-
-/**
- * Draws up to 100,000 points with WebGL.
- *
- * The libraries for this compile code from strings, which the Content-Security-Policy forbids.
- */
+/** Shows up to 100,000 points on a canvas. */
 export class Scatterplot {
   view: View = { x: 0, y: 0, zoom: 1 };
-  private readonly gl: WebGLRenderingContext;
-  private readonly program: WebGLProgram;
-  private readonly positions: WebGLBuffer;
-  private readonly colors: WebGLBuffer;
-  private grid = new PointGrid(new Float32Array());
-  private count = 0;
+  private readonly context: CanvasRenderingContext2D;
+  private readonly raster = new PointRaster();
+  private points: PointSet = { positions: new Float32Array(), colors: new Uint8Array() };
+  private grid = new PointGrid(this.points.positions);
   private center = { x: 0, y: 0 };
   private extent = { x: 1, y: 1 };
   private frame = 0;
+  // Asking the canvas for its size while labels move would lay out the page again and again.
+  private size = { width: 1, height: 1 };
+  private background = 0;
 
-  /** Throws WebGlMissing if the browser has no WebGL. */
   constructor(
     private readonly canvas: HTMLCanvasElement,
     private readonly onDraw: () => void,
   ) {
-    const gl = canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
-    if (!gl) throw new WebGlMissing();
-    this.gl = gl;
-    this.program = link(gl);
-    this.positions = gl.createBuffer();
-    this.colors = gl.createBuffer();
-    gl.useProgram(this.program);
-    gl.enable(gl.BLEND);
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+    if (!context) throw new Error("This browser cannot draw. The list of clusters has the same groups.");
+    this.context = context;
+    this.resize();
   }
 
-  setPoints({ positions, colors }: PointSet): void {
-    const { gl } = this;
-    this.count = positions.length / 2;
-    this.grid = new PointGrid(positions);
+  /** The width of the canvas in pixels of the page. */
+  get width(): number {
+    return this.size.width;
+  }
+
+  setPoints(points: PointSet): void {
+    this.points = points;
+    this.grid = new PointGrid(points.positions);
     const { minX, maxX, minY, maxY } = this.grid.bounds;
     this.center = { x: (minX + maxX) / 2, y: (minY + maxY) / 2 };
     this.extent = { x: (maxX - minX) / 2 || 1, y: (maxY - minY) / 2 || 1 };
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
-    gl.bufferData(gl.ARRAY_BUFFER, positions, gl.STATIC_DRAW);
-    this.setColors(colors);
+    this.draw();
   }
 
   setColors(colors: Uint8Array<ArrayBuffer>): void {
-    this.gl.bindBuffer(this.gl.ARRAY_BUFFER, this.colors);
-    this.gl.bufferData(this.gl.ARRAY_BUFFER, colors, this.gl.STATIC_DRAW);
+    this.points = { ...this.points, colors };
+    this.draw();
+  }
+
+  /** Draw again after the canvas has got another size or background. */
+  resize(): void {
+    this.size = { width: this.canvas.clientWidth || 1, height: this.canvas.clientHeight || 1 };
+    this.background = readBackground(this.canvas);
     this.draw();
   }
 
@@ -114,7 +86,7 @@ export class Scatterplot {
   }
 
   /** Zoom by a factor, so that the point below `at` stays there. */
-  zoomBy(factor: number, at: Pixel = { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 }): void {
+  zoomBy(factor: number, at: Pixel = { x: this.size.width / 2, y: this.size.height / 2 }): void {
     const before = this.toMap(at);
     this.view = { ...this.view, zoom: Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, this.view.zoom * factor)) };
     const after = this.toMap(at);
@@ -125,16 +97,16 @@ export class Scatterplot {
   toMap({ x, y }: Pixel): Pixel {
     const scale = this.pixelsPerUnit();
     return {
-      x: this.view.x + (x - this.canvas.clientWidth / 2) / scale,
-      y: this.view.y - (y - this.canvas.clientHeight / 2) / scale,
+      x: this.view.x + (x - this.size.width / 2) / scale,
+      y: this.view.y - (y - this.size.height / 2) / scale,
     };
   }
 
   toPixel({ x, y }: Pixel): Pixel {
     const scale = this.pixelsPerUnit();
     return {
-      x: this.canvas.clientWidth / 2 + (x - this.view.x) * scale,
-      y: this.canvas.clientHeight / 2 - (y - this.view.y) * scale,
+      x: this.size.width / 2 + (x - this.view.x) * scale,
+      y: this.size.height / 2 - (y - this.view.y) * scale,
     };
   }
 
@@ -159,58 +131,33 @@ export class Scatterplot {
 
   destroy(): void {
     cancelAnimationFrame(this.frame);
-    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
   private pixelsPerUnit(): number {
-    const { clientWidth, clientHeight } = this.canvas;
-    const fit = Math.min(clientWidth / (2 * this.extent.x), clientHeight / (2 * this.extent.y));
+    const fit = Math.min(this.size.width / (2 * this.extent.x), this.size.height / (2 * this.extent.y));
     return MARGIN * fit * this.view.zoom;
   }
 
   private drawNow(): void {
-    const { gl, canvas, program } = this;
+    const { canvas, view } = this;
     const ratio = devicePixelRatio;
-    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    gl.viewport(0, 0, width, height);
-    gl.clear(gl.COLOR_BUFFER_BIT);
-    const scale = this.pixelsPerUnit() * 2;
-    const [scaleX, scaleY] = [scale / canvas.clientWidth, scale / canvas.clientHeight];
-    gl.uniform2f(gl.getUniformLocation(program, "scale"), scaleX, scaleY);
-    gl.uniform2f(gl.getUniformLocation(program, "offset"), -this.view.x * scaleX, -this.view.y * scaleY);
-    gl.uniform1f(gl.getUniformLocation(program, "size"), this.pointPixels() * ratio);
-    this.bind("position", this.positions, 2, gl.FLOAT, false);
-    this.bind("color", this.colors, 4, gl.UNSIGNED_BYTE, true);
-    gl.drawArrays(gl.POINTS, 0, this.count);
+    const size = { width: Math.round(this.size.width * ratio), height: Math.round(this.size.height * ratio) };
+    if (canvas.width !== size.width) canvas.width = size.width;
+    if (canvas.height !== size.height) canvas.height = size.height;
+    const scale = this.pixelsPerUnit() * ratio;
+    const place = { scale, offsetX: size.width / 2 - view.x * scale, offsetY: size.height / 2 + view.y * scale };
+    const image = this.raster.draw(size, this.points, place, this.pointPixels() * ratio, this.background);
+    this.context.putImageData(image, 0, 0);
   }
 
   /** Few points are large, many are small, and zooming enlarges them slowly. */
   private pointPixels(): number {
-    return Math.min(14, Math.max(2.5, 26 / (this.count + 1) ** 0.2) * this.view.zoom ** 0.3);
-  }
-
-  private bind(name: string, buffer: WebGLBuffer, size: number, type: number, isNormalized: boolean): void {
-    const place = this.gl.getAttribLocation(this.program, name);
-    this.gl.bindBuffer(this.gl.ARRAY_BUFFER, buffer);
-    this.gl.enableVertexAttribArray(place);
-    this.gl.vertexAttribPointer(place, size, type, isNormalized, 0, 0);
+    return Math.min(14, Math.max(2.5, 26 / (this.points.positions.length / 2 + 1) ** 0.2) * this.view.zoom ** 0.3);
   }
 }
 
-function link(gl: WebGLRenderingContext): WebGLProgram {
-  const program = gl.createProgram();
-  for (const [type, source] of [
-    [gl.VERTEX_SHADER, VERTEX_SHADER],
-    [gl.FRAGMENT_SHADER, FRAGMENT_SHADER],
-  ] as const) {
-    const shader = gl.createShader(type);
-    if (!shader) throw new WebGlMissing();
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new WebGlMissing();
-  return program;
+/** Return the background color of an element, as the pixel of an image. */
+function readBackground(element: HTMLElement): number {
+  const [red = 255, green = 255, blue = 255] = (getComputedStyle(element).backgroundColor.match(/\d+/g) ?? []).map(Number);
+  return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 }
