@@ -1,4 +1,4 @@
-import type { Item, Json } from "./api/types";
+import type { Attributes, Item, Json } from "./api/types";
 
 const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -78,9 +78,14 @@ export function stripMarkup(text: string): string {
   return new DOMParser().parseFromString(text, "text/html").body.textContent ?? "";
 }
 
+/** Return attributes by name, because the API gives them in any order. */
+export function sortAttributes(attributes: Attributes | undefined): [string, Json][] {
+  return Object.entries(attributes ?? {}).sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
 /** Return the attributes that a card shows: short ones, without the title. */
 export function listFacts(item: Item | undefined, limit: number): [string, string][] {
-  return Object.entries(item?.attributes ?? {})
+  return sortAttributes(item?.attributes)
     .filter(([key, value]) => !TITLE_KEYS.includes(key) && value !== null)
     .map(([key, value]): [string, string] => [
       key,

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 
 import type { Attributes, Json } from "../../api/types";
+import { sortAttributes } from "../../format";
 import { Icon } from "../../parts/icon";
 import { ErrorNotice } from "../../parts/notice";
 
@@ -18,7 +19,7 @@ interface AttributeEditorProps {
 /** Rows of names and values. Values are JSON, and strings may leave out their quotation marks. */
 export function AttributeEditor({ attributes, onSave, onCancel }: AttributeEditorProps) {
   const [rows, setRows] = useState<Row[]>(() =>
-    Object.entries(attributes).map(([name, value]) => ({ name, value: toText(value) })),
+    sortAttributes(attributes).map(([name, value]) => ({ name, value: toText(value) })),
   );
   const [error, setError] = useState<unknown>();
   const change = (index: number, part: Partial<Row>) =>

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 
 import type { Attributes, Item } from "../../api/types";
-import { findTitle, formatJson, formatTime } from "../../format";
+import { findTitle, formatJson, formatTime, sortAttributes } from "../../format";
 import { Confirm, Dialog } from "../../parts/dialog";
 import { Busy, ErrorNotice, Notice } from "../../parts/notice";
 import { buildLink } from "../../router";
@@ -121,7 +121,7 @@ function ItemView({ item, onDelete, onSaved }: ItemViewProps) {
 }
 
 function AttributeList({ attributes }: { attributes: Attributes }) {
-  const entries = Object.entries(attributes);
+  const entries = sortAttributes(attributes);
   if (!entries.length) return <p class="muted">None</p>;
   return (
     <dl class="definitions">
