@@ -109,3 +109,25 @@ def test_methods_without_a_body_refuse_one() -> None:
     assert [("body", "must be empty for DELETE")] == violations(
         "DeleteUser", (b"c", b"a"), b"", b"{}"
     )
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"1,"])
+def test_a_document_of_too_many_values_is_not_read(part: bytes) -> None:
+    """A document that would take much memory as Python objects is refused by its size."""
+    body = b'{"filter":[' + part * 3_000_001 + b"1]}"
+    ((field, description),) = violations("RecommendSimilar", (b"c",), b"", body)
+    assert "body" == field
+    assert "at most" in description
+
+
+def test_an_explanation_of_a_large_document_is_short() -> None:
+    """A document with many invalid values is refused with the first ones."""
+    ids = ",".join(["1"] * 50_000).encode()
+    found = violations("BatchGetItems", (b"c",), b"", b'{"itemIds":[' + ids + b"]}")
+    assert 100 == len(found)
+    assert ("item_ids[0]", "must be a string of Unicode characters") == found[0]
+    valid = ",".join(['"a"'] * 50_000).encode()
+    found = violations("BatchGetItems", (b"c",), b"", b'{"itemIds":[' + valid + b",1]}")
+    assert [
+        ("body", "must be the JSON form of akin.v1.BatchGetItemsRequest, without deep nesting")
+    ] == found
