@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 import grpc
 from google.rpc import code_pb2, status_pb2
 
+from service.api.load_shedding import LoadShedder
+
 DETAILS = "grpc-status-details-bin"
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -110,10 +112,12 @@ class InProcessCaller:
 
     Args:
         handlers: the handlers, by the path of their method in gRPC.
+        shedder: counts the calls.
     """
 
-    def __init__(self, handlers: Mapping[str, _Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, _Handler], shedder: LoadShedder) -> None:
         self._handlers = handlers
+        self._shedder = shedder
 
     async def call(self, start: CallStart, messages: Messages) -> CallEnd:
         """Run a call to its end. Its cancellation means that the caller has left."""
@@ -121,20 +125,20 @@ class InProcessCaller:
         handler = self._handlers[f"/{service}/{name}"]
         context = _CallContext(start, messages)
         try:
-            await _run(handler, context)
+            await self._run(handler, context)
         except grpc.aio.AbortError:
             if context.end is None:
                 raise
             return context.end
         return make_call_end(code_pb2.OK, "", context.trailers)
 
-
-async def _run(handler: _Handler, context: _CallContext) -> None:
-    calls: Any = handler  # the attributes of handlers have no types
-    if calls.response_streaming:
-        await calls.stream_stream(None, context)
-    else:
-        await context.write(await calls.stream_unary(None, context))
+    async def _run(self, handler: Any, context: _CallContext) -> None:  # noqa: ANN401 (no types)
+        if handler.response_streaming:
+            await handler.stream_stream(None, context)
+        else:
+            with self._shedder.count_unqueued():
+                response = await handler.stream_unary(None, context)
+            await context.write(response)
 
 
 def make_call_end(code: int, message: str, trailers: Metadata) -> CallEnd:

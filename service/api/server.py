@@ -157,9 +157,10 @@ class Server:
         self._server.add_generic_rpc_handlers((handlers,))
         self._queue_probe.listen(self._server)
         self._streams = OpenStreams()
+        self._shedder = LoadShedder(handlers)
         pipeline = Pipeline(
             self._admission,
-            LoadShedder(handlers),
+            self._shedder,
             RequestMemory(),
             authorizer,
             telemetry,
@@ -176,7 +177,7 @@ class Server:
 
     def make_caller(self) -> InProcessCaller:
         """Return what calls the methods in this process."""
-        return InProcessCaller(self._handlers.methods)
+        return InProcessCaller(self._handlers.methods, self._shedder)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NoReturn, cast
 
 from google.protobuf import json_format
@@ -16,6 +17,16 @@ from service import errors
 from service.domain.violations import Violation
 
 BODY = "body"
+
+# Python needs 100 times the memory of a small value's text, and stops all calls while it reads a
+# document. As many brackets, or commas, take up to 0.3 s. They count within strings as well.
+MAX_BRACKETS = 500_000
+MAX_COMMAS = 3_000_000
+
+# Values that are checked to explain why a document is invalid, each of which takes 10 us, and the
+# violations that are named.
+MAX_CHECKS = 10_000
+MAX_VIOLATIONS = 100
 
 # What json_format and the setters of messages raise for JSON of another type.
 _FAILURES = (
@@ -60,8 +71,11 @@ def decode_json(data: bytes, place: str = BODY) -> object:
         place: the name of the document in errors.
 
     Raises:
-        InvalidRequest: it is no JSON in UTF-8, or an object has a name twice.
+        InvalidRequest: it is no JSON in UTF-8, has too many values, or an object has a name twice.
     """
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS or data.count(b",") > MAX_COMMAS:
+        description = f"must have at most {MAX_BRACKETS} brackets and {MAX_COMMAS} commas"
+        raise errors.invalid_field(place, description)
     try:
         value: object = json.loads(
             data.decode(), object_pairs_hook=_refuse_repeated, parse_constant=_refuse_constant
@@ -153,65 +167,82 @@ def is_structured(field: FieldDescriptor) -> bool:
 
 def _raise_violations(value: object, descriptor: Descriptor, path: str) -> NoReturn:
     with suppress(RecursionError):
-        errors.raise_if_invalid(_find_violations(value, descriptor, path))
+        violations = _Explanation().find_violations(value, descriptor, path)
+        errors.raise_if_invalid(islice(violations, MAX_VIOLATIONS))
     description = f"must be the JSON form of {descriptor.full_name}, without deep nesting"
     raise errors.invalid_field(path or BODY, description)
 
 
-def _find_violations(value: object, descriptor: Descriptor, path: str) -> Iterator[Violation]:
-    """Yield what is wrong with the JSON form of a message; no value is quoted."""
-    if not isinstance(value, dict):
-        yield Violation(path or BODY, "must be an object")
-        return
-    seen: dict[str, str] = {}
-    for name, part in value.items():
-        field = find_field(descriptor, name)
-        place = f"{path}.{name if field is None else field.name}".removeprefix(".")
-        if field is None:
-            yield Violation(place, f"is not a field of {descriptor.full_name}")
-            continue
-        choice = field.name if field.containing_oneof is None else field.containing_oneof.name
-        if choice in seen and part is not None:
-            yield Violation(place, f"must not be given beside {seen[choice]}")
-        seen[choice] = name
-        yield from _check_field(part, field, place)
+class _Explanation:
+    """Finds what is wrong with the JSON form of a message, in the first MAX_CHECKS of its values.
 
+    No value is quoted.
+    """
 
-def _check_field(value: object, field: FieldDescriptor, place: str) -> Iterator[Violation]:
-    if value is None:
-        return
-    if is_map(field):
+    def __init__(self) -> None:
+        self._checks = 0
+
+    def find_violations(
+        self, value: object, descriptor: Descriptor, path: str
+    ) -> Iterator[Violation]:
+        """Yield the invalid fields of a message."""
         if not isinstance(value, dict):
-            yield Violation(place, "must be an object")
+            yield Violation(path or BODY, "must be an object")
             return
-        for key, part in value.items():
-            if not _can_parse({key: part}, field):
-                kind = describe_type(get_map_value(field))
-                yield Violation(f"{place}.{key}", f"must be {kind}")
-    elif field.is_repeated:
-        if not isinstance(value, list):
-            yield Violation(place, "must be an array")
+        seen: dict[str, str] = {}
+        for name, part in value.items():
+            field = find_field(descriptor, name)
+            place = f"{path}.{name if field is None else field.name}".removeprefix(".")
+            if field is None:
+                yield Violation(place, f"is not a field of {descriptor.full_name}")
+                continue
+            choice = field.name if field.containing_oneof is None else field.containing_oneof.name
+            if choice in seen and part is not None:
+                yield Violation(place, f"must not be given beside {seen[choice]}")
+            seen[choice] = name
+            yield from self._check_field(part, field, place)
+
+    def _check_field(
+        self, value: object, field: FieldDescriptor, place: str
+    ) -> Iterator[Violation]:
+        if value is None:
             return
-        for position, part in enumerate(value):
-            yield from _check_value(part, field, f"{place}[{position}]")
-    else:
-        yield from _check_value(value, field, place)
+        if is_map(field):
+            if not isinstance(value, dict):
+                yield Violation(place, "must be an object")
+                return
+            for key, part in value.items():
+                if not self._can_parse({key: part}, field):
+                    kind = describe_type(get_map_value(field))
+                    yield Violation(f"{place}.{key}", f"must be {kind}")
+        elif field.is_repeated:
+            if not isinstance(value, list):
+                yield Violation(place, "must be an array")
+                return
+            for position, part in enumerate(value):
+                yield from self._check_value(part, field, f"{place}[{position}]")
+        else:
+            yield from self._check_value(value, field, place)
 
+    def _check_value(
+        self, value: object, field: FieldDescriptor, place: str
+    ) -> Iterator[Violation]:
+        if is_structured(field) and field.message_type is not None:
+            yield from self.find_violations(value, field.message_type, place)
+        elif not self._can_parse([value] if field.is_repeated else value, field):
+            yield Violation(place, f"must be {describe_type(field)}")
 
-def _check_value(value: object, field: FieldDescriptor, place: str) -> Iterator[Violation]:
-    if is_structured(field) and field.message_type is not None:
-        yield from _find_violations(value, field.message_type, place)
-    elif not _can_parse([value] if field.is_repeated else value, field):
-        yield Violation(place, f"must be {describe_type(field)}")
-
-
-def _can_parse(value: object, field: FieldDescriptor) -> bool:
-    holder: Any = field.containing_type
-    try:
-        json_format.ParseDict({field.name: value}, GetMessageClass(holder)())
-    except _FAILURES:
-        return False
-    return True
+    def _can_parse(self, value: object, field: FieldDescriptor) -> bool:
+        """Return whether a field can have a value; true if too many were checked before."""
+        self._checks += 1
+        if self._checks > MAX_CHECKS:
+            return True
+        holder: Any = field.containing_type
+        try:
+            json_format.ParseDict({field.name: value}, GetMessageClass(holder)())
+        except _FAILURES:
+            return False
+        return True
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from service.http import body_lines
+from service.http.body_lines import BodyLines, Line
+
+LIMIT = 20
+
+
+class Chunks:
+    """The parts of a body, one for each read; with `hangs`, none follows and the end does not."""
+
+    def __init__(self, parts: Iterable[bytes], *, hangs: bool = False) -> None:
+        self._parts = iter(parts)
+        self._hangs = hangs
+
+    async def __call__(self) -> bytes | None:
+        """The next part."""
+        part = next(self._parts, None)
+        if part is None and self._hangs:
+            await asyncio.Event().wait()
+        return part
+
+
+async def read(parts: Iterable[bytes]) -> list[Line]:
+    lines = BodyLines(Chunks(parts), LIMIT)
+    found: list[Line] = []
+    while group := await lines.read_group():
+        found += group
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+async def test_lines_do_not_depend_on_the_parts(size: int) -> None:
+    """The same lines are read, however the body is cut into parts."""
+    body = b"one\n\n two \r\n" + b"x" * 30 + b"\nfour\n" + b"y" * 50
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    assert [
+        Line(1, b"one"),
+        Line(3, b" two \r"),
+        Line(4, None),
+        Line(5, b"four"),
+        Line(6, None),
+    ] == await read(parts)
+
+
+async def test_the_last_line_needs_no_end() -> None:
+    """A body can end with or without the end of a line, and can be empty."""
+    assert [Line(1, b"a")] == await read([b"a"])
+    assert [Line(1, b"a")] == await read([b"a\n"])
+    assert [] == await read([])
+    assert [] == await read([b"\n", b"  "])
+
+
+async def test_a_group_has_a_limit() -> None:
+    """A group ends with its number of lines, and the rest is in the next ones."""
+    count = 2 * body_lines.GROUP_LINES + 1
+    lines = BodyLines(Chunks([b"a\n" * count]), LIMIT)
+    sizes = [len(await lines.read_group()) for _ in range(4)]
+    assert [body_lines.GROUP_LINES, body_lines.GROUP_LINES, 1, 0] == sizes
+
+
+async def test_a_group_does_not_wait_for_more() -> None:
+    """Lines that have arrived are read, also while the client pauses before the next one."""
+    lines = BodyLines(Chunks([b"a\nb\nc"], hangs=True), LIMIT)
+    assert [Line(1, b"a"), Line(2, b"b")] == await lines.read_group()
+    lines.close()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.security import METHODS
+
+from service import errors
+from service.http.routes import Route, load_routes
+from service.http.transcoding import make_request
+
+ROUTES: dict[tuple[str, str], Route] = {
+    (route.method.name, route.verb): route
+    for route in load_routes({method.full_name: method for method in METHODS})
+}
+
+
+def make(name: str, values: tuple[bytes, ...], query: bytes = b"", body: bytes = b"") -> Any:
+    (route,) = (route for (method, _), route in ROUTES.items() if method == name)
+    return make_request(route, values, query, body)
+
+
+def violations(name: str, values: tuple[bytes, ...], query: bytes = b"", body: bytes = b"") -> Any:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        make(name, values, query, body)
+    return [(violation.field, violation.description) for violation in caught.value.violations]
+
+
+def test_path_query_and_body_make_one_request() -> None:
+    """The path, the query and the body each set their fields."""
+    request = make(
+        "UpdateItem",
+        (b"shop", b"a/b"),
+        b"updateMask=expireTime,attributes.inStock&expected_sequence=7&require_indexed=true",
+        b'{"text":"A kite","attributes":{"inStock":true}}',
+    )
+    assert ("shop", "a/b", "A kite") == (request.catalog, request.item.item_id, request.item.text)
+    assert ["expire_time", "attributes.inStock"] == list(request.update_mask.paths)
+    assert 7 == request.expected_sequence
+    assert request.item.attributes["inStock"]
+
+
+def test_values_in_a_query_are_decoded() -> None:
+    """Percent-encoding and plus signs in a query are decoded, and empty pairs mean nothing."""
+    request = make("ListInteractions", (b"shop",), b"&userId=a%26b+c&pageSize=5&")
+    assert ("a&b c", 5) == (request.user_id, request.page_size)
+
+
+def test_an_empty_mask_is_a_mask() -> None:
+    """A parameter without a value sets an empty mask, which differs from none."""
+    assert make("UpdateItem", (b"c", b"a"), b"updateMask=").HasField("update_mask")
+    assert not make("UpdateItem", (b"c", b"a")).HasField("update_mask")
+
+
+def test_the_path_and_the_body_must_agree() -> None:
+    """A body may repeat what is in the path, and may not contradict it."""
+    same = make("UpsertItem", (b"c", b"a"), b"", b'{"itemId":"a","text":"t"}')
+    assert "a" == same.item.item_id
+    assert [("item.item_id", "must not differ between the path and the body")] == violations(
+        "UpsertItem", (b"c", b"a"), b"", b'{"itemId":"b","text":"t"}'
+    )
+
+
+def test_an_empty_catalog_is_not_the_default_one() -> None:
+    """A path without the name of a catalog is refused, although gRPC would take the default one."""
+    assert [("catalog", "must be named in the path")] == violations("DeleteCatalog", (b"",))
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (b"updateMask=a&updateMask=b", "update_mask"),
+        (b"item.text=x", "item.text"),
+        (b"catalog=x", "catalog"),
+        (b"expectedSequence=1.5", "expected_sequence"),
+        (b"expectedSequence=99999999999999999999", "expected_sequence"),
+        (b"requireIndexed=1", "require_indexed"),
+        (b"%FF=1", "query"),
+        (b"nested.unheard=1", "nested.unheard"),
+    ],
+)
+def test_an_invalid_parameter_is_refused(query: bytes, field: str) -> None:
+    """A parameter that cannot be set is refused with the path of its field."""
+    assert [field] == [place for place, _ in violations("UpdateItem", (b"c", b"a"), query)]
+
+
+def test_all_violations_of_a_body_are_named() -> None:
+    """Each invalid field is named with what it must be, and no value is quoted."""
+    body = (
+        b'{"text":7,"limit":"secret","excludeItemIds":["a",1],"ranking":"secret",'
+        b'"filter":{"all":[{"attribute":"a","range":{"min":"secret"}},{"secret":1}]},'
+        b'"boosts":[1],"examples":{"examples":[{"itemId":"a","text":"b"}]}}'
+    )
+    found = violations("RecommendSimilar", (b"c",), b"", body)
+    assert {
+        "text",
+        "limit",
+        "exclude_item_ids[1]",
+        "ranking",
+        "filter.all[0].range.min",
+        "filter.all[1].secret",
+        "boosts[0]",
+    } <= {place for place, _ in found}
+    assert not any("secret" in description for _, description in found)
+
+
+def test_methods_without_a_body_refuse_one() -> None:
+    """A body that would be ignored is refused."""
+    assert [("body", "must be empty for DELETE")] == violations(
+        "DeleteUser", (b"c", b"a"), b"", b"{}"
+    )
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"1,"])
+def test_a_document_of_too_many_values_is_not_read(part: bytes) -> None:
+    """A document that would take much memory as Python objects is refused by its size."""
+    body = b'{"filter":[' + part * 3_000_001 + b"1]}"
+    ((field, description),) = violations("RecommendSimilar", (b"c",), b"", body)
+    assert "body" == field
+    assert "at most" in description
+
+
+def test_an_explanation_of_a_large_document_is_short() -> None:
+    """A document with many invalid values is refused with the first ones."""
+    ids = ",".join(["1"] * 50_000).encode()
+    found = violations("BatchGetItems", (b"c",), b"", b'{"itemIds":[' + ids + b"]}")
+    assert 100 == len(found)
+    assert ("item_ids[0]", "must be a string of Unicode characters") == found[0]
+    valid = ",".join(['"a"'] * 50_000).encode()
+    found = violations("BatchGetItems", (b"c",), b"", b'{"itemIds":[' + valid + b",1]}")
+    assert [
+        ("body", "must be the JSON form of akin.v1.BatchGetItemsRequest, without deep nesting")
+    ] == found
