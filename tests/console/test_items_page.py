@@ -17,7 +17,7 @@ def test_filter_lists_matching_items(show: Callable[..., Page], client: akin.Cli
     page.get_by_label("Test of condition 1").select_option("lt")
     page.get_by_label("Value of condition 1").fill("1700")
     total = client.list_items(1, where=akin.filters.between("year", lt=1700)).total_size
-    page.get_by_text(f"{total} items match the filter").wait_for()
+    page.get_by_text(f"{total} items match the filter", exact=True).wait_for()
     assert total == page.get_by_role("list", name="Items").locator("> li").count()
 
 
@@ -92,7 +92,7 @@ def test_upload_lists_refused_lines(
     page.get_by_role("button", name="Upload", exact=True).click()
     page.get_by_text("Done: 2 stored, 2 refused.").wait_for()
     listed = page.get_by_role("region", name="Refused lines").locator("tbody td.number")
-    assert lines == sorted(int(number) for number in listed.all_inner_texts())
+    assert lines == [int(number) for number in listed.all_inner_texts()]
     assert 1 == client.get_item("up-1").attributes["n"]
     assert ["up-2"] == list(client.batch_get_items(["up-1", "up-2", "up-3"]).missing_item_ids)
     client.batch_delete_items(["up-1", "up-3"])

@@ -96,12 +96,13 @@ interface OutcomeProps {
 }
 
 function Outcome({ file, progress, isDone, verb }: OutcomeProps) {
-  const { readBytes, stored, refused, refusals } = progress;
+  const { readBytes, stored, refused } = progress;
+  const refusals = [...progress.refusals].sort((left, right) => left.line - right.line);
   const label = `${formatCount(stored)} ${verb}, ${formatCount(refused)} refused`;
   return (
     <>
       <Progress share={file.size ? readBytes / file.size : 1} label={label} />
-      {isDone && <Notice kind={refused ? "warning" : "info"}>{isDone ? `Done: ${label}.` : label}</Notice>}
+      {isDone && <Notice kind={refused ? "warning" : "info"}>{`Done: ${label}.`}</Notice>}
       {refusals.length > 0 && (
         <div class="table-scroll" role="region" aria-label="Refused lines" tabIndex={0}>
           <table>

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
-import type { ItemList } from "../../api/types";
+import type { Filter, ItemList } from "../../api/types";
 import { type FilterRow, buildFilter } from "../../filters";
 import { findTitle, formatCount, formatPlural, listFacts } from "../../format";
 import { Confirm } from "../../parts/dialog";
@@ -17,6 +17,12 @@ import { NewItemDialog } from "./new_item_dialog";
 const PAGE_SIZE = 50;
 const TYPING_PAUSE_MS = 300;
 
+/** A page of the list with the filter that it is for, which can be older than the one being typed. */
+interface Listing {
+  list: ItemList;
+  filter: Filter | undefined;
+}
+
 type Open = "upload" | "new" | "delete" | undefined;
 
 export function Items() {
@@ -25,16 +31,18 @@ export function Items() {
   const [rows, setRows] = useState<FilterRow[]>([]);
   const [tokens, setTokens] = useState<string[]>([]);
   const [opened, setOpened] = useState<Open>();
-  const task = useTask<ItemList>();
+  const task = useTask<Listing>();
   const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
   const pageToken = tokens.at(-1) ?? "";
   const load = () =>
-    void task.run((signal) =>
-      api.listItems({ pageSize: PAGE_SIZE, ...(pageToken ? { pageToken } : {}), ...(filter ? { filter } : {}) }, signal),
-    );
+    void task.run(async (signal) => {
+      const page = { pageSize: PAGE_SIZE, ...(pageToken ? { pageToken } : {}), ...(filter ? { filter } : {}) };
+      return { list: await api.listItems(page, signal), filter };
+    });
   useEffect(load, [api, pageToken, JSON.stringify(filter)]);
   const openedId = route.query.get("id");
-  const total = task.value?.totalSize;
+  const { list, filter: listed } = task.value ?? {};
+  const total = list?.totalSize;
   const close = () => {
     setOpened(undefined);
     load();
@@ -65,21 +73,21 @@ export function Items() {
       <ErrorNotice error={task.error} onRetry={load} />
       <div class="list-head">
         <p class="summary" role="status">
-          {task.value ? formatPlural(total, "item") : ""} {filter ? "match the filter" : ""}
+          {list ? formatPlural(total, "item") : ""} {listed ? "match the filter" : ""}
         </p>
-        {filter && scopes.write && Number(total ?? 0) > 0 && (
+        {listed && scopes.write && Number(total ?? 0) > 0 && (
           <button class="button button-small button-danger" onClick={() => setOpened("delete")}>
             Delete the matching items
           </button>
         )}
       </div>
-      {task.isRunning && !task.value && <Busy />}
-      {task.value && <ItemTable list={task.value} catalog={api.name} />}
+      {task.isRunning && !list && <Busy />}
+      {list && <ItemTable list={list} catalog={api.name} />}
       <Pager
         page={tokens.length + 1}
-        hasNext={Boolean(task.value?.nextPageToken)}
+        hasNext={Boolean(list?.nextPageToken)}
         onPrevious={() => setTokens(tokens.slice(0, -1))}
-        onNext={() => setTokens([...tokens, task.value?.nextPageToken ?? ""])}
+        onNext={() => setTokens([...tokens, list?.nextPageToken ?? ""])}
       />
       {openedId && (
         <ItemDialog
@@ -92,12 +100,12 @@ export function Items() {
       )}
       {opened === "upload" && <UploadDialog kind="items" onClose={close} />}
       {opened === "new" && <NewItemDialog onClose={close} />}
-      {opened === "delete" && filter && (
+      {opened === "delete" && listed && (
         <Confirm
           title="Delete the matching items"
           verb={`Delete ${formatPlural(total, "item")}`}
           work={async () => {
-            await api.batchDelete({ filter });
+            await api.batchDelete({ filter: listed });
             setTokens([]);
           }}
           onClose={close}
