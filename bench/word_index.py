@@ -77,7 +77,9 @@ def measure_memory(items: Items, queries: Sequence[Sequence[str]]) -> Result:
 
     size_mb = read_memory_mb() - before
     compacting = time.process_time()
-    terms._compact()
+    compaction = terms.start_compaction()
+    compaction.run()
+    terms.finish_compaction(compaction)
     compaction_seconds = time.process_time() - compacting
     return {
         "write us/item": seconds / len(items) * 1e6,

@@ -9,6 +9,7 @@ Without an address, an example starts a server on a free port, with its data in 
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 import akin
 
 from service.cli.demo import SAMPLE_BOOKS
+from service.cli.entry import BROKEN_PIPE_STATUS
 from service.cli.formats.detection import open_records
 from service.cli.import_lines import ItemLine, parse_line
 from service.cli.temporary_server import run_temporary_server
@@ -27,10 +29,10 @@ from service.cli.temporary_server import run_temporary_server
 def client() -> Iterator[akin.Client]:
     """Connect to a server with the books, for examples that only read."""
     if len(sys.argv) > 1:
-        with akin.Client(sys.argv[1]) as connected:
+        with akin.Client(sys.argv[1]) as connected, _end_on_broken_pipe():
             yield connected
     else:
-        with _server() as address, akin.Client(address) as connected:
+        with _server() as address, akin.Client(address) as connected, _end_on_broken_pipe():
             fill(connected)
             yield connected
 
@@ -39,10 +41,10 @@ def client() -> Iterator[akin.Client]:
 def catalog() -> Iterator[akin.Client]:
     """Connect to a new catalog with the books, for examples that write; delete it at the end."""
     if len(sys.argv) > 1:
-        with _catalog(sys.argv[1]) as connected:
+        with _catalog(sys.argv[1]) as connected, _end_on_broken_pipe():
             yield connected
     else:
-        with _server() as address, _catalog(address) as connected:
+        with _server() as address, _catalog(address) as connected, _end_on_broken_pipe():
             yield connected
 
 
@@ -58,6 +60,18 @@ def fill(connected: akin.Client) -> None:
 def title(item: akin.Item) -> str:
     """Return the title of a book."""
     return item.attributes.fields["title"].string_value
+
+
+@contextmanager
+def _end_on_broken_pipe() -> Iterator[None]:
+    """End the process without a traceback if nobody reads its output, as behind `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes the output again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE_STATUS) from None
 
 
 @contextmanager

@@ -70,6 +70,11 @@ def read_variable(name: str) -> str:
     return os.environ.get(name, "")
 
 
+def set_default(name: str, value: str) -> None:
+    """Set an environment variable of this process, and of those that it starts, if it is unset."""
+    os.environ.setdefault(name, value)
+
+
 def list_empty_variables() -> set[str]:
     """Return the names of the environment variables that are set to an empty value."""
     return {name for name, value in os.environ.items() if not value}

@@ -288,9 +288,13 @@ class ConsoleNotBuilt(AkinError):
 
 
 class AddressUnavailable(AkinError):
-    """The server cannot listen on the address."""
+    """The server cannot listen on `address`, the host:port of a setting."""
 
     reason = "ADDRESS_UNAVAILABLE"
+
+    def __init__(self, message: str, address: str) -> None:
+        super().__init__(message)
+        self.address = address
 
 
 class WorkerFailed(AkinError):
@@ -314,6 +318,7 @@ QUERY_ERRORS = (
     EmbeddingUnavailable,
     EmbeddingRejected,
     HybridSearchOff,
+    AnswerTooLarge,
 )
 
 

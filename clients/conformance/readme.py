@@ -37,7 +37,7 @@ GO_IMPORTS = {
     "errors": "errors",
     "time": "time",
 }
-JAVA_IMPORTS = ("com.google.protobuf.FieldMask", "io.akin.*")
+JAVA_IMPORTS = ("com.google.protobuf.FieldMask", "io.akin.*", "io.grpc.StatusRuntimeException")
 
 
 def join(snippets: Sequence[str], indent: str, closing: str, mark: str) -> str:

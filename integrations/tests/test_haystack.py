@@ -22,6 +22,9 @@ DOCUMENTS = [
     Document("tea", "Green tea from Japan in a tin", meta={"at": {"made": "2026-01-02T10:00:00"}}),
 ]
 
+# The dimensions of the local model.
+WIDTH = 256
+
 
 @pytest.fixture
 def store(server: RunningServer, catalog: str) -> Iterator[AkinDocumentStore]:
@@ -160,4 +163,32 @@ def test_embeddings_are_reported(
 ) -> None:
     """A warning says that the embedding of a document is not stored."""
     store.write_documents([Document("hat", "A woollen hat", embedding=[0.5])])
-    assert "embeddings of documents are not stored" in caplog.text
+    assert "without use_embeddings, embeddings of documents are not stored" in caplog.text
+
+
+async def test_embeddings_are_stored_and_searched_by(
+    server: RunningServer, catalog: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With use_embeddings, a document is found by its embedding, whatever its content."""
+    first = AkinDocumentStore(server.address, catalog=catalog, use_embeddings=True)
+    store = AkinDocumentStore.from_dict(first.to_dict())
+    one, other = ([float(place == n) for n in range(WIDTH)] for place in (0, 1))
+    store.write_documents(
+        [
+            Document("one", "Green tea from Kenya", embedding=one),
+            Document("other", "Black tea from India", embedding=other),
+            Document("text", "Leather hiking boots, stiff sole"),
+        ]
+    )
+    assert not caplog.text
+    retriever = AkinRetriever(store, top_k=1)
+    assert {"one"} == ids(retriever.run(query_embedding=one))
+    assert {"other"} == ids(await retriever.run_async(query_embedding=other))
+    assert {"text"} == ids(retriever.run("hiking boots"))
+    for query, vector in ((None, None), ("boots", one)):
+        with pytest.raises(ValueError, match="either query or query_embedding"):
+            retriever.run(query, query_embedding=vector)
+    with pytest.raises(akin.AkinError, match=f"1 of 1 documents.* must have {WIDTH} values"):
+        store.write_documents([Document("x", "a", embedding=[0.5])])
+    first.close()
+    store.close()

@@ -21,6 +21,9 @@ SHOES = {
     "tea": ("Green tea from Japan in a tin", {"price": 9, "sizes": [100]}),
 }
 
+# The dimensions of the local model.
+WIDTH = 256
+
 
 @pytest.fixture
 def store(server: RunningServer, catalog: str) -> Iterator[AkinVectorStore]:
@@ -176,6 +179,49 @@ async def test_stores_can_be_made_from_documents(server: RunningServer, catalog:
         )
     store.close()
     await other.aclose()
+
+
+async def test_own_vectors_are_stored_and_searched_by(store: AkinVectorStore) -> None:
+    """A document with a vector is found by it, whatever its text, until it is stored without."""
+    one, other = ([float(place == n) for n in range(WIDTH)] for place in (0, 1))
+    pairs = [("Green tea from Kenya", one), ("Black tea from India", other)]
+    assert ["one", "other"] == store.add_embeddings(pairs, [{"n": 1}, {"n": 2}], ["one", "other"])
+    (found,) = store.similarity_search_by_vector(one, k=1)
+    assert ("one", {"n": 1}) == (found.id, found.metadata)
+    assert ["other"] == [d.id for d in await store.asimilarity_search_by_vector(other, k=1)]
+    assert ["other"] == [d.id for d in store.similarity_search_by_vector(one, 1, {"n": 2})]
+    await store.aadd_embeddings([("Green tea from Kenya", other)], ids=["one"])
+    found_ids = {d.id for d in store.similarity_search_by_vector(other, k=2)}
+    assert {"one", "other"} == found_ids
+    store.add_texts(["Green tea from Kenya"], ids=["one"])
+    assert "one" == store.similarity_search("Green tea from Kenya", k=1)[0].id
+    await store.aclose()
+
+
+async def test_diverse_documents_are_found_by_vector(store: AkinVectorStore) -> None:
+    """A lambda_mult of 1 ranks by similarity to the vector alone, and 0 chooses others."""
+    item = store.connections.client.get_item("trail", include_vectors=True)
+    vector = list(item.vectors[0].values)
+    similar = store.max_marginal_relevance_search_by_vector(vector, k=2, lambda_mult=1)
+    diverse = await store.amax_marginal_relevance_search_by_vector(vector, k=2, lambda_mult=0)
+    assert store.similarity_search_by_vector(vector, k=2) == similar
+    assert similar != diverse
+
+
+def test_wrong_vectors_are_refused(server: RunningServer, catalog: str) -> None:
+    """A vector needs the width of the catalog and a number that is not 0; no documents, no hits."""
+    store = AkinVectorStore(server.address, catalog=catalog)
+    assert [] == store.similarity_search_by_vector([0.5] * WIDTH)
+    with pytest.raises(akin.AkinError, match="must have a value that is not 0"):
+        store.similarity_search_by_vector([0.0] * WIDTH)
+    for vector in ([], [0.5]):
+        with pytest.raises(akin.AkinError, match=f"must have {WIDTH} values"):
+            store.similarity_search_by_vector(vector)
+    with pytest.raises(akin.AkinError, match=f"1 of 1 documents.*'x'.* must have {WIDTH} values"):
+        store.add_embeddings([("a", [0.5])], ids=["x"])
+    with pytest.raises(ValueError, match="1 metadatas for 2 texts"):
+        store.add_embeddings([("a", [0.5]), ("b", [0.5])], [{}])
+    store.close()
 
 
 def test_passages_name_their_documents(store: AkinVectorStore) -> None:

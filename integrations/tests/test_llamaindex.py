@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import akin
 import pytest
-from llama_index.core import Document, MockEmbedding, VectorStoreIndex
+from llama_index.core import Document, MockEmbedding, QueryBundle, VectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
@@ -21,6 +21,9 @@ from llama_index.core.vector_stores.types import (
 from llama_index_akin import AkinRetriever, AkinVectorStore
 from llama_index_akin.filters import translate_filters
 from support.server import RunningServer
+
+# The dimensions of the local model.
+WIDTH = 256
 
 
 def make_node(node_id: str, text: str, source: str, **metadata: object) -> TextNode:
@@ -237,3 +240,37 @@ def test_parts_of_documents_are_stored(store: AkinVectorStore) -> None:
     }
     store.delete("guide")
     assert {"trail", "road", "hike", "tea"} == ids(store)
+
+
+def test_embeddings_are_stored_and_searched_by(server: RunningServer, catalog: str) -> None:
+    """With use_embeddings, an index finds a node by its embedding, whatever its text."""
+    store = AkinVectorStore(server.address, use_embeddings=True, catalog=catalog)
+    one, other = ([float(place == n) for n in range(WIDTH)] for place in (0, 1))
+    store.add(
+        [
+            TextNode(id_="one", text="Green tea from Kenya", embedding=one),
+            TextNode(id_="other", text="Black tea from India", embedding=other),
+            TextNode(id_="text", text="Leather hiking boots, stiff sole"),
+        ]
+    )
+    index = VectorStoreIndex.from_vector_store(store, embed_model=MockEmbedding(embed_dim=WIDTH))
+    retriever = index.as_retriever(similarity_top_k=1)
+    for node_id, vector in (("one", one), ("other", other)):
+        (hit,) = retriever.retrieve(QueryBundle("boots", embedding=vector))
+        assert (node_id, pytest.approx(1)) == (hit.node_id, hit.score)
+    assert "text" == AkinRetriever(store, 1).retrieve("hiking boots")[0].node_id
+    with pytest.raises(akin.AkinError, match=f"1 of 1 nodes.* must have {WIDTH} values"):
+        store.add([TextNode(id_="x", text="a", embedding=[0.5])])
+    store.close()
+
+
+def test_embeddings_are_ignored_by_default(store: AkinVectorStore) -> None:
+    """A node is embedded by its text, and a query without a text is refused."""
+    vector = [1.0] + [0.0] * (WIDTH - 1)
+    store.add([TextNode(id_="mint", text="Peppermint tea from Morocco", embedding=vector)])
+    query = VectorStoreQuery(query_str="Peppermint tea from Morocco", query_embedding=vector)
+    similarities = store.query(query).similarities
+    assert similarities
+    assert pytest.approx(1, abs=1e-3) == similarities[0]
+    with pytest.raises(ValueError, match="needs query_str"):
+        store.query(VectorStoreQuery(query_embedding=vector))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import regex
 
+from service.analysis.function_words import is_function_word
 from service.analysis.unspaced_words import find_unspaced_words
 from service.domain.words import UNSPACED_LETTERS, has_unspaced_script, normalize
 
@@ -25,8 +26,8 @@ MIN_LIFT = 2.0
 # At least this share of a keyword's texts are in its group, if all groups had equally many texts,
 # and even with one standard error less. It excludes words such as "for" and "with" that a few texts
 # of a group have by chance. With this and the weight by frequency in all texts, 8% instead of 17%
-# of the keywords of books, films and products are English function words; at 0.33 6%, but groups
-# have fewer keywords.
+# of the keywords of books, films and products were English function words before those were
+# excluded; at 0.33 6%, but groups have fewer keywords.
 MIN_SHARE_IN_GROUP = 0.25
 
 # Texts of a group that must have a keyword.
@@ -51,8 +52,9 @@ def extract_keywords(groups: Sequence[Sequence[str]]) -> list[list[str]]:
     The score is the share of a group's texts that have a word, times the logarithm of that share
     over its mean in all groups, times the logarithm of the inverse share of all texts that have the
     word. A word that is equally frequent in all groups scores 0, and one of many texts scores low,
-    so that no list of stop words is needed. All groups count the same, however many texts they
-    have.
+    so that other languages need no list of stop words. Function words of English are excluded: some
+    are frequent in one group only, such as "she" in novels about women. All groups count the same,
+    however many texts they have.
 
     Args:
         groups: the texts of each group. Case and Unicode forms do not matter, and of each text only
@@ -139,12 +141,15 @@ def _split_into_words(groups: Sequence[Sequence[str]]) -> list[list[set[str]]]:
     """Return the words of each text of each group."""
     texts = [normalize(text[:MAX_KEYWORD_CHARACTERS]) for texts in groups for text in texts]
     words = (
-        unspaced_words.union(
-            word for word in _SPACED_WORD.findall(text) if len(word) <= MAX_WORD_CHARACTERS
-        )
+        unspaced_words.union(filter(_is_candidate, _SPACED_WORD.findall(text)))
         for text, unspaced_words in zip(texts, find_unspaced_words(texts), strict=True)
     )
     return [[next(words) for _ in texts] for texts in groups]
+
+
+def _is_candidate(word: str) -> bool:
+    """Can a word be a keyword?"""
+    return len(word) <= MAX_WORD_CHARACTERS and not is_function_word(word)
 
 
 def _select_best(scores: dict[str, float]) -> list[str]:

@@ -235,7 +235,7 @@ class Call:
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.AnswerTooLarge(
                 f"the response exceeds {limits.MESSAGE_BYTES} bytes: "
-                "request fewer items, or only their ids"
+                "request fewer items, or only their ids, and do not set include_vectors"
             )
         self._response_bytes += len(data)
         return data

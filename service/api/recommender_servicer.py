@@ -203,14 +203,16 @@ class RecommenderServicer:
     async def BatchRecommend(self, request: pb.BatchRecommendRequest) -> pb.BatchRecommendResponse:
         """Answer many queries for recommendations."""
         entries: list[Query | errors.AkinError] = []
-        min_sequence = 0
+        min_sequence = last_position = 0
         for position in range(recommendations.count_queries(request)):
             entry = recommendations.parse_batch_query(request, position)
-            if isinstance(entry, Query):
-                min_sequence = max(min_sequence, request.queries[position].min_sequence)
+            query_sequence = request.queries[position].min_sequence
+            if isinstance(entry, Query) and query_sequence > min_sequence:
+                min_sequence, last_position = query_sequence, position
             entries.append(entry)
             await asyncio.sleep(0)  # a query may exclude thousands of items
-        async with self._catalogs.use(request.catalog, min_sequence) as catalog:
+        field = f"queries[{last_position}].min_sequence"
+        async with self._catalogs.use(request.catalog, min_sequence, field) as catalog:
             results, usage = await self._answer_batch(catalog, entries)
         response = pb.BatchRecommendResponse(results=results)
         if usage.text_count:

@@ -270,4 +270,4 @@ def _add_port(add: Callable[[str], int], address: str) -> int:
     try:
         return add(address)
     except RuntimeError as exc:
-        raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
+        raise errors.AddressUnavailable(f"cannot listen on {address}", address) from exc

@@ -51,7 +51,9 @@ class CatalogHandle:
 class CatalogSource(Protocol):
     """The catalogs of a process, as calls need them."""
 
-    def use(self, name: str, min_sequence: int = 0) -> AbstractAsyncContextManager[CatalogHandle]:
+    def use(
+        self, name: str, min_sequence: int = 0, sequence_field: str = "min_sequence"
+    ) -> AbstractAsyncContextManager[CatalogHandle]:
         """Return a context that holds a handle of a catalog.
 
         Entering it may raise CatalogNotFound, NotReady if the catalog cannot be opened now, and
@@ -60,6 +62,7 @@ class CatalogSource(Protocol):
         Args:
             name: a valid name; empty means the default catalog.
             min_sequence: the write that the handle must reflect.
+            sequence_field: the field of the request that `min_sequence` is from.
         """
 
     async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:

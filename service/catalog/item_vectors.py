@@ -55,6 +55,11 @@ async def embed_items(
     )
 
 
+def has_texts_to_embed(items: Sequence[Item | errors.InvalidRequest]) -> bool:
+    """Return whether an item has no vectors of its own."""
+    return any(isinstance(item, Item) and not item.vectors for item in items)
+
+
 def make_write(
     item: Item, embedded: EmbeddedTexts, *, require_indexed: bool
 ) -> ItemWrite | errors.AkinError:

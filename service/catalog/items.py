@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from service import errors
@@ -13,6 +13,7 @@ from service.catalog.item_vectors import (
     check_own_vectors,
     choose_vectors,
     embed_items,
+    has_texts_to_embed,
     make_write,
 )
 from service.domain import limits
@@ -125,8 +126,10 @@ class CatalogItems:
             Overloaded: the embedding queue is full.
         """
         items = await check_own_vectors(items, self._generations.serving)
-        # An import waits only for other imports with the same model, which may hang.
-        async with self._generations.serving.text_embedder.import_slots:
+        # An import waits only for other imports with the same model, which may hang. Without a text
+        # to embed it waits for none.
+        slots = self._generations.serving.text_embedder.import_slots
+        async with slots if has_texts_to_embed(items) else nullcontext():
             embedded = await embed_items(self._generations, items, low_priority=True)
         entries = [
             item
@@ -194,8 +197,17 @@ class CatalogItems:
     async def get_many(
         self, item_ids: Sequence[str], *, with_vectors: bool = False
     ) -> Mapping[str, StoredItem]:
-        """Return those of the items that exist, by id, with their vectors on request."""
-        return await self._store.get_many(self._generation, item_ids, with_vectors=with_vectors)
+        """Return those of the items that exist, by id, with their vectors on request.
+
+        Raises:
+            AnswerTooLarge: the texts or the vectors do not fit into one message.
+        """
+        return await self._store.get_many(
+            self._generation,
+            item_ids,
+            with_vectors=with_vectors,
+            max_text_bytes=limits.MESSAGE_BYTES,
+        )
 
     async def list_page(
         self, after: str, page_size: int, filter_: Filter | None, *, with_vectors: bool = False

@@ -54,14 +54,17 @@ class OpenCatalogs:
         self._version = (-1, -1)
         self._reading = asyncio.Lock()
 
-    def use(self, name: str, min_sequence: int = 0) -> CatalogUse:
+    def use(
+        self, name: str, min_sequence: int = 0, sequence_field: str = "min_sequence"
+    ) -> CatalogUse:
         """Return a context that holds a handle of a catalog.
 
         Args:
             name: a valid name; empty means the default catalog.
             min_sequence: the write that the handle must reflect.
+            sequence_field: the field of the request that `min_sequence` is from.
         """
-        return CatalogUse(self, name or DEFAULT_CATALOG, min_sequence)
+        return CatalogUse(self, name or DEFAULT_CATALOG, min_sequence, sequence_field)
 
     def names(self) -> list[str]:
         """Return the names of the open catalogs, ascending."""
@@ -93,11 +96,11 @@ class OpenCatalogs:
         if counted.is_replaced:
             self._changes.counts.free_if_unused(counted)
 
-    async def wait_for(self, handle: CatalogHandle, sequence: int) -> None:
+    async def wait_for(self, handle: CatalogHandle, sequence: int, field: str) -> None:
         """Wait until reads through a handle reflect a write.
 
         Raises:
-            InvalidRequest: there is no such write.
+            InvalidRequest: there is no such write; the error names `field`.
             NotReady: the service shuts down first.
         """
         last = self._database.commits.last_sequence
@@ -105,7 +108,7 @@ class OpenCatalogs:
             last = await self._database.refresh()
         if sequence > last:
             rule = f"must be between 0 and the last write, {last}"
-            raise errors.invalid_field("min_sequence", rule)
+            raise errors.invalid_field(field, rule)
         await handle.generations.serving.follower.wait_for(sequence)
 
     async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:
@@ -260,19 +263,24 @@ class CatalogUse:
     InvalidRequest if `min_sequence` is no write.
     """
 
-    __slots__ = ("_catalogs", "_counted", "_min_sequence", "_name")
+    __slots__ = ("_catalogs", "_counted", "_min_sequence", "_name", "_sequence_field")
 
-    def __init__(self, catalogs: OpenCatalogs, name: str, min_sequence: int) -> None:
+    def __init__(
+        self, catalogs: OpenCatalogs, name: str, min_sequence: int, sequence_field: str
+    ) -> None:
         self._catalogs = catalogs
         self._name = name
         self._min_sequence = min_sequence
+        self._sequence_field = sequence_field
         self._counted: CountedHandle[CatalogHandle] | None = None
 
     async def __aenter__(self) -> CatalogHandle:
         counted = await self._catalogs.acquire(self._name)
         try:
             if self._min_sequence:
-                await self._catalogs.wait_for(counted.handle, self._min_sequence)
+                await self._catalogs.wait_for(
+                    counted.handle, self._min_sequence, self._sequence_field
+                )
         except BaseException:
             self._catalogs.release(counted)
             raise

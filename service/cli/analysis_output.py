@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import akin
@@ -14,6 +14,11 @@ FETCHED_TEXTS = 200
 def format_count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, in the plural if necessary; by default, it ends with an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def format_names(noun: str, names: Sequence[str]) -> str:
+    """Return names after their noun, which is in the plural if there are several."""
+    return f"{noun if len(names) == 1 else f'{noun}s'}: {', '.join(names)}"
 
 
 def describe_sample(coverage: akin.Coverage) -> str | None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from service.cli import analysis_output, console, options
 from service.cli.connection import open_client
+from service.cli.json_numbers import to_json_number
 
 # Nearest items in a table; --json prints all of them.
 TABLE_NEIGHBORS = 5
@@ -71,9 +72,9 @@ def _build_label_table(attribute: str, response: akin.ClassifyTextResponse) -> T
 
 
 def _format(value: object) -> str:
-    """Return a label as text; the contract has one kind of number, so a year arrives as 1990.0."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    """Return a label as text; a year arrives as 1990.0."""
+    if isinstance(value, float):
+        value = to_json_number(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

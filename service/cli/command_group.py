@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import typer
 
 from service.cli.connection import replace_connection_options, set_connection_options
+from service.cli.help_texts import join_lines
 
 _CONTEXT = "_context"
+
+# Parameters with the path of a file, which can have any bytes. Others have the type Path.
+_PATH_PARAMETERS = {"file"}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,14 +29,48 @@ class CommandGroup(typer.Typer):
 
     def command(self, *args: Any, **options: Any) -> Callable[[Command], Command]:  # noqa: ANN401
         """Return a decorator that adds a command; see typer.Typer."""
-        register = super().command(*args, **options)
 
         def add(command: Command) -> Command:
             parameters = inspect.signature(command, eval_str=True).parameters
-            register(_accept_connection_options(command) if "address" in parameters else command)
+            register = super(CommandGroup, self).command(
+                *args, **{"help": join_lines(command.__doc__ or ""), **options}
+            )
+            checked = _check_texts_of(command)
+            register(_accept_connection_options(checked) if "address" in parameters else checked)
             return command
 
         return add
+
+
+def _check_texts_of(command: Command) -> Command:
+    """Return the command with a check of its texts before it runs."""
+
+    @functools.wraps(command)
+    def run(**values: Any) -> object:  # noqa: ANN401  (the parameters of the command)
+        _check_texts(values)
+        return command(**values)
+
+    return cast("Command", run)
+
+
+def _check_texts(values: Mapping[str, Any]) -> None:
+    """Check that texts of a command line are UTF-8; Python has surrogates for other bytes.
+
+    Raises:
+        BadParameter: a text is in another encoding.
+    """
+    for name, value in values.items():
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if name not in _PATH_PARAMETERS and isinstance(text, str) and not _is_utf8(text):
+                raise typer.BadParameter(f"{text} is not UTF-8")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _accept_connection_options(command: Command) -> Command:
@@ -51,6 +89,7 @@ def _accept_connection_options(command: Command) -> Command:
         context: typer.Context = values.pop(_CONTEXT)
         given = {name: values.pop(name) for name in shared if _is_given(context, name)}
         chosen = replace_connection_options(given)
+        _check_texts(chosen)
         values = {name: value for name, value in values.items() if name in own}
         return command(**{**values, "address": chosen["address"]})
 

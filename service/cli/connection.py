@@ -16,6 +16,7 @@ import akin
 import typer
 
 from service.cli import console, options
+from service.cli.call_errors import describe_call_error
 from service.environment import API_KEY_VARIABLE, CATALOG_VARIABLE, read_variable
 
 # Characters that gRPC allows in a header, without spaces.
@@ -201,4 +202,6 @@ def open_client(address: str, parameters: ConnectionOptions | None = None) -> It
         with akin.Client(address, **(parameters or read_parameters())._asdict()) as client:
             yield client
     except akin.AkinError as exc:
-        console.exit_with_error(str(exc))
+        console.exit_with_error(
+            describe_call_error(exc, address, parameters.tls, sends_key=bool(parameters.api_key))
+        )

@@ -19,7 +19,7 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -33,6 +33,7 @@ from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.json_numbers import restore_fields
 from service.domain.printable import replace_controls, to_line
 
 # Width of an item's text in a table: the id and the score fit beside it in 80 columns.
@@ -63,7 +64,26 @@ class _SafeConsole(Console):
 
 
 class _SafeTable(Table):
-    """A table with one line for each string in a cell, which folds words that are too long."""
+    """A table with one line for each string in a cell, which folds words that are too long.
+
+    Its title and caption wrap where the terminal ends; those of rich wrap where the table ends.
+
+    Args:
+        heading: title above the table.
+        note: caption below it.
+    """
+
+    def __init__(self, heading: str | None, note: str | None) -> None:
+        super().__init__()
+        self._heading = heading
+        self._note = note
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._heading:
+            yield Text(to_line(self._heading), style="bold")
+        yield from super().__rich_console__(console, options)
+        if self._note:
+            yield Text(to_line(self._note), style="dim italic")
 
     def add_column(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (rich has 13 options)
         """Add a column; by default it folds long ids instead of cutting them."""
@@ -154,23 +174,21 @@ def print_message(message: Message, *, with_zeros: bool = False) -> None:
 
 
 def to_dict(message: Message, *, with_zeros: bool = False) -> dict[str, object]:
-    """Return a message as plain values; fields that are zero or empty only if `with_zeros`."""
-    return MessageToDict(
+    """Return a message as plain values; fields that are zero or empty only if `with_zeros`.
+
+    Numbers without a fraction are integers, and attributes are in alphabetical order.
+    """
+    values = MessageToDict(
         message,
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=with_zeros,
     )
+    return restore_fields(values)
 
 
 def build_table(title: str | None = None, caption: str | None = None) -> Table:
     """Return an empty table with a title above it and a caption below it."""
-    return _SafeTable(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-    )
+    return _SafeTable(title, caption)
 
 
 def describe_space(space: akin.EmbeddingSpace, *, is_measured: bool = True) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from importlib import resources
@@ -15,7 +14,7 @@ import typer
 
 from service.cli import console
 from service.cli.connection import ConnectionOptions, open_client
-from service.cli.demo_output import BookTable, describe_model, show_heading
+from service.cli.demo_output import BookTable, describe_model, find_command_line, show_heading
 from service.cli.demo_topics import TOPICS
 from service.cli.formats.detection import open_records
 from service.cli.importer import Importer, ImportSummary
@@ -30,6 +29,9 @@ DEMO_PREFERENCES = (
     akin.Preference(text="science fiction", weight=-1.0),
 )
 DEMO_LIKED_ITEMS = ("book:winnie-the-pooh",)
+
+# A shorter entry, such as `9`, `q` or `?`, is not a question.
+MIN_QUESTION_LETTERS = 3
 
 SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
@@ -117,15 +119,38 @@ def _run_menu(client: akin.Client) -> None:
             return
         if not choice:
             return
-        if choice.isdecimal() and 1 <= int(choice) <= len(TOPICS):
-            TOPICS[int(choice) - 1].show(client)
+        if sum(map(str.isalpha, choice)) < MIN_QUESTION_LETTERS:
+            _show_topic(client, choice)
         else:
-            typer.echo()
-            _answer(client, choice)
+            _answer_question(client, choice)
+
+
+def _show_topic(client: akin.Client, choice: str) -> None:
+    """Show the topic with a number, or say which numbers there are."""
+    topics = {str(number): topic for number, topic in enumerate(TOPICS, start=1)}
+    if topic := topics.get(choice):
+        topic.show(client)
+    else:
+        console.print_line(
+            f"{choice} is not in the menu: enter a number from 1 to {len(topics)}, a question, or "
+            "nothing to end"
+        )
+
+
+def _answer_question(client: akin.Client, text: str) -> None:
+    """Show the books for a text, or say why the server refuses it."""
+    typer.echo()
+    try:
+        _answer(client, text)
+    except akin.AkinError as exc:
+        if not exc.violations:
+            raise
+        problems = "; ".join(violation.description for violation in exc.violations)
+        console.print_line(f"the text {problems}: try other words in English")
 
 
 def _show_next_steps() -> None:
-    program = _find_program()
+    program = find_command_line()
     sample = os.path.relpath(SAMPLE_BOOKS)
     typer.echo(
         f"""
@@ -147,11 +172,3 @@ From Python, with the package akin-client (pip install ./clients/python):
       for hit in client.recommend_similar(text="jogging", full=True).recommendations:
           print(hit.score, hit.item_id, hit.item.text)"""
     )
-
-
-def _find_program() -> str:
-    """Return the command line that starts this program in the current folder."""
-    program = Path(sys.executable).with_name("akin")
-    if shutil.which("akin") == str(program):
-        return "akin"
-    return os.path.relpath(program)

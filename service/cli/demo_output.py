@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import akin
 import typer
@@ -30,6 +34,21 @@ def show_call(call: str) -> None:
     """Print Python code, indented and dimmed."""
     for line in call.splitlines():
         console.out.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def find_command_line() -> str:
+    """Return the command line that starts this program in the current folder."""
+    program = Path(sys.executable).with_name("akin")
+    if shutil.which("akin") == str(program):
+        return "akin"
+    return os.path.relpath(program)
+
+
+def show_hints(hints: Mapping[str, str]) -> None:
+    """Print commands or settings, indented, with their meanings in a column."""
+    width = max(map(len, hints))
+    for name, meaning in hints.items():
+        typer.echo(f"  {name:{width}}   {meaning}")
 
 
 class BookTable:

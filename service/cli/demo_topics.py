@@ -11,7 +11,15 @@ import typer
 from akin.filters import one_of
 
 from service.cli import console
-from service.cli.demo_output import ID_COLUMN, BookTable, describe_model, show_call, show_heading
+from service.cli.demo_output import (
+    ID_COLUMN,
+    BookTable,
+    describe_model,
+    find_command_line,
+    show_call,
+    show_heading,
+    show_hints,
+)
 from service.domain.spaces import LOCAL_PROVIDER
 
 # A price of small embedding models, for an example.
@@ -62,8 +70,8 @@ def show_filter(client: akin.Client) -> None:
         columns=columns,
     )
     typer.echo(
-        "Filters are exact, and a response is never short while enough items match. There are "
-        "filters for numbers,\ntimes, lists and texts too."
+        "Filters are exact, and a response is never short while enough items match.\n"
+        "There are filters for numbers, times, lists and texts too."
     )
 
 
@@ -89,12 +97,17 @@ def show_price(client: akin.Client) -> None:
         f"""
 The model here is {describe_model(client)}. A local model is free.
 The {estimate.text_count} books have about {tokens:,} tokens. A provider that charges \
-{EXAMPLE_USD_PER_MILLION_TOKENS} US dollars per million
-tokens would charge {usd} for all of them, once.
-
-  akin models                         prints the prices of a provider
-  akin import --dry-run FILE          prints the price of an import before it
-  AKIN_EMBEDDING_BUDGET_USD_PER_DAY   limits the cost of a day"""
+{EXAMPLE_USD_PER_MILLION_TOKENS} US dollars
+per million tokens would charge {usd} for all of them, once.
+"""
+    )
+    program = find_command_line()
+    show_hints(
+        {
+            f"{program} models": "prints the prices of a provider",
+            f"{program} import --dry-run FILE": "prints the price of an import before it",
+            "AKIN_EMBEDDING_BUDGET_USD_PER_DAY": "limits the cost of a day",
+        }
     )
 
 
@@ -145,7 +158,9 @@ def show_reembedding(client: akin.Client) -> None:
         time.sleep(QUESTION_SECONDS)
     seconds = time.perf_counter() - started
     console.print_line(
-        f"{client.get_reembedding().embedded_item_count} books embedded again in {seconds:.1f} s. "
+        f"{client.get_reembedding().embedded_item_count} books embedded again in {seconds:.1f} s."
+    )
+    console.print_line(
         f"{count} calls were answered in that time, the slowest in {slowest * 1e3:.0f} ms."
     )
     show_call("client.rollback_reembedding()    # or commit_reembedding(), which drops the old one")
@@ -155,10 +170,15 @@ def show_reembedding(client: akin.Client) -> None:
         f"The former vectors serve again after {(time.perf_counter() - started) * 1e3:.0f} ms."
     )
     typer.echo(
-        "\nHere the words around each text changed. A server with an API key of a provider "
-        "changes the model:\n\n"
-        "  akin reembed --estimate --model NAME    prints the price and the time\n"
-        "  akin reembed --model NAME               switches when all items are embedded"
+        "\nHere the words around each text changed. A server with an API key of a provider\n"
+        "changes the model:\n"
+    )
+    command = f"{find_command_line()} reembed"
+    show_hints(
+        {
+            f"{command} --estimate --model NAME": "prints the price and the time",
+            f"{command} --model NAME": "switches when all items are embedded",
+        }
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
 from service.domain.printable import to_line
+from service.environment import set_default
 
 # Exit statuses that shells report for programs that SIGPIPE and SIGINT end.
 BROKEN_PIPE_STATUS = 141
@@ -17,6 +18,9 @@ INTERRUPTED_STATUS = 130
 
 # What writing to standard output fails with; errors of files name their file.
 _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+
+# The options before a command that have no value.
+_FLAGS = frozenset({"--tls", "--version", "--help"})
 
 _STREAM_MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
@@ -29,10 +33,12 @@ def main() -> NoReturn:
     open_closed_streams()
     # typer replaces the streams after a broken pipe.
     streams = (sys.stdout, sys.stderr)
-    for stream in streams:
-        # An encoding without a character prints a question mark for it.
+    for stream in (sys.stdin, *streams):
+        # An encoding without a character prints a question mark for it. What is typed and has
+        # bytes of another encoding is read with U+FFFD for them; files are read as bytes.
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    _silence_grpc()
     try:
         status = _check_client() or _run()
         sys.stdout.flush()
@@ -67,6 +73,26 @@ def describe_os_error(exc: OSError) -> str:
     if exc.filename is not None:
         return f"{os.fsdecode(exc.filename)}: {reason}"
     return f"cannot write the output: {reason}" if exc.errno in _OUTPUT_ERRORS else reason
+
+
+def _silence_grpc() -> None:
+    """Keep gRPC from printing lines of its own beside the messages of a command.
+
+    A server prints them. gRPC reads the variable when it is imported, which is before the command
+    line is parsed.
+    """
+    if _find_command(sys.argv[1:]) != "serve":
+        set_default("GRPC_VERBOSITY", "NONE")
+
+
+def _find_command(words: Sequence[str]) -> str:
+    """Return the first word that is no option and no value of one; empty if there is none."""
+    is_value = False
+    for word in words:
+        if not word.startswith("-") and not is_value:
+            return word
+        is_value = word.startswith("--") and "=" not in word and word not in _FLAGS
+    return ""
 
 
 def _check_client() -> int:

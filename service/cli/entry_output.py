@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from rich.table import Table
 
 from service.cli import console, options
+from service.cli.analysis_output import format_names
 
 EntryT = TypeVar("EntryT", bound=Message)
 
@@ -81,4 +82,4 @@ def print_entry_table(
 def exit_if_missing(noun: str, missing: Sequence[str]) -> None:
     """Exit with status 1 if entries do not exist, and name their ids."""
     if missing:
-        console.exit_with_error(f"no such {noun}s: {', '.join(missing)}")
+        console.exit_with_error(f"no such {format_names(noun, missing)}")

@@ -10,7 +10,8 @@ from typing import Annotated, get_args
 import typer
 
 from service.cli import console, interaction_options, options, plotting
-from service.cli.evaluation_input import EvaluationError, EvaluationInput, read_input
+from service.cli.evaluation_errors import EvaluationError
+from service.cli.evaluation_input import EvaluationInput, read_input
 from service.cli.evaluation_interactions import (
     HideName,
     RowOptions,
@@ -130,8 +131,12 @@ def evaluate(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         rows = RowOptions(for_interactions, interaction_options.split_columns(columns))
         data = _read(items, users, interactions, rows, hide)
         _evaluate(data, plan, plot, as_json=as_json)
-    except (EvaluationError, plotting.PlotError) as exc:
+    except plotting.PlotError as exc:
         console.exit_with_error(str(exc), command="akin evaluate", status=2)
+    except EvaluationError as exc:
+        for message in exc.messages:
+            console.print_line(f"akin evaluate: {message}", to_stderr=True)
+        raise typer.Exit(2) from None
 
 
 def _read(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.cli.evaluation_errors import EvaluationError, InvalidLines
 from service.cli.evaluation_splits import LikeLists, TimedLike
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import FileError, LineError
@@ -16,9 +17,7 @@ from service.cli.import_lines import ItemLine, parse_line
 from service.domain.users import LikedItem, User
 from service.domain.validation import user_violations
 
-
-class EvaluationError(Exception):
-    """The input cannot be evaluated; the message says why."""
+Line = TypeVar("Line", bound=BaseModel)
 
 
 class PersonLine(BaseModel):
@@ -107,7 +106,7 @@ def read_input(items: Path, users: Path) -> EvaluationInput:
     """Read the input files.
 
     Raises:
-        EvaluationError: a line is invalid, there are no items, or nobody has held-out items.
+        EvaluationError: lines are invalid, there are no items, or nobody has held-out items.
     """
     item_ids, lines = read_item_ids(items), _read_people(users)
     # The lists have no times; their order is that of the places.
@@ -124,64 +123,79 @@ def read_item_ids(path: Path) -> Sequence[str]:
     """Return the ids of a file of items.
 
     Raises:
-        EvaluationError: a line is no item, or there are none.
+        EvaluationError: lines are no items, or there are none.
     """
-    ids: dict[str, None] = {}
-    for number, value in _read_values(path, {"id", "text", "expire_time"}):
-        try:
-            item = parse_line(value)
-        except LineError as exc:
-            raise EvaluationError(f"{path}, line {number}: {exc}") from None
-        if not isinstance(item, ItemLine):
-            raise EvaluationError(f"{path}, line {number}: not an item")
-        ids[item.id] = None
+    ids = dict.fromkeys(
+        item.id for item in _parse_lines(path, _parse_item, {"id", "text", "expire_time"})
+    )
     if not ids:
         raise EvaluationError(f"{path} has no items")
     return list(ids)
 
 
+def _parse_item(value: object) -> ItemLine:
+    item = parse_line(value)
+    if not isinstance(item, ItemLine):
+        raise LineError("not an item")
+    return item
+
+
 def _read_people(path: Path) -> Sequence[PersonLine]:
     people: dict[str, PersonLine] = {}
-    for number, value in _read_values(path):
-        try:
-            person = PersonLine.model_validate(value)
-        except ValidationError as exc:
-            (error, *_) = exc.errors(include_input=False, include_url=False)
-            field = "".join(f"{part}: " for part in error["loc"])
-            raise EvaluationError(f"{path}, line {number}: {field}{error['msg']}") from None
+
+    def parse(value: object) -> PersonLine:
+        person = _parse_person(value)
         if person.user_id in people:
-            raise EvaluationError(
-                f"{path}, line {number}: user_id: {person.user_id} is in an earlier line too"
-            )
-        for violation in user_violations(person.to_user(), "user"):
-            raise EvaluationError(
-                f"{path}, line {number}: {violation.field}: {violation.description}"
-            )
-        people[person.user_id] = person
-    if not any(person.held_out for person in people.values()):
+            raise LineError(f"user_id: {person.user_id} is in an earlier line too")
+        return people.setdefault(person.user_id, person)
+
+    lines = list(_parse_lines(path, parse))
+    if not any(person.held_out for person in lines):
         raise EvaluationError(f"{path} has no people with held-out items")
-    return list(people.values())
+    return lines
 
 
-def _read_values(path: Path, columns: Collection[str] = ()) -> Iterator[tuple[int, object]]:
-    """Yield the JSON values of a file with their line numbers.
+def _parse_person(value: object) -> PersonLine:
+    try:
+        person = PersonLine.model_validate(value)
+    except ValidationError as exc:
+        (error, *_) = exc.errors(include_input=False, include_url=False)
+        field = "".join(f"{part}: " for part in error["loc"])
+        raise LineError(f"{field}{error['msg']}") from None
+    for violation in user_violations(person.to_user(), "user"):
+        raise LineError(f"{violation.field}: {violation.description}")
+    return person
+
+
+def _parse_lines(
+    path: Path, parse: Callable[[object], Line], columns: Collection[str] = ()
+) -> Iterator[Line]:
+    """Yield what the lines of a file hold.
 
     Args:
         path: the file.
+        parse: returns what a JSON value holds, or raises LineError.
         columns: the columns that a table can have.
 
     Raises:
-        EvaluationError: the file cannot be read, a line is not JSON, or it is another table.
+        EvaluationError: the file cannot be read, lines are invalid, or it is another table.
     """
     if not path.is_file():
         raise EvaluationError(f"{path} must be a file, not a pipe, because it is read twice")
+    invalid = InvalidLines(path)
     try:
         records = open_records(str(path))
         if not set(records.columns or ()) <= set(columns):
             raise EvaluationError(f"{path} is a table; convert it to JSON lines")
         for number, value in records.rows:
-            if isinstance(value, LineError):
-                raise EvaluationError(f"{path}, line {number}: {value}")
-            yield number, value
+            try:
+                if isinstance(value, LineError):
+                    raise value
+                line = parse(value)
+            except LineError as exc:
+                invalid.add(number, exc)
+            else:
+                yield line
     except FileError as exc:
-        raise EvaluationError(f"{path}: {exc}") from None
+        invalid.check(f"{path}: {exc}")
+    invalid.check()

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import akin
 
 from service.cli import console
+from service.cli.evaluation_errors import EvaluationError, InvalidLines
 from service.cli.evaluation_input import (
-    EvaluationError,
     EvaluationInput,
     Person,
     SplitSummary,
@@ -75,7 +75,7 @@ def read_interaction_input(
         hide: which likes are hidden: the newest ones of each person, or all from one time on.
 
     Raises:
-        EvaluationError: a line is invalid, there are no items, or no likes can be hidden.
+        EvaluationError: lines are invalid, there are no items, or no likes can be hidden.
     """
     item_ids = read_item_ids(items)
     known_ids = frozenset(item_ids)
@@ -132,25 +132,26 @@ def _read_interactions(
         on_bytes: receives the number of bytes that were read.
 
     Raises:
-        EvaluationError: the file cannot be read, or a line is no interaction.
+        EvaluationError: the file cannot be read, or lines are no interactions.
     """
+    invalid = InvalidLines(path)
     try:
         records = open_records(str(path), on_bytes, options.columns)
         table = TableOptions(options.interactions.columns)
         for number, value in map_rows(records, table, options.interactions, _report):
             if isinstance(value, LineError):
-                raise EvaluationError(f"{path}, line {number}: {value}")
-            if not isinstance(value, akin.Interaction):
-                raise EvaluationError(f"{path}, line {number}: not an interaction")
-            if value.type not in DEFAULT_TYPE_WEIGHTS:
-                raise EvaluationError(
-                    f"{path}, line {number}: type: must be {', '.join(DEFAULT_TYPE_WEIGHTS)}"
+                invalid.add(number, value)
+            elif not isinstance(value, akin.Interaction):
+                invalid.add(number, "not an interaction")
+            elif value.type not in DEFAULT_TYPE_WEIGHTS:
+                invalid.add(number, f"type: must be {', '.join(DEFAULT_TYPE_WEIGHTS)}")
+            else:
+                yield TimedInteraction(
+                    value.user_id, value.item_id, value.time.ToMicroseconds(), value.type
                 )
-            yield TimedInteraction(
-                value.user_id, value.item_id, value.time.ToMicroseconds(), value.type
-            )
     except FileError as exc:
-        raise EvaluationError(f"{path}: {exc}") from None
+        invalid.check(f"{path}: {exc}")
+    invalid.check()
 
 
 def _report(lines: str) -> None:

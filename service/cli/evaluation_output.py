@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from rich.table import Table
 
@@ -36,9 +37,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         console.print_line(describe_learned(evaluation.learned))
     item, user = evaluation.item_query_ms, evaluation.user_with_50_likes_ms
     console.print_line(
-        f"for an item: p50 {item.p50:.2f} ms, p95 {item.p95:.2f} ms; "
-        f"for a user with 50 likes by text: p50 {user.p50:.2f} ms, p95 {user.p95:.2f} ms, "
-        f"{evaluation.p95_ratio:.2f} times the item's p95"
+        "time of a call by text (median, and 95% of the calls): "
+        f"for an item {item.p50:.2f} ms, {item.p95:.2f} ms; "
+        f"for a user with 50 liked items {user.p50:.2f} ms, {user.p95:.2f} ms"
     )
 
 
@@ -51,18 +52,32 @@ def describe_learned(learned: LearnedSummary) -> str:
     """Return in one line what was learned, and why `auto` uses it or not."""
     likes = format_count(learned.like_count, "like")
     items = format_count(learned.item_count, "item")
-    start = f"learned from {likes} about {items}"
+    start = (
+        f"learned from {likes} about {items}"
+        if learned.item_count
+        else f"nothing learned yet from {likes} (interactions with a weight above 0, liked items)"
+    )
     if learned.test_people < MIN_TEST_PEOPLE:
         return (
-            f"{start}; auto uses text alone, because fewer than {MIN_TEST_PEOPLE} people have "
-            "enough likes"
+            f"{start}; auto, the default, uses text alone, because fewer than {MIN_TEST_PEOPLE} "
+            "people have enough likes to test behavior"
         )
-    used = "text and behavior" if learned.uses_behavior else "text alone"
-    return (
-        f"{start}; auto uses {used}: in predicting likes of {learned.test_people} people, behavior "
-        f"changes nDCG@{TOP} by {learned.ndcg_gain:+.4f}, at least "
-        f"{learned.ndcg_gain_lower_bound:+.4f}"
+    used, verdict = (
+        ("text and behavior", "which is above 0")
+        if learned.uses_behavior
+        else ("text alone", "which is not above 0")
     )
+    return (
+        f"{start}; auto, the default, uses {used}: in a test with {learned.test_people} people, "
+        f"behavior changed the quality (nDCG@{TOP}) by {_format_gain(learned.ndcg_gain)}, and the "
+        f"lower end of the 95% interval is {_format_gain(learned.ndcg_gain_lower_bound)}, {verdict}"
+    )
+
+
+def _format_gain(gain: float) -> str:
+    """Return a gain with 4 decimals, or with enough of them if it would become 0."""
+    rounded = f"{gain:+.4f}"
+    return f"{Decimal(f'{gain:.1g}'):+f}" if gain and not float(rounded) else rounded
 
 
 def _build_table(title: str, first: str, *others: str) -> Table:

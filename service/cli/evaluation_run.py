@@ -13,7 +13,8 @@ from akin.filters import exists
 from service.cli.connection import ConnectionOptions, open_client
 from service.cli.evaluation_calls import compare_latencies, list_user_queries, recommend_to_all
 from service.cli.evaluation_cold import measure_cold_items, measure_cold_people
-from service.cli.evaluation_input import EvaluationError, EvaluationInput
+from service.cli.evaluation_errors import EvaluationError
+from service.cli.evaluation_input import EvaluationInput
 from service.cli.evaluation_results import (
     ColdItems,
     ColdPeople,

@@ -12,7 +12,8 @@ from rich.progress import Progress
 
 from service.cli import console
 from service.cli.analysis_output import format_count
-from service.cli.evaluation_input import EvaluationError, EvaluationInput
+from service.cli.evaluation_errors import EvaluationError, InvalidLines
+from service.cli.evaluation_input import EvaluationInput
 from service.cli.evaluation_splits import Element, LikeLists
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import Row
@@ -37,13 +38,16 @@ def store_items(
     """Store the items, or those with some ids.
 
     Raises:
-        EvaluationError: the server rejects an item.
+        EvaluationError: the server rejects items.
     """
     with console.show_bytes(title, data.items.stat().st_size) as bar:
         records = open_records(str(data.items), lambda count: bar.advance(bar.task_ids[0], count))
         summary = Importer(client, bar).run(_select_rows(records.rows, is_included))
+    rejected = InvalidLines(data.items)
     for failure in summary.failures:
-        raise EvaluationError(f"{data.items}, {failure}")
+        rejected.add(failure.line, f"{failure.reason}: {failure.message}")
+    rejected.count = len(summary.failures)
+    rejected.check()
     if summary.pending:
         reasons = "; ".join(
             f"{format_count(pending.item_count, 'item')}: {pending.reason}: {pending.message}"

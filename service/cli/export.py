@@ -60,8 +60,10 @@ def export_catalog(
         bool,
         typer.Option(
             "--vectors",
-            help="Export the vectors of items too, to JSON lines. An import into a catalog with "
-            "the same model then embeds nothing.",
+            help="Export the vectors of texts too, to JSON lines. An import into a catalog with "
+            "the same model then embeds nothing, but stores them as vectors of a caller, so that "
+            "akin search finds no passages of these items. JSON lines always have the vectors that "
+            "a caller gave.",
         ),
     ] = False,
     address: options.AddressOption = options.DEFAULT_ADDRESS,
@@ -81,7 +83,9 @@ def export_catalog(
         console.exit_with_error("--vectors is for items in JSON lines", status=2)
     with open_client(address) as client:
         reader = ExportReader(
-            client, with_recommendation_ids=recommendation_ids, with_vectors=vectors
+            client,
+            with_recommendation_ids=recommendation_ids,
+            vectors="all" if vectors else "own" if chosen == "jsonl" else "none",
         )
         try:
             with open_target(file) as stream:
@@ -89,6 +93,18 @@ def export_catalog(
         except FileError as exc:
             console.exit_with_error(f"{file}: {exc}")
     _print_summary(file, counts)
+    _print_omissions(reader)
+
+
+def _print_omissions(reader: ExportReader) -> None:
+    """Print on standard error what the file lacks."""
+    if reader.omitted_own_vectors:
+        omitted = format_count(reader.omitted_own_vectors, "item")
+        console.print_line(
+            f"left out: the own vectors of {omitted}, which cannot be made again; JSON lines hold "
+            "them",
+            to_stderr=True,
+        )
     if reader.omitted_recommendation_ids:
         omitted = format_count(reader.omitted_recommendation_ids, "interaction")
         console.print_line(

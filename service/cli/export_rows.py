@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 import akin
+import numpy as np
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.cli.entry_output import list_pages
+from service.cli.json_numbers import to_json_number
+
+# Whose vectors are exported: of no item, of items whose caller gave them, or of all items.
+VectorChoice = Literal["none", "own", "all"]
 
 KindName = Literal["items", "users", "interactions"]
 KINDS: tuple[KindName, ...] = get_args(KindName)
@@ -24,9 +29,6 @@ COLUMNS: dict[KindName, tuple[str, ...]] = {
 RECOMMENDATION_ID = "recommendation_id"
 
 PAGE_ROWS = 1_000
-
-# Integers up to this one have an exact double, and are written without a decimal point.
-_MAX_EXACT_INTEGER = 2.0**53
 
 ExportRow = dict[str, Any]
 
@@ -49,19 +51,22 @@ class ExportReader:
     Args:
         client: client of the catalog.
         with_recommendation_ids: include the recommendation_id of interactions.
-        with_vectors: include the vectors of items, except pending ones, whose vectors belong to
-            their former text.
+        vectors: the items whose vectors to include.
 
     Attributes:
         with_recommendation_ids: as given.
         omitted_recommendation_ids: number of interactions whose recommendation_id was left out.
+        omitted_own_vectors: number of items whose vectors were left out although their caller gave
+            them, so that they cannot be made again.
     """
 
     def __init__(
-        self, client: akin.Client, *, with_recommendation_ids: bool, with_vectors: bool = False
+        self, client: akin.Client, *, with_recommendation_ids: bool, vectors: VectorChoice = "none"
     ) -> None:
         self._client = client
-        self._with_vectors = with_vectors
+        self._vectors = vectors
+        self._last_page_has_own_vectors = False
+        self.omitted_own_vectors = 0
         self.with_recommendation_ids = with_recommendation_ids
         self.omitted_recommendation_ids = 0
 
@@ -80,10 +85,33 @@ class ExportReader:
 
     def _read_items(self) -> Iterator[ExportPage]:
         for page in list_pages(self._list_items):
-            yield ExportPage([_build_item(item) for item in page.items], page.total_size)
+            yield ExportPage([self._build_item(item) for item in page.items], page.total_size)
 
     def _list_items(self, token: str) -> akin.ListItemsResponse:
-        return self._client.list_items(PAGE_ROWS, token, include_vectors=self._with_vectors)
+        """Return a page of items, with their vectors if one of them has some to export.
+
+        Vectors are larger than texts. A page without them says whether they are needed, and the
+        page after one that needed them probably needs them too.
+        """
+        with_vectors = self._vectors == "all" or self._last_page_has_own_vectors
+        page = self._client.list_items(PAGE_ROWS, token, include_vectors=with_vectors)
+        if self._vectors == "own" and not with_vectors and _has_own_vectors(page):
+            page = self._client.list_items(PAGE_ROWS, token, include_vectors=True)
+        self._last_page_has_own_vectors = self._vectors == "own" and _has_own_vectors(page)
+        return page
+
+    def _build_item(self, item: akin.Item) -> ExportRow:
+        row: ExportRow = {
+            "id": item.item_id,
+            "text": item.text,
+            "attributes": _to_object(item.attributes),
+            "expire_time": _to_time(item.expire_time) if item.HasField("expire_time") else None,
+        }
+        if self._vectors == "none":
+            self.omitted_own_vectors += item.has_own_vectors
+        elif item.vectors and (self._vectors == "all" or item.has_own_vectors):
+            row["vectors"] = [_shorten(vector.values) for vector in item.vectors]
+        return row
 
     def _read_users(self) -> Iterator[ExportPage]:
         for page in list_pages(lambda token: self._client.list_users(PAGE_ROWS, token)):
@@ -114,7 +142,7 @@ def _to_json_value(value: Value) -> object:
     """Return a value of attributes; the JSON of the result is read back as the same value."""
     match value.WhichOneof("kind"):
         case "number_value":
-            return _to_number(value.number_value)
+            return to_json_number(value.number_value)
         case "string_value":
             return value.string_value
         case "bool_value":
@@ -128,45 +156,44 @@ def _to_json_value(value: Value) -> object:
 
 
 def _to_object(struct: Struct) -> dict[str, object]:
-    return {key: _to_json_value(value) for key, value in struct.fields.items()}
+    """Return an object with its keys in alphabetical order, because a message has no order."""
+    return {key: _to_json_value(struct.fields[key]) for key in sorted(struct.fields)}
 
 
 def _to_list(values: ListValue) -> list[object]:
     return [_to_json_value(value) for value in values.values]
 
 
-def _to_number(number: float) -> int | float:
-    """Return an integer where it has the same JSON number; not for -0, whose sign it would lose."""
-    is_exact = number.is_integer() and abs(number) <= _MAX_EXACT_INTEGER
-    is_negative_zero = not number and str(number).startswith("-")
-    return int(number) if is_exact and not is_negative_zero else number
-
-
 def _to_time(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def _build_item(item: akin.Item) -> ExportRow:
-    row: ExportRow = {
-        "id": item.item_id,
-        "text": item.text,
-        "attributes": _to_object(item.attributes),
-        "expire_time": _to_time(item.expire_time) if item.HasField("expire_time") else None,
-    }
-    if item.vectors and item.state == akin.ItemState.ITEM_STATE_INDEXED:
-        row["vectors"] = [list(vector.values) for vector in item.vectors]
-    return row
+def _has_own_vectors(page: akin.ListItemsResponse) -> bool:
+    return any(item.has_own_vectors for item in page.items)
+
+
+def _shorten(values: Sequence[float]) -> list[float]:
+    """Return float32 numbers as doubles with the fewest digits that are read as the same float32.
+
+    A double with all its digits takes twice as many characters.
+    """
+    exact = np.array(values, np.float32)
+    short = np.array([float(str(value)) for value in exact])
+    # Digits that are nearly between two float32 are first rounded to a double, then perhaps to the
+    # other float32.
+    numbers: list[float] = np.where(short.astype(np.float32) == exact, short, exact).tolist()
+    return numbers
 
 
 def _build_user(user: akin.User) -> ExportRow:
     return {
         "user_id": user.user_id,
         "preferences": [
-            {"text": preference.text, "weight": _to_number(preference.weight or 1.0)}
+            {"text": preference.text, "weight": to_json_number(preference.weight or 1.0)}
             for preference in user.preferences
         ],
         "liked": [
-            {"item_id": liked.item_id, "weight": _to_number(liked.weight or 1.0)}
+            {"item_id": liked.item_id, "weight": to_json_number(liked.weight or 1.0)}
             for liked in user.liked_items
         ],
     }

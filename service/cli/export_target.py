@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from service.cli.formats.rows import FileError
 from service.files import TEMPORARY_ENDING, move_when_written
 
 STANDARD_OUTPUT = "-"
@@ -25,7 +26,8 @@ def open_target(path: str) -> Iterator[BinaryIO]:
         path: name of the file; - for standard output.
 
     Raises:
-        OSError: the file cannot be written.
+        FileError: the folder of the file does not exist.
+        OSError: the file cannot be written; the error names it as `path` does.
     """
     if path == STANDARD_OUTPUT:
         yield sys.stdout.buffer
@@ -36,7 +38,14 @@ def open_target(path: str) -> Iterator[BinaryIO]:
         with target.open("wb") as stream:
             yield stream
         return
+    if not target.parent.is_dir():
+        raise FileError(f"the folder {target.parent} does not exist")
     # Not one name for all: a file with it may belong to somebody else.
     temporary = target.with_name(f"{target.name}.{uuid4().hex}{TEMPORARY_ENDING}")
-    with move_when_written(temporary, target), temporary.open("wb") as stream:
-        yield stream
+    try:
+        with move_when_written(temporary, target), temporary.open("wb") as stream:
+            yield stream
+    except OSError as exc:
+        if exc.filename == str(temporary):
+            raise OSError(exc.errno, exc.strerror, path) from None
+        raise

@@ -42,8 +42,8 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         typer.Option(
             "--map",
             metavar="FIELD=COLUMN",
-            help="Column of a field or of an attribute: id, text and expire_time of an item; "
-            "user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
+            help="Column of a field or of an attribute: id, text, expire_time and vectors of an "
+            "item; user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
             "interaction. Repeatable. Default: the column with the name of the field, or with "
             "another usual name of it.",
         ),
@@ -110,19 +110,22 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
 ) -> None:
     """Import items, users and interactions from JSON lines, a JSON array, CSV, TSV or Parquet.
 
-    Item: {"id": "sku-1", "text": "trail shoes", "attributes": {"price": 89}, "expire_time":
-    "2030-01-31T00:00:00Z"}. Only the id and the text are required. With "vectors": [[0.6, 0.8]],
-    the item has these vectors of the catalog's model in place of those of its text.
+    JSON objects:
 
-    User: {"user_id": "ann", "preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}.
-    The preferences or the liked items are required.
+    - Item: {"id": "sku-1", "text": "trail shoes", "attributes": {"price": 89}, "expire_time":
+      "2030-01-31T00:00:00Z"}. Only the id and the text are required. With "vectors": [[0.6, 0.8]],
+      the item has these vectors of the catalog's model in place of those of its text.
+    - User: {"user_id": "ann", "preferences": [{"text": "jogging", "weight": 1}], "liked":
+      ["sku-1"]}. The preferences or the liked items are required.
+    - Interaction: {"user_id": "ann", "item_id": "sku-1", "type": "LIKE", "time":
+      "2026-01-02T00:00:00Z"}. The user, the item, and a type or a rating are required.
 
-    Interaction: {"user_id": "ann", "item_id": "sku-1", "type": "LIKE", "time":
-    "2026-01-02T00:00:00Z"}. The user, the item, and a type or a rating are required.
+    Tables:
 
-    Table of items: columns id, text and expire_time; every other column becomes an attribute.
-    Table of interactions: columns with a user, an item, and a type or a rating, such as
-    userId,movieId,rating,timestamp. Other columns are ignored.
+    - Items: columns id, text, expire_time and vectors; every other column becomes an attribute.
+    - Interactions: columns with a user, an item, and a type or a rating, such as
+      userId,movieId,rating,timestamp. Other columns are ignored.
+
     With --map, --template, --split, --as-text or --interactions, JSON objects are read like rows
     of a table.
 

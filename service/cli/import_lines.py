@@ -21,6 +21,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from service.cli.field_names import ITEM_FIELDS, USER_FIELDS, suggest
 from service.cli.formats.rows import LineError
 from service.cli.interaction_fields import is_interaction
+from service.domain import limits
+
+# The server ends an import with a larger message. The name of the catalog needs a part of it.
+MAX_MESSAGE_BYTES = limits.MESSAGE_BYTES - 1024
 
 REQUIRED_FIELDS = {"id", "text", "user_id", "item_id"}
 
@@ -152,12 +156,17 @@ def to_message(line: ItemLine | UserLine) -> akin.Item | akin.User:
     """Return the message of an item or user.
 
     Raises:
-        LineError: a value cannot be represented in a message.
+        LineError: a value cannot be represented in a message, or the message is too large to send.
     """
     try:
-        return line.to_message()
+        message = line.to_message()
     except ValueError as exc:
         raise LineError(str(exc)) from None
+    if (size := message.ByteSize()) > MAX_MESSAGE_BYTES:
+        raise LineError(
+            f"{size:,} bytes as a message, and the server reads up to {MAX_MESSAGE_BYTES:,}"
+        )
+    return message
 
 
 def _join_liked(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,9 +85,9 @@ class _Streams(NamedTuple):
         if isinstance(message, akin.Interaction):
             self.interactions.put(number, message)
         elif isinstance(message, akin.Item):
-            self.items.put(number, message)
+            self.items.put(number, message, message.ByteSize())
         else:
-            self.users.put(number, message)
+            self.users.put(number, message, message.ByteSize())
 
 
 class Importer:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
+from service.cli.analysis_output import format_names
 from service.cli.field_names import suggest
 from service.cli.formats.rows import FileError, LineError, Row
 from service.cli.interaction_builder import InteractionBuilder, InteractionOptions, parse_value
@@ -58,7 +59,7 @@ class InteractionTable:
         if self._columns.time is None:
             lines.append("time: the order of the rows, from 1970-01-01T00:00:00Z on")
         if ignored := [name or "(no name)" for name in self._names if name not in self._columns]:
-            lines.append(f"ignored columns: {', '.join(ignored)}")
+            lines.append(f"ignored {format_names('column', ignored)}")
         return "\n".join(lines)
 
     def rows(self) -> Iterator[Row]:

@@ -21,6 +21,7 @@ from service.cli.entry_output import (
     print_entries,
     print_entry_table,
 )
+from service.cli.filter_option import FILTER_EXAMPLE
 from service.domain import limits
 
 items_app = CommandGroup(help="Print, list, delete and change items.", no_args_is_help=True)
@@ -70,7 +71,11 @@ def delete_items(
     ] = None,
     filter_json: Annotated[
         str | None,
-        typer.Option("--filter", help="Delete all items that match, as a Filter message in JSON."),
+        typer.Option(
+            "--filter",
+            metavar="JSON",
+            help=f"Delete all items that match a Filter message in JSON: {FILTER_EXAMPLE}.",
+        ),
     ] = None,
     confirmed: options.YesOption = False,
     address: options.AddressOption = options.DEFAULT_ADDRESS,
@@ -195,7 +200,7 @@ def _print_item(item: akin.Item) -> None:
 
 
 def _describe_attributes(item: akin.Item) -> str:
-    return console.to_json_line(console.to_dict(item.attributes)) if item.attributes.fields else ""
+    return console.to_json_line(console.to_dict(item).get("attributes", {}))
 
 
 def _describe_state(item: akin.Item) -> str:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import akin
 import typer
-from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
 from service.cli.analysis_output import format_count
+from service.cli.filter_option import FILTER_EXAMPLE, FilterError, decode_filter
 from service.environment import ADDRESS_VARIABLE
 from service.settings_loading import load_settings
 
@@ -40,7 +40,9 @@ FilterOption = Annotated[
     str | None,
     typer.Option(
         "--filter",
-        help="Filter that items must match, as a Filter message in JSON. Default: all items.",
+        metavar="JSON",
+        help=f"Filter that items must match, as a Filter message in JSON: {FILTER_EXAMPLE}. "
+        "Default: all items.",
     ),
 ]
 LimitOption = Annotated[int, typer.Option(help="Maximum number of results.")]
@@ -140,9 +142,11 @@ def parse_filter(text: str | None) -> akin.Filter | None:
     if text is None:
         return None
     try:
-        return Parse(text, akin.Filter())
-    except ParseError as exc:
-        console.exit_with_error(f"--filter: {' '.join(str(exc).split())}", status=2)
+        return decode_filter(text)
+    except FilterError as exc:
+        console.exit_with_error(
+            f"--filter: {exc}; a filter has the form {FILTER_EXAMPLE}", status=2
+        )
 
 
 def report_rest(printed: int, total: int, noun: str) -> None:

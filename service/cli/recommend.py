@@ -123,7 +123,8 @@ def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
     if response.missing_item_ids:
         ids = ", ".join(response.missing_item_ids)
         console.print_line(
-            f"ignored, because they do not exist or have no vector yet: {ids}", to_stderr=True
+            f"these items are ignored because they do not exist or have no vector yet: {ids}",
+            to_stderr=True,
         )
 
 

@@ -21,12 +21,14 @@ def run_server() -> None:
     """Run the server until SIGTERM or SIGINT. Environment variables AKIN_* configure it."""
     # Slow to import, and other commands do not need them.
     from service import errors  # noqa: PLC0415
+    from service.cli.start_errors import describe_start_error  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings_loading import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
     from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
     from service.storage.opening import prepare_store  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
+    settings: Settings | None = None
     try:
         settings = load_settings()
         if settings.provider_kind != "local":
@@ -42,7 +44,8 @@ def run_server() -> None:
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
-            typer.echo(replace_controls(f"akin serve: {exc}"), err=True)
+            line = f"akin serve: {describe_start_error(exc, settings)}"
+            typer.echo(replace_controls(line), err=True)
         sys.exit(2)
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from service.cli.field_names import suggest
 from service.cli.formats.rows import FileError, Row
 
-# Rows that determine the types of columns, and the most characters of these rows.
+# Rows that determine the types of columns, and the most characters and list entries in these rows.
 SAMPLE_ROWS = 1_000
 SAMPLE_CHARACTERS = 16 * 1024 * 1024
 
@@ -26,8 +26,19 @@ def take_sample(rows: Iterator[Row]) -> list[Row]:
             break
         sample.append(row)
         if isinstance(row.value, dict):
-            characters += sum(len(cell) for cell in row.value.values() if isinstance(cell, str))
+            characters += sum(map(_measure, row.value.values()))
     return sample
+
+
+def _measure(cell: object) -> int:
+    """Return the number of characters of a text, or of values in a list of texts or vectors."""
+    match cell:
+        case str():
+            return len(cell)
+        case list():
+            return len(cell) + sum(_measure(part) for part in cell if isinstance(part, str | list))
+        case _:
+            return 0
 
 
 def list_columns(

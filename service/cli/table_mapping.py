@@ -14,7 +14,10 @@ from service.cli.formats.json_values import JsonDecoder
 from service.cli.formats.rows import FileError, LineError, Records, Row
 from service.cli.table_columns import describe_columns, list_columns, require_column, take_sample
 
-_ITEM_FIELDS = ("id", "text", "expire_time")
+_ITEM_FIELDS = ("id", "text", "expire_time", "vectors")
+
+# The column whose lists are the vectors of items, instead of being an attribute.
+_VECTORS = "vectors"
 
 # The column whose objects contain attributes, instead of being an attribute.
 _ATTRIBUTES = "attributes"
@@ -25,7 +28,8 @@ class TableOptions:
     """The options of a mapping.
 
     Attributes:
-        columns: the column of a field; the fields id, text and expire_time, or an attribute.
+        columns: the column of a field; the fields id, text, expire_time and vectors, or an
+            attribute.
         template: the text of an item, with names of columns in braces; empty for a column.
         separators: columns whose cells are lists, with the separator of the values.
         text_columns: columns whose values are stored as text.
@@ -79,20 +83,25 @@ class TableMapping:
             if records.is_text and column not in options.text_columns
         }
         self._has_objects = self._find_objects(sample)
+        self._has_vectors = not self._is_attribute(self._fields.get(_VECTORS))
 
     def describe(self) -> str:
-        """Return the attributes and their types in one line."""
+        """Return the attributes and their types, and the column of vectors, in one line."""
         names = []
         for name, column in self._fields.items():
             if name == _ATTRIBUTES and self._has_objects:
                 names.append(f"those of the column {column}")
-            elif name not in _ITEM_FIELDS:
+            elif name not in _ITEM_FIELDS or (name == _VECTORS and not self._has_vectors):
                 cell_type = self._types.get(column, CellType.TEXT).value
                 in_list = (
                     f"list of {cell_type}" if column in self._options.separators else cell_type
                 )
                 names.append(f"{name} ({in_list})" if self._records.is_text else name)
-        return f"attributes: {', '.join(names) or 'none'}"
+        attributes = f"attributes: {', '.join(names) or 'none'}"
+        vectors = self._fields.get(_VECTORS)
+        return (
+            f"{attributes}; vectors from {vectors}" if vectors and self._has_vectors else attributes
+        )
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows as JSON objects of items, or with their errors."""
@@ -159,11 +168,14 @@ class TableMapping:
     def _find_objects(self, sample: Sequence[Mapping[str, Any]]) -> bool:
         """Does the table have a column of attributes whose cells are JSON objects in text?"""
         column = self._fields.get(_ATTRIBUTES)
-        options = self._options
-        if column is None or column in options.text_columns or column in options.separators:
+        if column is None or self._is_attribute(column):
             return False
         cells = [row[column] for row in sample if row.get(column)]
         return bool(cells) and all(map(_is_object, cells))
+
+    def _is_attribute(self, column: str | None) -> bool:
+        """Is a column an attribute whatever its name is, because of an option for attributes?"""
+        return column in self._options.text_columns or column in self._options.separators
 
     def _split_cells(self, column: str, sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         """Yield the values of a column of text, of which a cell can contain several."""
@@ -188,6 +200,8 @@ class TableMapping:
                 continue
             elif name == "expire_time":
                 item[name] = value
+            elif name == _VECTORS and self._has_vectors:
+                item[name] = _decode(value, name)
             elif name == _ATTRIBUTES and (self._has_objects or isinstance(value, dict)):
                 nested = _to_object(value)
             else:
@@ -226,14 +240,24 @@ def _to_object(value: object) -> Mapping[str, object]:
     Raises:
         LineError: it contains something else.
     """
-    if isinstance(value, str):
-        try:
-            value = JsonDecoder().decode(value)
-        except LineError as exc:
-            raise LineError(f"{_ATTRIBUTES}: {exc}") from None
-    if not isinstance(value, dict):
+    decoded = _decode(value, _ATTRIBUTES)
+    if not isinstance(decoded, dict):
         raise LineError(f"{_ATTRIBUTES}: must be a JSON object, as in the first rows")
-    return value
+    return decoded
+
+
+def _decode(value: object, name: str) -> object:
+    """Return the JSON value of a cell, which is text in CSV; other values are JSON values already.
+
+    Raises:
+        LineError: the text is not JSON; the error names the field.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return JsonDecoder().decode(value)
+    except LineError as exc:
+        raise LineError(f"{name}: {exc}") from None
 
 
 def _merge(attributes: dict[str, object], more: Mapping[str, object]) -> None:

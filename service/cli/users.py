@@ -139,23 +139,37 @@ def _fetch(client: akin.Client, ids: Iterable[str], missing: list[str]) -> Itera
 
 
 def _add_user(table: Table, user: akin.User) -> None:
-    preferences = console.shorten("; ".join(preference.text for preference in user.preferences))
-    table.add_row(user.user_id, preferences, str(len(user.liked_items)))
+    preferences = "; ".join(
+        f"{preference.text}{_describe_weight(preference.weight)}" for preference in user.preferences
+    )
+    disliked = sum(item.weight < 0 for item in user.liked_items)
+    liked = len(user.liked_items) - disliked
+    table.add_row(user.user_id, console.shorten(preferences), f"{liked:,}", f"{disliked:,}")
+
+
+def _describe_weight(weight: float) -> str:
+    """Return a weight in brackets; empty for the usual weight, which 0 stands for too."""
+    return "" if weight in {0, 1} else f" [{weight:g}]"
 
 
 def _build_table() -> Table:
     table = console.build_table()
     table.add_column("user")
-    table.add_column("preferences")
-    table.add_column("liked items", justify="right")
+    table.add_column("preferences [weight]")
+    table.add_column("liked", justify="right")
+    table.add_column("disliked", justify="right")
     return table
 
 
 def _print_user(user: akin.User) -> None:
     lines = [
-        f"preference, weight {preference.weight:g}: {preference.text}"
+        f"{'disliked preference' if preference.weight < 0 else 'preference'}, weight "
+        f"{preference.weight or 1:g}: {preference.text}"
         for preference in user.preferences
     ]
-    lines += [f"liked, weight {liked.weight:g}: {liked.item_id}" for liked in user.liked_items]
+    lines += [
+        f"{'disliked' if item.weight < 0 else 'liked'}, weight {item.weight or 1:g}: {item.item_id}"
+        for item in user.liked_items
+    ]
     lines.append(f"updated: {user.update_time.ToJsonString()}")
     console.print_entry(f"{user.user_id}  sequence {user.sequence}", lines)

@@ -110,8 +110,14 @@ def _number_violations(boost: NumberBoost, path: str) -> Iterator[Violation]:
                 yield Violation(f"{path}.{name}", "must not be set with BOOST_CURVE_RANK")
         elif bound is None or not math.isfinite(bound):
             yield Violation(f"{path}.{name}", "must be a finite number")
-    if boost.min is not None and boost.max is not None and boost.min >= boost.max:
+    if boost.min is None or boost.max is None:
+        return
+    if boost.min >= boost.max:
         yield Violation(f"{path}.max", "must be greater than min")
+    elif (
+        math.isfinite(boost.min) and math.isfinite(boost.max) and boost.max - boost.min == math.inf
+    ):
+        yield Violation(f"{path}.max", "must be so close to min that max - min is finite")
 
 
 def _decay_violations(decay: Decay, path: str) -> Iterator[Violation]:

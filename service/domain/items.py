@@ -42,7 +42,8 @@ class StoredItem:
 
     `pending_reason` is the reason code of the error that keeps it pending, and `pending_message`
     its explanation; both are empty if it is not pending. `vectors` are those of its chunks, as
-    float32 bytes, if they were requested.
+    float32 bytes, if they were requested. `has_own_vectors` tells that the caller gave them; a
+    pending item has none, even if those of its former version still serve.
     """
 
     item: Item
@@ -52,6 +53,7 @@ class StoredItem:
     pending_reason: str = ""
     pending_message: str = ""
     vectors: Sequence[bytes] = ()
+    has_own_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Change:
     """A change of one item, for a follower: its vectors as float32 bytes, empty if not served.
 
     `attributes` are JSON; None means that the item is deleted. `term_counts` say how often its text
-    has each term, if the follower requests them.
+    has each term, if the follower requests them. `has_own_vectors` tells that a caller gave the
+    vectors, those of a former version if the item is pending.
     """
 
     item_id: str
@@ -67,6 +70,7 @@ class Change:
     vectors: Sequence[bytes]
     expire_time_us: int | None
     term_counts: Mapping[str, int] = field(default_factory=dict)
+    has_own_vectors: bool = False
 
 
 class Anchor(NamedTuple):

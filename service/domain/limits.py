@@ -12,7 +12,6 @@ PREFERENCES = 100
 PREFERENCES_BYTES = 8 * 1024 * 1024
 LIKED_ITEMS = 10_000
 WEIGHT = 1000.0
-OWN_VECTORS = 256
 EXAMPLES = 100
 EXAMPLES_BYTES = 8 * 1024 * 1024
 EXCLUDED_ITEMS = 10_000
@@ -56,8 +55,14 @@ CATALOGS_DEFAULT = 100
 TEMPLATE_BYTES = 4_096
 DIMENSIONS = 65_536
 
-# A page ends once it has this many bytes of JSON. A Struct takes up to 2.2 times as many bytes in a
-# message, so the page with its last item stays below gRPC's default limit of 4 MiB.
+# The vectors of a text can be written back as vectors of the caller: a text of 1 MiB has fewer
+# chunks of 160 tokens or more, even with a token for each byte and the worst borders. With 256
+# dimensions, the size of a message is about the same limit.
+OWN_VECTORS = 16_384
+
+# A page ends once it has this many bytes of JSON, or of vectors. A Struct takes up to 2.2 times as
+# many bytes in a message, so the page with its last item stays below gRPC's default limit of 4 MiB,
+# unless the vectors of that item are large.
 PAGE_BYTES = 1024 * 1024
 
 # The half-life of interactions for popular items, in days.

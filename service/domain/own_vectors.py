@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain import limits
-from service.domain.vectors import Chunk
+from service.domain.vectors import Chunk, direction_violations, width_violations
 from service.domain.violations import Violation
 
 # No text starts with this byte in UTF-8.
@@ -27,26 +27,25 @@ OWN_ADDRESS_BYTES = len(_ADDRESS_PREFIX) + sha256().digest_size
 _UNIT_TOLERANCE = 1e-6
 
 
+def is_own_address(text_hash: bytes) -> bool:
+    """Return whether an address is that of a vector that a caller gave."""
+    return len(text_hash) == OWN_ADDRESS_BYTES
+
+
 def own_vectors_violations(vectors: Sequence[bytes], path: str) -> Iterator[Violation]:
     """Validate vectors as float32 bytes; the width of the catalog is known only there."""
     if len(vectors) > limits.OWN_VECTORS:
         yield Violation(path, f"must have at most {limits.OWN_VECTORS} entries")
     for number, vector in enumerate(vectors[: limits.OWN_VECTORS]):
-        values = _to_values(vector)
-        if not np.isfinite(values).all():
-            yield Violation(f"{path}[{number}].values", "must be finite numbers")
-        elif len(values) and not values.any():
-            yield Violation(f"{path}[{number}].values", "must have a value that is not 0")
+        yield from direction_violations(_to_values(vector), f"{path}[{number}].values")
 
 
 def own_width_violations(
     vectors: Sequence[bytes], dimensions: int, path: str
 ) -> Iterator[Violation]:
     """Validate that vectors have the width of the catalog's space."""
-    rule = f"must have {dimensions} values, as the vectors of the catalog do"
     for number, vector in enumerate(vectors):
-        if len(_to_values(vector)) != dimensions:
-            yield Violation(f"{path}[{number}].values", rule)
+        yield from width_violations(len(_to_values(vector)), dimensions, f"{path}[{number}].values")
 
 
 def make_own_chunks(vectors: Sequence[bytes]) -> list[Chunk]:

@@ -30,6 +30,7 @@ from service.domain.recommendations import (
 )
 from service.domain.spaces import ModelChoice
 from service.domain.users import User
+from service.domain.vectors import direction_violations
 from service.domain.violations import Violation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -216,7 +217,7 @@ def _source_violations(source: Source | None) -> Iterator[Violation]:
         case ExamplesSource():
             yield from _examples_violations(source)
         case VectorSource(values):
-            yield from _vector_violations(values)
+            yield from direction_violations(values, "vector.values")
         case PopularSource(half_life_days):
             least, most = limits.MIN_HALF_LIFE_DAYS, limits.MAX_HALF_LIFE_DAYS
             if not least <= half_life_days <= most:  # also true of NaN
@@ -225,14 +226,6 @@ def _source_violations(source: Source | None) -> Iterator[Violation]:
             yield Violation(
                 "source", "must be one of item_id, user_id, text, examples, popular, vector"
             )
-
-
-def _vector_violations(values: Sequence[float]) -> Iterator[Violation]:
-    """Validate a vector; whether it has the dimensions of the catalog is known only there."""
-    if not all(map(math.isfinite, values)):
-        yield Violation("vector.values", "must be finite numbers")
-    elif not any(values):
-        yield Violation("vector.values", "must have a value that is not 0")
 
 
 def _reranking_violations(query: Query) -> Iterator[Violation]:

@@ -40,7 +40,7 @@ from service.embedding.openai_compatible import (
     probe_dimensions,
     strip_model_prefix,
 )
-from service.embedding.unavailable import UnavailableEmbedder
+from service.embedding.unavailable import UnavailableEmbedder, explain_missing_access
 from service.settings import Settings
 
 # Bounds the check of a model whose dimensions are known, because the server can serve without it.
@@ -100,17 +100,15 @@ def make_default_model(settings: Settings, space: Space) -> Model:
 def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
     """Return an embedder for a model that has been used before; sends no request.
 
-    An embedder that the settings give no access to refuses every batch with an explanation.
+    If the settings give no access to the model, the embedder refuses every batch, with a remedy.
     """
     space = model.space
     if space.is_local:
         local = LocalEmbedder(space.template, space.query_template, choose_local_model(space))
         if local.space == space:
             return PricedEmbedder(local, _return_no_price)
-        message = "this version of the server has a different local model"
-        return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
-    if space.provider != settings.remote_kind:
-        message = f"AKIN_EMBEDDER is not {space.provider}, which the catalog is embedded with"
+    if space.is_local or space.provider != settings.remote_kind:
+        message = explain_missing_access(settings, space)
         return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
     endpoint = _make_endpoint(settings, space.model, model.requested_dimensions)
     return _open_remote(settings, endpoint, space)

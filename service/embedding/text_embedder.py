@@ -8,7 +8,7 @@ sees. Nothing is paid for twice: a chunk whose vector is stored is never embedde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -166,18 +166,29 @@ class TextEmbedder:
             raise to_field_error(outcome.failures[text], field)
         return outcome.stack_vectors(text), outcome.usage
 
-    def split_into_chunks(self, text: str, hashes: Collection[bytes]) -> list[Prompt]:
+    def split_into_chunks(self, text: str, hashes: Sequence[bytes]) -> list[Prompt]:
         """Return the chunks of an item's text in the order of its vectors.
 
         Args:
             text: the item's text without markup.
             hashes: of the item's vectors. They tell which chunks the model found too long.
+
+        Returns:
+            The chunks; none if the text was split in another way, because of other settings.
         """
         template = self.space.template
-        prompts = self._render([text], template)[text]
-        return split_too_long(
-            prompts, text, template, lambda prompt: prompt.text_hash not in hashes
-        )
+        stored = frozenset(hashes)
+        chunks: list[Prompt] = []
+        for prompt in self._render([text], template)[text]:
+            parts = split_too_long(
+                [prompt], text, template, lambda part: part.text_hash not in stored
+            )
+            expected_hashes = hashes[len(chunks) : len(chunks) + len(parts)]
+            # To halve all of a text in vain would take 40 times as long as to split it.
+            if [part.text_hash for part in parts] != [*expected_hashes]:
+                return []
+            chunks += parts
+        return chunks if len(chunks) == len(hashes) else []
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """Return the usage of embedding texts of items, with estimated tokens and no cost."""

@@ -1,4 +1,4 @@
-"""What the local model knows of a text, judged by the letters of its vocabulary.
+"""What the local model knows of words, judged by its vocabulary.
 
 The vocabulary has words of English and pieces of them. It spells a word in another script letter
 by letter, or does not know it at all; either way the vector says nothing about the text.

@@ -67,6 +67,13 @@ class ChangeFeed(Protocol):
             StoreUnavailable: the store cannot be read.
         """
 
+    async def own_vector_ids(self, generation: Generation) -> Collection[str]:
+        """Return the ids of the items whose vectors in a generation callers gave.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
     async def refresh(self) -> int:
         """Look for writes of other processes; return the last sequence number."""
 

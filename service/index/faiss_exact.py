@@ -14,7 +14,14 @@ import numpy as np
 
 from service.domain.index_stats import IndexStats
 from service.domain.vectors import Keys, Mask, Vectors
-from service.index.vector_index import Build, Hits, IndexState, OwnedVectors, merge_hits
+from service.index.vector_index import (
+    Build,
+    Hits,
+    IndexState,
+    OwnedVectors,
+    merge_hits,
+    select_queries,
+)
 
 # One query takes 3 to 11 times as long on two threads as on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -165,7 +172,7 @@ class ExactIndex:
         exact: bool = False,
     ) -> Hits:
         """Return the `limit` nearest other keys to any vector of a key."""
-        queries = self.get([key]).vectors
+        queries = select_queries(self.get([key]).vectors)
         hits = self.search(queries, limit, {key, *exclude}, allowed, exact=exact)
         return hits[0] if len(hits) == 1 else merge_hits(hits)
 

@@ -29,6 +29,7 @@ from service.index.vector_index import (
     OwnedVectors,
     combine_segment_hits,
     merge_hits,
+    select_queries,
 )
 
 # Vectors from which on there are graphs: a graph search then takes half the time of a scan.
@@ -158,7 +159,7 @@ class SegmentedIndex:
         if not self._has_older_segments():
             return self._fresh.search_by_key(key, limit, exclude, allowed)
         excluded = {key, *exclude}
-        queries = self._get_vectors(key)
+        queries = select_queries(self._get_vectors(key))
         nearest = None
         if limit and not exact:
             nearest = self._graphs.search_neighbor_list(key, limit, excluded, allowed)

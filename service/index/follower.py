@@ -29,6 +29,9 @@ _T = TypeVar("_T")
 # Evaluating one condition for one item takes 10 ns, as long as 100 multiply-adds.
 CONDITION_COST = 100
 
+# Ranking one hit and reading its attribute takes 1 microsecond.
+HIT_COST = 10_000
+
 # Applying one change takes 3 microseconds, as long as 30,000 multiply-adds.
 CHANGE_COST = 30_000
 
@@ -161,7 +164,11 @@ class Follower:
             await self._waits.wait(sequence)
 
     async def wait_for_change(self, version: int) -> None:
-        """Wait until `version` is another one, and the change that it stands for is applied."""
+        """Wait until the version is another one than `version`.
+
+        The version rises before its changes are applied. If it was `version` at the call, they are
+        applied when this returns; if it was another one already, they may not be.
+        """
         while self.version == version:
             await self._has_changed.wait()
 
@@ -184,6 +191,7 @@ class Follower:
         conditions: int = 0,
         *,
         scans: bool = False,
+        hits: int = 0,
     ) -> _T:
         """Run `work` on the item index, without expired items and while nothing changes it.
 
@@ -192,6 +200,7 @@ class Follower:
             queries: the number of its searches, which decides where it runs.
             conditions: the number of conditions that it evaluates for all items, likewise.
             scans: whether each search compares with every vector, likewise.
+            hits: the number of hits whose attributes it reads, likewise.
         """
         with call_context.Stage(call_context.SEARCH):
             item_index = self._access.item_index
@@ -200,6 +209,7 @@ class Follower:
                 cost = queries * item_index.vectors.vector_count * item_index.vectors.dimensions
             if conditions:
                 cost += CONDITION_COST * conditions * len(item_index)
+            cost += HIT_COST * hits
             return await self._access.run(work, cost)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
@@ -288,6 +298,7 @@ class Follower:
         )
         self._confirmed_doubts = doubts
         self._note_changes(len(changes))
+        await self._access.compact_terms()
         return len(changes) == get_round_size(self._access.item_index)
 
     async def _start_replacement(self) -> None:

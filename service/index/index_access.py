@@ -31,6 +31,7 @@ class IndexAccess:
 
     def __init__(self, item_index: ItemIndex, threads: IndexThreads) -> None:
         self.item_index = item_index
+        self._threads = threads
         self._queue = IndexQueue(threads)
 
     async def run(self, work: Callable[[ItemIndex], _T], cost: int) -> _T:
@@ -72,6 +73,22 @@ class IndexAccess:
             NotReady: the access is closed.
         """
         return await self._queue.run(work, *args)
+
+    async def compact_terms(self) -> None:
+        """Drop the words of former texts if they are most of all; searches go on beside it.
+
+        The caller must apply no changes before this ends.
+
+        Raises:
+            NotReady: the access is closed.
+        """
+        terms = self.item_index.terms
+        if terms is None or not terms.needs_compaction:
+            return
+        compaction = await self.run_in_thread(lambda _: terms.start_compaction())
+        # Not as a build, although searches go on: writes wait for this, and a build takes minutes.
+        await self._threads.run(compaction.run)
+        await self.run_in_thread(lambda _: terms.finish_compaction(compaction))
 
     def close(self) -> None:
         """Refuse the work in threads that has not begun, and all that comes later."""

@@ -23,6 +23,7 @@ from service.domain.items import BEGINNING, Anchor, Change
 from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
 from service.index.expiry_queue import ExpiryQueue
+from service.index.own_vector_keys import OwnVectorKeys
 from service.index.term_index import TermIndex
 from service.index.vector_index import (
     Hits,
@@ -61,6 +62,8 @@ class ItemIndex:
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
     describes that index, and `attributes` has the attributes of all live items by key. `terms` has
     the words of their texts; None if the index is for searches by vectors alone.
+    `lacks_own_vector_keys` tells that the index is from a snapshot that does not say which items
+    have vectors of their callers.
 
     Args:
         index: an empty vector index.
@@ -80,6 +83,8 @@ class ItemIndex:
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
         self.terms = terms
+        self.lacks_own_vector_keys = False
+        self._own_vector_keys = OwnVectorKeys()
         self._clock_ns = clock_ns
         self._deletions_sequence = 0
         self._keys: dict[str, int] = {}
@@ -136,6 +141,7 @@ class ItemIndex:
         for key, change in zip(keys, upserts, strict=True):
             self._expiries.schedule(key, change.expire_time_us)
         self._write_vectors(keys, upserts)
+        self._own_vector_keys.update(keys, [change.has_own_vectors for change in upserts])
         self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
         if self.terms is not None:
             self.terms.upsert(keys, [change.term_counts for change in upserts])
@@ -153,6 +159,12 @@ class ItemIndex:
         keys = [self._keys[change.item_id] for change in own]
         self.terms.upsert(keys, [change.term_counts for change in own])
 
+    def add_own_vector_keys(self, item_ids: Collection[str]) -> None:
+        """Note which items have vectors of their callers; ids that are not in it are ignored."""
+        keys = [self._keys[item_id] for item_id in item_ids if item_id in self._keys]
+        self._own_vector_keys.update(keys, [True] * len(keys))
+        self.lacks_own_vector_keys = False
+
     def drop_expired(self) -> None:
         """Remove the items whose expire time has come."""
         if self._expiries.is_empty:
@@ -169,6 +181,7 @@ class ItemIndex:
             "ids": np.frombuffer(ids, np.uint8),
             "expiring": np.fromiter(self._expiries.times_us, np.int64),
             "expire_times_us": np.fromiter(self._expiries.times_us.values(), np.int64),
+            "own_vector_keys": self._own_vector_keys.capture(),
             **{f"index/{name}": array for name, array in index.arrays.items()},
             **{f"attributes/{name}": array for name, array in self.attributes.capture().items()},
         }
@@ -198,6 +211,10 @@ class ItemIndex:
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:
             self._expiries.schedule(key, time_us)
+        self.lacks_own_vector_keys = "own_vector_keys" not in arrays
+        if not self.lacks_own_vector_keys:
+            own_keys = arrays["own_vector_keys"].tolist()
+            self._own_vector_keys.update(own_keys, [True] * len(own_keys))
         self.sequence, self.anchor = state.sequence, state.anchor
         self._rekeyed_ids.clear()
         self.key_version += 1
@@ -254,6 +271,20 @@ class ItemIndex:
         """Return a mask by key of what passes a filter and is not excluded."""
         mask = self.attributes.compute_mask(filter_).copy()
         mask[list(exclude)] = False
+        return mask
+
+    def compute_text_vector_mask(
+        self, filter_: Filter | None, exclude: Collection[int]
+    ) -> Mask | None:
+        """Return a mask like `compute_mask`, without items whose callers gave the vectors.
+
+        Returns:
+            The mask; None if there is no such item, so that `restrict_search` does.
+        """
+        if not self._own_vector_keys:
+            return None
+        mask = self.compute_mask(filter_ or Filter(), exclude)
+        self._own_vector_keys.exclude_from(mask)
         return mask
 
     def restrict_search(
@@ -317,6 +348,7 @@ class ItemIndex:
         self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
         self.attributes.delete(distinct)
+        self._own_vector_keys.discard(distinct)
         if self.terms is not None:
             self.terms.delete(distinct)
         for key in distinct:

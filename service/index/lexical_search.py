@@ -100,11 +100,7 @@ class WordQueries:
 
 
 def search_by_words(
-    item_index: ItemIndex,
-    queries: Vectors,
-    words: WordQuery,
-    limit: int,
-    scope: SearchScope,
+    item_index: ItemIndex, queries: Vectors, words: WordQuery, limit: int, scope: SearchScope
 ) -> Hits:
     """Return the best items by vectors and words together.
 
@@ -123,14 +119,9 @@ def search_by_words(
     """
     if not len(item_index):
         return Hits.empty()
-    mask = scope.allowed
-    if mask is None:
-        mask = item_index.compute_mask(scope.filter or Filter(), scope.excluded_keys)
-        exclude, allowed = item_index.restrict_search(scope.filter, scope.excluded_keys)
-    else:
-        exclude, allowed = (), mask
-    shares = score_words(item_index, words, mask)
+    shares = score_words(item_index, words, _compute_word_mask(item_index, scope))
     word_keys = np.flatnonzero(shares)
+    exclude, allowed = _restrict_vectors(item_index, scope)
     count, size = len(item_index), max(MIN_LEXICAL_CANDIDATES, 2 * limit)
     while True:
         size = min(size, count)
@@ -146,6 +137,22 @@ def search_by_words(
         if is_certain or (size >= MAX_LEXICAL_CANDIDATES and not scope.exact):
             return scored
         size *= 4
+
+
+def _compute_word_mask(item_index: ItemIndex, scope: SearchScope) -> Mask:
+    """Return by key what may be found by words."""
+    if scope.allowed is not None:
+        return scope.allowed
+    return item_index.compute_mask(scope.filter or Filter(), scope.excluded_keys)
+
+
+def _restrict_vectors(
+    item_index: ItemIndex, scope: SearchScope
+) -> tuple[Collection[int], Mask | None]:
+    """Return the keys to exclude, and by key what may be found by vectors, None for all."""
+    if scope.allowed is not None:
+        return (), scope.allowed
+    return item_index.restrict_search(scope.filter, scope.excluded_keys)
 
 
 def score_words(item_index: ItemIndex, words: WordQuery, allowed: Mask) -> Vectors:

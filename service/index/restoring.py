@@ -90,6 +90,10 @@ class Restorer:
         if item_index.lacks_terms:
             await self._add_terms(item_index, run)
             self._snapshots.needs_renewal = True
+        if item_index.lacks_own_vector_keys:
+            # Later changes of items say whether they still have such vectors.
+            item_index.add_own_vector_keys(await self._feed.own_vector_ids(self._generation))
+            self._snapshots.needs_renewal = True
         return item_index
 
     async def _add_terms(self, item_index: ItemIndex, run: Callable[..., Awaitable[Any]]) -> None:

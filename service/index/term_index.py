@@ -1,8 +1,7 @@
 """Finds keys by the words of their texts, and scores them by BM25 (Robertson and Zaragoza 2009).
 
-A posting is a version of a key and how often its text has the term, packed into 32 bits. Versions
-are as in `attributes`: replacing or deleting an item forgets its version, which makes its postings
-stale, and once most versions are stale the postings are compacted.
+Versions are as in `attributes`: replacing or deleting an item forgets its version, which makes its
+postings stale. Once most versions are stale, the index needs a compaction.
 """
 
 from __future__ import annotations
@@ -10,27 +9,33 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.vectors import Keys, Vectors
+from service.index.term_compaction import TermCompaction
+from service.index.term_postings import (
+    COUNT_BITS,
+    MAX_COUNT,
+    Postings,
+    count_postings,
+    split_postings,
+    to_bytes,
+)
 
 _Lengths = TypeVar("_Lengths", float, NDArray[np.float64])
 
 # BM25's usual constants: how fast repetitions of a term stop counting, and how much length counts.
 SATURATION, LENGTH_SHARE = 1.2, 0.75
 
-# The bits of a posting for the count. Larger counts are stored as the largest that fits.
-COUNT_BITS = 4
-MAX_COUNT = (1 << COUNT_BITS) - 1
-
-# The rarest terms of a query that are looked up.
+# The terms of a query that are looked up: the rarest ones that texts have, and others if there is
+# room.
 MAX_QUERY_TERMS = 256
 
-# Stale versions that are tolerated, beside as many as there are live ones, before postings are
-# compacted: 0.2 s at 100,000 items of 70 words.
+# Stale versions that are tolerated, beside as many as there are live ones, before a compaction.
 MAX_STALE_TEXTS = 1_024
 
 
@@ -65,8 +70,7 @@ class TermIndex:
     """
 
     def __init__(self) -> None:
-        # Most terms occur in one text only: then the posting itself stands for the array.
-        self._postings: dict[str, array[int] | int] = {}
+        self._postings: Postings = {}
         self._version_of = array("i")
         self._key_of = array("i")
         self._lengths = array("I")
@@ -100,8 +104,6 @@ class TermIndex:
                     postings[term] = array("I", (entry, posting))
                 else:
                     entry.append(posting)
-        if len(self._key_of) > 2 * self._live + MAX_STALE_TEXTS:
-            self._compact()
 
     def delete(self, keys: Iterable[int]) -> None:
         """Remove keys; a key that has no terms is no error."""
@@ -112,6 +114,30 @@ class TermIndex:
                 self._key_of[version] = -1
                 self._version_of[key] = -1
                 self._live -= 1
+
+    @property
+    def needs_compaction(self) -> bool:
+        """Whether most versions are stale."""
+        return len(self._key_of) > 2 * self._live + MAX_STALE_TEXTS
+
+    def start_compaction(self) -> TermCompaction:
+        """Return the work that drops stale postings; keys can be deleted while it runs."""
+        return TermCompaction(
+            self._postings,
+            np.array(self._key_of),
+            np.array(self._lengths),
+            len(self._version_of),
+        )
+
+    def finish_compaction(self, compaction: TermCompaction) -> None:
+        """Put the result of a compaction that has run into use, unless keys were upserted since."""
+        if len(self._key_of) != len(compaction.former_key_of):
+            return
+        compaction.forget(np.flatnonzero(np.asarray(self._key_of) < 0))
+        self._postings = compaction.postings
+        self._key_of = array("i", compaction.key_of.tobytes())
+        self._version_of = array("i", compaction.version_of.tobytes())
+        self._lengths = array("I", compaction.lengths.tobytes())
 
     def score(self, terms: Collection[str], key_count: int) -> Vectors:
         """Return by key how much of a query its text has, float32 [key_count].
@@ -145,9 +171,12 @@ class TermIndex:
         }
         return TermWeights(weights, self._mean_length)
 
-    def find_terms(self, terms: Iterable[str], keys: Keys) -> list[list[str]]:
-        """Return which of the terms each key's text has, in the order of the terms."""
-        has_term = {term: np.isin(keys, self._find(term)[0]).tolist() for term in terms}
+    def find_terms(self, terms: Collection[str], keys: Keys) -> list[list[str]]:
+        """Return which of the terms that `score` looks up each key's text has, in their order."""
+        selected = frozenset(self._select_rarest(terms))
+        has_term = {
+            term: np.isin(keys, self._find(term)[0]).tolist() for term in terms if term in selected
+        }
         return [
             [term for term, by_position in has_term.items() if by_position[position]]
             for position in range(len(keys))
@@ -163,8 +192,8 @@ class TermIndex:
         names = "\n".join(self._postings).encode()
         return {
             "terms": np.frombuffer(names, np.uint8),
-            "postings": np.frombuffer(b"".join(map(_to_bytes, entries)), np.uint32),
-            "counts": np.fromiter(map(_count, entries), np.int64, len(entries)),
+            "postings": np.frombuffer(b"".join(map(to_bytes, entries)), np.uint32),
+            "counts": np.fromiter(map(count_postings, entries), np.int64, len(entries)),
             "key_of": np.array(self._key_of),
             "version_of": np.array(self._version_of),
             "lengths": np.array(self._lengths),
@@ -179,7 +208,7 @@ class TermIndex:
         """
         text = arrays["terms"].tobytes().decode()
         terms = text.split("\n") if text else []
-        self._postings = _split(terms, arrays["postings"], arrays["counts"])
+        self._postings = split_postings(terms, arrays["postings"], arrays["counts"])
         self._key_of = array("i", arrays["key_of"].tobytes())
         self._version_of = array("i", arrays["version_of"].tobytes())
         self._lengths = array("I", arrays["lengths"].tobytes())
@@ -188,13 +217,13 @@ class TermIndex:
         self._live_length = int(arrays["lengths"][is_live].sum())
 
     def _select_rarest(self, terms: Collection[str]) -> Collection[str]:
-        """Return the terms to look up: those that no text has, and the rarest others."""
+        """Return the terms to look up: the rarest ones that texts have, then others."""
         if len(terms) <= MAX_QUERY_TERMS:
             return terms
-        missing = [term for term in terms if term not in self._postings]
-        others = [term for term in terms if term in self._postings]
-        others.sort(key=lambda term: (_count(self._postings[term]), term))
-        return [*missing, *others[:MAX_QUERY_TERMS]]
+        known = [term for term in terms if term in self._postings]
+        known.sort(key=lambda term: (count_postings(self._postings[term]), term))
+        unknown = (term for term in terms if term not in self._postings)
+        return list(islice(chain(known, unknown), MAX_QUERY_TERMS))
 
     def _find(self, term: str) -> tuple[Keys, NDArray[np.int64], Vectors]:
         """Return the keys whose texts have a term, their versions, and how often they have it."""
@@ -213,55 +242,7 @@ class TermIndex:
         """Return the weight of a term that `key_count` keys have."""
         return float(np.log1p((self._live - key_count + 0.5) / (key_count + 0.5)))
 
-    def _compact(self) -> None:
-        """Drop stale postings and renumber the live versions."""
-        is_live = np.asarray(self._key_of) >= 0
-        new_versions = (np.cumsum(is_live) - 1).astype(np.uint32)
-        entries = list(self._postings.values())
-        packed = np.frombuffer(b"".join(map(_to_bytes, entries)), np.uint32)
-        counts = np.fromiter(map(_count, entries), np.int64, len(entries))
-        remains = is_live[packed >> COUNT_BITS]
-        ends = np.concatenate([[0], np.cumsum(remains)])[np.cumsum(counts)]
-        live = packed[remains]
-        live = new_versions[live >> COUNT_BITS] << COUNT_BITS | live & MAX_COUNT
-        self._postings = _split(list(self._postings), live, np.diff(ends, prepend=0))
-        self._lengths = array("I", np.asarray(self._lengths)[is_live].tobytes())
-        self._key_of = array("i", np.asarray(self._key_of)[is_live].tobytes())
-        for version, key in enumerate(self._key_of):
-            self._version_of[key] = version
-
 
 def _compute_norm(relative_lengths: _Lengths) -> _Lengths:
     """Return BM25's factor for the lengths of texts relative to their mean."""
     return 1 - LENGTH_SHARE + LENGTH_SHARE * relative_lengths
-
-
-def _to_bytes(entry: array[int] | int) -> bytes:
-    return entry.to_bytes(4, "little") if isinstance(entry, int) else entry.tobytes()
-
-
-def _count(entry: array[int] | int) -> int:
-    return 1 if isinstance(entry, int) else len(entry)
-
-
-def _split(
-    terms: Sequence[str], postings: NDArray[np.uint32], counts: NDArray[np.int64]
-) -> dict[str, array[int] | int]:
-    """Return the postings of each term that has any.
-
-    Raises:
-        ValueError: there are more or fewer than the counts say.
-    """
-    ends = np.cumsum(counts).tolist()
-    if len(terms) != len(ends) or len(postings) != (ends[-1] if ends else 0):
-        raise ValueError("the postings do not belong to the terms")
-    raw = postings.astype("<u4", copy=False).tobytes()
-    entries: dict[str, array[int] | int] = {}
-    start = 0
-    for term, end in zip(terms, ends, strict=True):
-        if end - start == 1:
-            entries[term] = int.from_bytes(raw[4 * start : 4 * end], "little")
-        elif end > start:
-            entries[term] = array("I", raw[4 * start : 4 * end])
-        start = end
-    return entries

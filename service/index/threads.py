@@ -73,6 +73,18 @@ class IndexThreads:
         with suppress(RuntimeError):  # after `close`
             self._pool.submit(work)
 
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Run work that belongs to no queue in the next free thread.
+
+        Raises:
+            NotReady: the threads are closed.
+        """
+        try:
+            job = self._pool.submit(work)
+        except RuntimeError:
+            raise errors.NotReady("the service is shutting down") from None
+        return await asyncio.wrap_future(job)
+
     def start_long(self, queue: IndexQueue, job: _Job) -> None:
         """Put a long job into the queue of its index once there are few enough of them."""
         with self._lock:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from service.domain.index_stats import IndexStats
 from service.domain.vectors import Keys, Mask, Vectors
 
+# Vectors of a key that search for others, at most: it bounds the work of one search.
+MAX_KEY_QUERIES = 256
+
 
 class Hits(NamedTuple):
     """The nearest keys to one query, best first.
@@ -49,6 +52,14 @@ def combine_segment_hits(hits: Sequence[Hits], limit: int) -> Hits:
         reaches_last = scores >= scores[limit - 1]
         keys, scores = keys[reaches_last], scores[reaches_last]
     return Hits(keys, scores)
+
+
+def select_queries(vectors: Vectors) -> Vectors:
+    """Return those of a key's vectors that search: evenly spread ones if there are too many."""
+    if len(vectors) <= MAX_KEY_QUERIES:
+        return vectors
+    selected: Vectors = vectors[np.linspace(0, len(vectors) - 1, MAX_KEY_QUERIES).astype(int)]
+    return selected
 
 
 class OwnedVectors(NamedTuple):
@@ -162,6 +173,7 @@ class VectorSearch(Protocol):
     ) -> Hits:
         """Return the `limit` nearest other keys to any vector of a key.
 
+        Of many vectors, those that `select_queries` returns are compared at least.
         The arguments are those of `search`. It may be faster than a search for the key's vectors.
 
         Raises:

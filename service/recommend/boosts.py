@@ -18,6 +18,13 @@ from service.recommend.source_search import Adjustment, measure_deviation, searc
 
 _Values = NDArray[np.float64]
 
+# Conditions of a filter that take as long as ranking the numbers of all items, which sorts them: at
+# 100,000 items a condition takes 0.7 to 1 ms, and a rank 10 ms.
+CONDITIONS_PER_RANK = 12
+
+# Conditions that take as long as a decay: 2 ms at 100,000 items. Other boosts take 1 ms.
+CONDITIONS_PER_DECAY = 2
+
 
 @dataclass(frozen=True, slots=True)
 class QueryBoosts:
@@ -82,10 +89,18 @@ def compute_boosts(item_index: ItemIndex, boosts: Sequence[Boost]) -> QueryBoost
 
 def count_boost_conditions(boosts: Sequence[Boost]) -> int:
     """Return about how many conditions of a filter take as long to evaluate for all items."""
-    return sum(
-        count_conditions(boost.function) if isinstance(boost.function, Filter) else 1
-        for boost in boosts
-    )
+    return sum(_count_conditions(boost.function) for boost in boosts)
+
+
+def _count_conditions(function: Filter | NumberBoost | Decay | None) -> int:
+    match function:
+        case Filter():
+            return count_conditions(function)
+        case NumberBoost(curve=BoostCurve.RANK):
+            return CONDITIONS_PER_RANK
+        case Decay():
+            return CONDITIONS_PER_DECAY
+    return 1
 
 
 def _compute_values(item_index: ItemIndex, boost: Boost) -> _Values:

@@ -44,9 +44,12 @@ class Candidates:
 
     def take(self, positions: Sequence[int]) -> Candidates:
         """Return the candidates at some positions, in the order of the positions."""
+        ranked = [self.ranked[position] for position in positions]
+        totals = self.boost_totals
         return replace(
             self,
-            ranked=[self.ranked[position] for position in positions],
+            ranked=ranked,
+            boost_totals={item_id: totals[item_id] for item_id, _, _ in ranked} if totals else {},
             vectors=self.vectors[list(positions)] if len(self.vectors) else self.vectors,
             group_values=[self.group_values[position] for position in positions]
             if self.group_values

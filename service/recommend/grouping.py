@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+# Candidates that may be selected or joined on the event loop, in 0.3 ms.
+MAX_INLINE_GROUPED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +73,10 @@ def select_by_group(quota: GroupQuota, count: int, limit: int) -> list[int]:
             positions.append(position)
             blocked.update(quota.take(position))
     return positions
+
+
+async def run_for_candidates(count: int, work: Callable[[], _T]) -> _T:
+    """Run work that takes time in proportion to candidates, in a thread if there are many."""
+    if count <= MAX_INLINE_GROUPED:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(None, work)

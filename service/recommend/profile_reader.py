@@ -25,7 +25,7 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, User
-from service.domain.vectors import Vectors
+from service.domain.vectors import Vectors, width_violations
 from service.domain.violations import Violation
 from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.embedding.text_vectors import TextVectors
@@ -162,9 +162,7 @@ class ProfileReader:
             InvalidRequest: the vectors of the catalog have other dimensions.
         """
         dimensions = self._text_embedder.space.dimensions
-        if len(values) != dimensions:
-            rule = f"must have {dimensions} values, as the vectors of the catalog do"
-            raise errors.invalid_field("vector.values", rule)
+        errors.raise_if_invalid(width_violations(len(values), dimensions, "vector.values"))
         # In float64, neither the largest nor the smallest float32 values lose their length.
         vector = np.array([values], np.float64)
         return (vector / np.linalg.norm(vector)).astype(np.float32)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import count
 
 from service import errors
+from service.domain import limits
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
@@ -24,7 +26,12 @@ from service.index.follower import Follower
 from service.recommend.boosts import count_boost_conditions
 from service.recommend.candidates import Candidates
 from service.recommend.explanation import explain_candidates
-from service.recommend.grouping import FilledGroups, GroupQuota, select_by_group
+from service.recommend.grouping import (
+    FilledGroups,
+    GroupQuota,
+    run_for_candidates,
+    select_by_group,
+)
 from service.recommend.query_preparation import PreparedQuery, QueryPreparation
 from service.recommend.reranking import Reranker
 from service.recommend.retrieval import Retriever
@@ -34,7 +41,8 @@ from service.storage.items import ItemStore
 MIN_RERANKED_CANDIDATES = 100
 RERANKED_CANDIDATES_PER_RESULT = 4
 
-# Candidates to rerank, at most, if near-duplicates take the places of others: 0.3 s.
+# Candidates to rerank, at most, if near-duplicates take the places of others: 0.3 s. It is also the
+# number that is retrieved at once, at most, if groups do.
 MAX_RERANKED_CANDIDATES = 4_096
 
 # Attempts before giving up on a consistent read while items are being written.
@@ -122,24 +130,34 @@ class Recommender:
         """Retrieve candidates until enough remain after reranking."""
         query = prepared.query
         uses_vectors = bool(query.diversity) or query.max_similarity is not None
-        max_candidates = sys.maxsize if query.max_similarity is None else MAX_RERANKED_CANDIDATES
         size = max(MIN_RERANKED_CANDIDATES, RERANKED_CANDIDATES_PER_RESULT * query.limit)
         retrieved = candidates = await self._retrieve(prepared, size, with_vectors=uses_vectors)
-        while True:
+        for round_number in count():
             selected, full_values = await self._choose(query, candidates)
-            is_last = len(retrieved.ranked) < size or len(candidates.ranked) >= max_candidates
-            if len(selected.ranked) >= query.limit or is_last:
-                return selected
-            size = min(2 * size, max_candidates)
+            if query.max_similarity is not None:
+                is_last = len(candidates.ranked) >= MAX_RERANKED_CANDIDATES
+            else:
+                is_last = round_number == query.limit
+            if len(selected.ranked) >= query.limit or len(retrieved.ranked) < size or is_last:
+                break
+            size = min(2 * size, MAX_RERANKED_CANDIDATES)
             if query.group_by is None:
                 retrieved = candidates = await self._retrieve(prepared, size, with_vectors=True)
+                continue
+            if query.max_similarity is None:
+                # All others belong to full groups. Dropping them bounds the number of candidates.
+                # Each round adds an item, so that as many rounds as the limit are enough.
+                candidates = selected
             else:
-                # The other items of full groups may be most of the catalog.
-                filled = FilledGroups(candidates.item_ids, full_values)
-                remaining = replace(prepared, filled=filled)
-                size = min(size, max_candidates - len(candidates.ranked))
-                retrieved = await self._retrieve(remaining, size, with_vectors=uses_vectors)
-                candidates = candidates.join(retrieved)
+                size = min(size, MAX_RERANKED_CANDIDATES - len(candidates.ranked))
+            # The other items of full groups may be most of the catalog.
+            filled = FilledGroups(candidates.item_ids, full_values)
+            remaining = replace(prepared, filled=filled)
+            retrieved = await self._retrieve(remaining, size, with_vectors=uses_vectors)
+            candidates = await run_for_candidates(
+                len(candidates.ranked) + size, partial(candidates.join, retrieved)
+            )
+        return selected
 
     async def _choose(
         self, query: Query, candidates: Candidates
@@ -150,20 +168,15 @@ class Recommender:
                 candidates.item_ids, candidates.vectors, query.max_similarity
             )
             candidates = candidates.take(positions)
-        group_by, count = query.group_by, len(candidates.ranked)
-        quota = None
-        if group_by is not None:
-            quota = GroupQuota(candidates.group_values, group_by.max_per_group)
+        size = len(candidates.ranked)
         if query.diversity:
+            quota = await run_for_candidates(size, partial(_make_quota, query, candidates))
             positions = await self._reranker.diversify(
                 candidates.scores, candidates.vectors, query.diversity, query.limit, quota
             )
-        elif quota is not None:
-            positions = select_by_group(quota, count, query.limit)
-        else:
-            positions = list(range(min(query.limit, count)))
-        full_values = frozenset() if quota is None else quota.full_values
-        return candidates.take(positions), full_values
+            full_values = frozenset() if quota is None else quota.full_values
+            return candidates.take(positions), full_values
+        return await run_for_candidates(size, partial(_take_best, query, candidates))
 
     async def _retrieve(
         self, prepared: PreparedQuery, limit: int, *, with_vectors: bool
@@ -182,6 +195,7 @@ class Recommender:
             queries=prepared.max_query_count,
             conditions=self._count_conditions(prepared),
             scans=query.exact or bool(query.boosts),
+            hits=0 if query.group_by is None else limit,
         )
         if candidates is None:
             assert isinstance(query.source, ItemSource)  # noqa: S101  (others have no such error)
@@ -215,11 +229,18 @@ class Recommender:
         return candidates, items
 
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
-        """Return the items by id, without those that may no longer match the filter."""
+        """Return the items by id, without those that a condition of the query may now exclude.
+
+        Those are items that were written after the search, if the query has a filter or groups.
+        Boosts and score limits apply to items as they were searched, as scores do.
+        """
         items = await self._item_store.get_many(
-            self._generation, candidates.item_ids, with_vectors=query.with_vectors
+            self._generation,
+            candidates.item_ids,
+            with_vectors=query.with_vectors,
+            max_text_bytes=limits.MESSAGE_BYTES,
         )
-        if query.filter is None:
+        if query.filter is None and query.group_by is None:
             return items
         return {
             item_id: stored
@@ -251,6 +272,21 @@ class Recommender:
             lambda item_index: self._retriever.score_by_text(item_index, likes, item_ids),
             queries=len(likes),
         )
+
+
+def _make_quota(query: Query, candidates: Candidates) -> GroupQuota | None:
+    group_by = query.group_by
+    if group_by is None:
+        return None
+    return GroupQuota(candidates.group_values, group_by.max_per_group)
+
+
+def _take_best(query: Query, candidates: Candidates) -> tuple[Candidates, frozenset[int]]:
+    """Return up to `limit` of the candidates by score, and the values without room."""
+    quota, size = _make_quota(query, candidates), len(candidates.ranked)
+    if quota is None:
+        return candidates.take(range(min(query.limit, size))), frozenset()
+    return candidates.take(select_by_group(quota, size, query.limit)), quota.full_values
 
 
 def _count_words(prepared: PreparedQuery) -> int:

@@ -249,4 +249,4 @@ def _reserve_port(listen: str) -> Iterator[str]:
             shared.bind(address)
             yield f"{host}:{shared.getsockname()[1]}"
     except OSError as exc:
-        raise errors.AddressUnavailable(f"cannot listen on {listen}") from exc
+        raise errors.AddressUnavailable(f"cannot listen on {listen}", listen) from exc

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
+from service import errors
+from service.domain import limits
 from service.domain.generations import Generation
 from service.domain.items import Anchor, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
-from service.storage.item_rows import ITEM_COLUMNS, ITEM_TABLES, parse_item, parse_page
-from service.storage.item_vector_reads import (
-    add_vectors,
-    read_text_hashes,
-    read_vectors,
+from service.storage.item_rows import (
+    IDS_PER_STATEMENT,
+    ITEM_COLUMNS,
+    ITEM_TABLES,
+    parse_item,
+    parse_page,
 )
+from service.storage.item_vector_reads import add_vectors, read_own_vector_ids, read_text_hashes
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.sql import Connection
 
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
 
-# Ids in one statement, below the 999 variables that every build of SQLite allows.
-IDS_PER_STATEMENT = 500
+# Ids in one statement if the size of the texts is bounded: PostgreSQL sends all rows of a statement
+# at once, of up to 1 MiB each.
+IDS_PER_BOUNDED_STATEMENT = 100
 
 
 class ItemReads:
@@ -68,20 +72,39 @@ class ItemReads:
         self._database.commits.unlisten(listener)
 
     async def get_many(
-        self, generation: Generation, item_ids: Sequence[str], *, with_vectors: bool = False
+        self,
+        generation: Generation,
+        item_ids: Sequence[str],
+        *,
+        with_vectors: bool = False,
+        max_text_bytes: int | None = None,
     ) -> Mapping[str, StoredItem]:
-        """Return the items among `item_ids`, by id, with their vectors on request."""
+        """Return the items among `item_ids`, by id.
+
+        Args:
+            generation: a generation of the catalog.
+            item_ids: the ids.
+            with_vectors: read the vectors in the generation, too.
+            max_text_bytes: the size of all texts in memory, at most; None for any.
+
+        Raises:
+            AnswerTooLarge: the vectors do not fit into one message, or the texts are larger.
+        """
         now_us = self._database.now_us()
 
         def query(connection: Connection) -> Mapping[str, StoredItem]:
-            items = read_items(connection, generation, item_ids, now_us)
+            items = read_items(connection, generation, item_ids, now_us, max_text_bytes)
             if not with_vectors:
                 return items
-            vectors = read_vectors(connection, generation, list(items))
-            return {
-                item_id: replace(item, vectors=vectors.get(item_id, ()))
-                for item_id, item in items.items()
-            }
+            complete = add_vectors(
+                connection, generation, list(items.values()), limits.MESSAGE_BYTES
+            )
+            if len(complete) < len(items):
+                raise errors.AnswerTooLarge(
+                    f"the vectors of the items exceed {limits.MESSAGE_BYTES} bytes: "
+                    "request fewer items, or do not set include_vectors"
+                )
+            return {stored.item.item_id: stored for stored in complete}
 
         # The items and their vectors must be of the same moment.
         return await self._database.read(query, at_one_moment=with_vectors)
@@ -283,6 +306,15 @@ class ItemReads:
         # The ids and the number must be of the same moment.
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
 
+    async def own_vector_ids(self, generation: Generation) -> list[str]:
+        """Return the ids of the items whose serving vectors callers gave, in no particular order.
+
+        Deleted items have no vectors; expired items are included.
+        """
+        return await self._database.read(
+            lambda connection: read_own_vector_ids(connection, generation), ReadKind.SCAN
+        )
+
     async def chunk_hashes(
         self, generation: Generation, item_ids: Sequence[str]
     ) -> Mapping[str, Sequence[bytes]]:
@@ -302,12 +334,22 @@ class ItemReads:
 
 
 def read_items(
-    connection: Connection, generation: Generation, item_ids: Sequence[str], now_us: int
+    connection: Connection,
+    generation: Generation,
+    item_ids: Sequence[str],
+    now_us: int,
+    max_text_bytes: int | None = None,
 ) -> dict[str, StoredItem]:
-    """Return the live items among `item_ids`, by id."""
+    """Return the live items among `item_ids`, by id.
+
+    Raises:
+        AnswerTooLarge: their texts exceed `max_text_bytes`; the rest is not read.
+    """
     items: dict[str, StoredItem] = {}
-    for start in range(0, len(item_ids), IDS_PER_STATEMENT):
-        batch = item_ids[start : start + IDS_PER_STATEMENT]
+    text_bytes = 0
+    ids_per_statement = IDS_PER_STATEMENT if max_text_bytes is None else IDS_PER_BOUNDED_STATEMENT
+    for start in range(0, len(item_ids), ids_per_statement):
+        batch = item_ids[start : start + ids_per_statement]
         names = {f"id{number}": item_id for number, item_id in enumerate(batch)}
         rows = connection.execute(
             f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
@@ -320,7 +362,14 @@ def read_items(
                 **names,
             },
         )
-        items.update((row[0], parse_item(row)) for row in rows)
+        for row in rows:
+            items[row[0]] = parse_item(row)
+            text_bytes += len(row[1].encode())
+            if max_text_bytes is not None and text_bytes > max_text_bytes:
+                raise errors.AnswerTooLarge(
+                    f"the texts of the items exceed {max_text_bytes} bytes: "
+                    "request fewer items, or only their ids"
+                )
     return items
 
 

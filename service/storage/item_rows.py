@@ -7,9 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain.items import Item, ItemState, StoredItem
+from service.domain.own_vectors import OWN_ADDRESS_BYTES
 
-ITEM_COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
-    items.update_time_us, pending.reason, pending.message"""
+# Ids or keys in one statement, below the 999 variables that every build of SQLite allows.
+IDS_PER_STATEMENT = 500
+
+# Whether the caller gave the vectors of an item. An item has only own vectors or none, so that the
+# first decides. Nested queries find it by its keys; for a join, PostgreSQL could read all vectors.
+_HAS_OWN_VECTORS = f"""(SELECT length(text_hash) FROM vectors WHERE vector_id =
+    (SELECT vector_id FROM item_vectors WHERE generation_id = :generation_id
+        AND item_key = items.item_key AND position = 0)) = {OWN_ADDRESS_BYTES}"""
+ITEM_COLUMNS = f"""items.item_id, items.text, items.attributes, items.expire_time_us,
+    items.sequence, items.update_time_us, pending.reason, pending.message, {_HAS_OWN_VECTORS}"""
 ITEM_TABLES = """items LEFT JOIN pending
     ON pending.item_key = items.item_key AND pending.generation_id = :generation_id"""
 
@@ -33,7 +42,8 @@ def parse_page(
 
 def parse_item(row: tuple[Any, ...]) -> StoredItem:
     """Return the item of a row with ITEM_COLUMNS."""
-    item_id, text, attributes, expire_time_us, sequence, update_time_us, reason, message = row
+    item_id, text, attributes, expire_time_us, sequence, update_time_us, *state = row
+    reason, message, has_own_vectors = state
     return StoredItem(
         Item(item_id, text, json.loads(attributes), expire_time_us),
         ItemState.INDEXED if reason is None else ItemState.PENDING,
@@ -41,4 +51,5 @@ def parse_item(row: tuple[Any, ...]) -> StoredItem:
         update_time_us,
         reason or "",
         message or "",
+        has_own_vectors=reason is None and bool(has_own_vectors),
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.domain.items import ItemState, StoredItem
+from service.domain.own_vectors import is_own_address
 from service.domain.vectors import Chunk
 from service.storage.records import NOT_YET_MESSAGE, NOT_YET_REASON, ItemWrite
 from service.storage.writer import Transaction
@@ -82,9 +83,10 @@ def make_stored_item(
     write: ItemWrite, parts: Sequence[GenerationWrite], sequence: int, now_us: int
 ) -> StoredItem:
     """Return an item as it is stored, with its state in the generation that serves."""
-    for part in parts:
-        if part.live.state is GenerationState.SERVING and not part.chunks:
-            return StoredItem(
-                write.item, ItemState.PENDING, sequence, now_us, part.reason, part.message
-            )
-    return StoredItem(write.item, ItemState.INDEXED, sequence, now_us)
+    serving = next((part for part in parts if part.live.state is GenerationState.SERVING), None)
+    if serving is not None and not serving.chunks:
+        return StoredItem(
+            write.item, ItemState.PENDING, sequence, now_us, serving.reason, serving.message
+        )
+    own = serving is not None and is_own_address(serving.chunks[0].text_hash)
+    return StoredItem(write.item, ItemState.INDEXED, sequence, now_us, has_own_vectors=own)

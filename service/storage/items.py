@@ -18,6 +18,7 @@ from service.domain.items import (
     Item,
     StoredItem,
 )
+from service.domain.own_vectors import OWN_ADDRESS_BYTES
 from service.domain.terms import MAX_TERM_CHARACTERS, count_terms
 from service.domain.text_formats import count_needed_characters, to_plain_text
 from service.storage.database import ReadKind
@@ -89,7 +90,7 @@ class ItemStore(ItemReads):
             item_id: the id.
             change: returns the changed item for the stored one; runs in the writer's thread, and
                 what it raises is raised here.
-            vectors: the vectors of the changed text; None if the text stays, so that the item keeps
+            vectors: the vectors of the changed text, or those of the caller; None if the item keeps
                 its vectors and state in every generation.
             expected_sequence: the sequence number that the item must have; None for any.
 
@@ -114,7 +115,8 @@ class ItemStore(ItemReads):
             _, sequence = write_item_row(transaction, generation.catalog_id, item)
             return replace(stored, item=item, sequence=sequence, update_time_us=transaction.now_us)
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = 1 if vectors is None else 1 + len(vectors.chunks)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def delete_many(
         self, generation: Generation, item_ids: Sequence[str], max_sequence: int | None = None
@@ -202,7 +204,7 @@ class ItemStore(ItemReads):
             next_anchor = self._database.confirm(connection, anchor, up_to)
             if next_anchor is None:
                 return ChangeBatch((), after, 0, anchor, is_confirmed=False)
-            vectors = _read_changed_vectors(connection, generation, after, up_to)
+            vectors, own_keys = _read_changed_vectors(connection, generation, after, up_to)
             purged = read_purged_sequence(connection, generation.catalog_id)
             term_counts: Mapping[int, Mapping[str, int]] = {}
             if with_terms:
@@ -214,6 +216,7 @@ class ItemStore(ItemReads):
                     tuple(vectors.get(item_key, ())),
                     expire_time_us,
                     term_counts.get(item_key, {}),
+                    item_key in own_keys,
                 )
                 for item_key, item_id, attributes, expire_time_us, _ in rows
             ]
@@ -298,22 +301,26 @@ def _require_item(
 
 def _read_changed_vectors(
     connection: Connection, generation: Generation, after: int, up_to: int
-) -> dict[int, list[bytes]]:
+) -> tuple[dict[int, list[bytes]], set[int]]:
     """Return the vectors of the items whose change sequence is in (after, up_to].
 
     Returns:
-        The float32 bytes of each chunk's vector, by item key.
+        The float32 bytes of each chunk's vector, by item key, and the keys of the items whose
+        callers gave the vectors.
     """
     vectors: dict[int, list[bytes]] = {}
-    for item_key, vector in connection.execute(
-        """SELECT item_key, vector FROM items CROSS JOIN item_vectors USING (item_key)
-           CROSS JOIN vectors USING (vector_id)
+    own_keys = set()
+    for item_key, vector, address_bytes in connection.execute(
+        """SELECT item_key, vector, length(text_hash) FROM items
+           CROSS JOIN item_vectors USING (item_key) CROSS JOIN vectors USING (vector_id)
            WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
            AND generation_id = ? ORDER BY item_key, position""",
         (generation.catalog_id, after, up_to, generation.generation_id),
     ):
         vectors.setdefault(item_key, []).append(vector)
-    return vectors
+        if address_bytes == OWN_ADDRESS_BYTES:
+            own_keys.add(item_key)
+    return vectors, own_keys
 
 
 def _count_changed_terms(

@@ -24,6 +24,8 @@ NOT_YET_MESSAGE = "the text is not embedded with the new model yet"
 class ItemVectors:
     """The chunks of an item's text in the generation of a write, or why there are none.
 
+    Vectors that the caller gave are chunks, too, at addresses of their own.
+
     `pending_reason` is the reason code of the error and `pending_message` its explanation; both are
     empty if there are chunks. `others` are the chunks in other generations, by generation id. If
     they are `required`, the item is not stored without chunks in the generation that serves then.
@@ -38,7 +40,7 @@ class ItemVectors:
 
 @dataclass(frozen=True, slots=True)
 class ItemWrite:
-    """An item to store, with the vectors of its text."""
+    """An item to store, with its vectors: those of its text, or the caller's."""
 
     item: Item
     vectors: ItemVectors

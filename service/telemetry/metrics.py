@@ -185,7 +185,7 @@ def serve_registry(address: str, registry: CollectorRegistry) -> None:
     try:
         start_http_server(int(port), host.strip("[]"), registry)
     except OSError as exc:
-        raise errors.AddressUnavailable(f"cannot serve metrics on {address}") from exc
+        raise errors.AddressUnavailable(f"cannot serve metrics on {address}", address) from exc
 
 
 def _tolerate(read: Callable[[], float]) -> Callable[[], float]:

@@ -16,6 +16,19 @@ def test_keywords_are_frequent_in_one_group_only() -> None:
     assert ["soup", "bread"] == soups
 
 
+def test_function_words_of_one_group_are_no_keywords() -> None:
+    """Function words of English, and their contractions, are excluded where they are frequent."""
+    women, _ = extract_keywords(
+        [
+            ["She loves her novel, what a romance", "she doesn't leave her romance, they don't"],
+            ["ships and whales", "whales and ships"],
+        ]
+    )
+    assert ["romance"] == women
+    (single,) = extract_keywords([["even she sails", "even she", "rests", "rests here"]])
+    assert "she" not in single
+
+
 def test_keywords_need_no_list_of_stop_words() -> None:
     """Keywords are found in a language for which there is no list of common words."""
     first, second = extract_keywords(
@@ -28,7 +41,7 @@ def test_keywords_need_no_list_of_stop_words() -> None:
 def test_unusual_groups_are_no_error() -> None:
     """A single group, and groups of one text, no texts and no words, have keywords or none."""
     assert [[]] == extract_keywords([[]])
-    assert [["alone", "here"], []] == extract_keywords([["alone here 12"], ["!!!"]])
+    assert [["alone", "sails"], []] == extract_keywords([["alone sails 12"], ["!!!"]])
     assert [["rare"]] == extract_keywords([["rare and", "rare and", "and", "and"]])
 
 

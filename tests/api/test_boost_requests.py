@@ -98,6 +98,7 @@ LINEAR: dict[str, Any] = {"attribute": "n", "curve": pb.BOOST_CURVE_LINEAR}
         (pb.Boost(number=pb.NumberBoost(**LINEAR, min=1.0)), "number.max"),
         (pb.Boost(number=pb.NumberBoost(**LINEAR, min=1.0, max=1.0)), "number.max"),
         (pb.Boost(number=pb.NumberBoost(**LINEAR, min=1.0, max=math.inf)), "number.max"),
+        (pb.Boost(number=pb.NumberBoost(**LINEAR, min=-1e308, max=1e308)), "number.max"),
         (pb.Boost(number=pb.NumberBoost(attribute="n", curve=9)), "number.curve"),  # type: ignore[arg-type]
         (pb.Boost(decay=pb.Decay(scale=1.0)), "decay.attribute"),
         (pb.Boost(decay=pb.Decay(attribute="d")), "decay.scale"),

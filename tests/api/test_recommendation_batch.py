@@ -147,11 +147,14 @@ async def test_the_number_of_queries_is_limited(tmp_path: Path, count: int) -> N
 
 
 async def test_a_batch_waits_for_its_writes(tmp_path: Path) -> None:
-    """The largest min_sequence of the valid queries must be a write, or the batch is invalid."""
+    """The largest min_sequence of valid queries must be a write, or an error names the query."""
     async with serving(tmp_path, WordEmbedder()) as servicer:
+        near = pb.RecommendSimilarRequest(text="city", min_sequence=1)
         future = pb.RecommendSimilarRequest(text="city", min_sequence=10**6)
-        with pytest.raises(errors.InvalidRequest, match="min_sequence"):
-            await servicer.BatchRecommend(batch(QUERIES[0], future))
+        with pytest.raises(errors.InvalidRequest) as raised:
+            await servicer.BatchRecommend(batch(QUERIES[0], near, future, future, near))
+        (violation,) = raised.value.violations
+        assert "queries[2].min_sequence" == violation.field
         future.limit = -1
         response = await servicer.BatchRecommend(batch(QUERIES[0], future))
     assert [0, code_pb2.INVALID_ARGUMENT] == [result.code for result in response.results]
@@ -169,6 +172,20 @@ async def test_results_that_exceed_a_message_are_dropped() -> None:
     with pytest.raises(errors.AnswerTooLarge):
         await BatchRunner().run(range(limits.BATCH_QUERIES), answer)
     assert len(answered) <= limits.MESSAGE_BYTES // limits.TEXT_BYTES + QUERIES_AT_ONCE
+
+
+async def test_a_query_that_exceeds_a_message_alone_has_the_error() -> None:
+    """The other queries are answered if what one of them requests does not fit into a message."""
+
+    async def answer(number: int) -> pb.RecommendSimilarResponse:
+        if number == 1:
+            raise errors.AnswerTooLarge("the vectors are too large")
+        return pb.RecommendSimilarResponse()
+
+    results = await BatchRunner().run(range(3), answer)
+    assert ["", "ANSWER_TOO_LARGE", ""] == [result.reason for result in results]
+    assert [0, code_pb2.FAILED_PRECONDITION, 0] == [result.code for result in results]
+    assert "the vectors are too large" == results[1].message
 
 
 async def test_batches_take_turns() -> None:

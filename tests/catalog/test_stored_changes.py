@@ -42,7 +42,9 @@ class UnreadableCatalogs:
     """Catalogs of a database that cannot be read."""
 
     @asynccontextmanager
-    async def use(self, name: str, min_sequence: int = 0) -> AsyncIterator[CatalogHandle]:
+    async def use(
+        self, name: str, min_sequence: int = 0, sequence_field: str = "min_sequence"
+    ) -> AsyncIterator[CatalogHandle]:
         """Fail."""
         raise errors.StoreUnavailable("away")
         yield

@@ -108,3 +108,32 @@ def test_servers_accept_the_variables_of_commands(tmp_path: Path) -> None:
     }
     done = run("serve", folder=tmp_path, variables=variables)
     assert ["akin serve: AKIN_CATALOGS: there is no such setting"] == done.error_lines
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recommend", "--text", "caf\udce9"),
+        ("recommend", "--like", "a", "--like", "caf\udce9"),
+        ("search", "caf\udce9"),
+        ("items", "get", "caf\udce9"),
+        ("items", "list", "--catalog", "caf\udce9"),
+        ("--catalog", "caf\udce9", "items", "list"),
+        ("items", "list", "--address", "caf\udce9"),
+        ("key", "caf\udce9", "--scope", "read"),
+    ],
+)
+def test_arguments_that_are_not_utf8_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Bytes of another encoding in an argument end a command with one line and status 2."""
+    done = run(*words, folder=tmp_path)
+    assert 2 == done.status
+    (line,) = done.error_lines
+    assert "Invalid value: caf\ufffd is not UTF-8" in line
+
+
+def test_a_file_name_that_is_not_utf8_is_accepted(tmp_path: Path) -> None:
+    """The name of a file can have any bytes."""
+    (tmp_path / "caf\udce9.jsonl").write_text('{"id": "a", "text": "A"}')
+    with RecordingServer() as server:
+        done = run("import", "caf\udce9.jsonl", "--address", server.address, folder=tmp_path)
+    assert 0 == done.status, done.error_lines

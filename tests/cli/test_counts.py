@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.cli.analysis_output import format_count
+from service.cli.analysis_output import format_count, format_names
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ from service.cli.analysis_output import format_count
 def test_nouns_agree_with_numbers(number: int, words: tuple[str, ...], text: str) -> None:
     """One thing is in the singular, and any other number in the plural."""
     assert text == format_count(number, *words)
+
+
+def test_nouns_agree_with_names() -> None:
+    """A noun before one name is in the singular."""
+    assert "item: a" == format_names("item", ["a"])
+    assert "items: a, b" == format_names("item", ["a", "b"])

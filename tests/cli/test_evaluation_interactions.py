@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.evaluation_input import EvaluationError, EvaluationInput, TimedInteraction
+from service.cli.evaluation_errors import MAX_LISTED_LINES, EvaluationError
+from service.cli.evaluation_input import EvaluationInput, TimedInteraction, read_item_ids
 from service.cli.evaluation_interactions import (
     MAX_TESTED_PEOPLE,
     HideName,
@@ -120,6 +121,18 @@ def test_an_invalid_file(tmp_path: Path, rows: str, hide: HideName, problem: str
     assert str(caught.value).startswith(f"{tmp_path / 'events.csv'}{problem}")
 
 
+def test_all_invalid_rows_are_reported(tmp_path: Path) -> None:
+    """Each invalid row is named, up to a maximum, and then the number of further ones."""
+    rows = [("ann", "", "LIKE", 1), ("ann", "a", "LIKE", 1)] * (MAX_LISTED_LINES + 5)
+    with pytest.raises(EvaluationError) as caught:
+        read(tmp_path, make_rows(*rows))
+    *listed, more = caught.value.messages
+    path = tmp_path / "events.csv"
+    numbers = range(2, 2 + 2 * MAX_LISTED_LINES, 2)
+    assert [f"{path}, line {number}: item_id: is required" for number in numbers] == listed
+    assert f"5 more in {path}" == more
+
+
 def test_a_type_without_a_weight(tmp_path: Path) -> None:
     """A type of one's own has no weight in the temporary catalogs."""
     options = RowOptions(InteractionOptions(is_forced=True, event_types={"wish": "WISH"}))
@@ -133,3 +146,23 @@ def test_a_file_without_a_header(tmp_path: Path) -> None:
     interactions = InteractionOptions(is_forced=True, default_type="LIKE")
     data = read(tmp_path, rows, options=RowOptions(interactions, ["user", "item", "time"]))
     assert [("ann", "abcd", "e")] == list_people(data)
+
+
+def test_invalid_lines_of_a_file_that_breaks_off_are_reported(tmp_path: Path) -> None:
+    """The invalid lines before the end of a broken file are reported, and the broken end."""
+    items = tmp_path / "items.json"
+    items.write_text('[{"id": 5}, {"id": "a", "text": "A"}, {"id": ')
+    with pytest.raises(EvaluationError) as caught:
+        read_item_ids(items)
+    line, end = caught.value.messages
+    assert line.startswith(f"{items}, line 1: id: must be a string")
+    assert end.startswith(f"{items}: not JSON at line 1")
+    interactions = tmp_path / "interactions.json"
+    row = json.dumps({"user_id": "ann", "item_id": "a", "type": "LIKE"})
+    interactions.write_text(f'[{{"user_id": 5}}, {", ".join([row] * 2_000)}, {{"user_id": ')
+    items.write_text('[{"id": "a", "text": "A"}]')
+    with pytest.raises(EvaluationError) as caught:
+        read_interaction_input(items, interactions, RowOptions(), "newest")
+    line, end = caught.value.messages
+    assert line.startswith(f"{interactions}, line 1: ")
+    assert end.startswith(f"{interactions}: not JSON at line 1")

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import akin
 import grpc
+import numpy as np
 import pytest
 from akin.v1 import interaction_service_pb2 as interaction_pb
 from akin.v1 import recommender_service_pb2 as pb
@@ -19,7 +21,9 @@ from support.scripted import Failure
 from support.server import WAIT_SECONDS
 from typer.testing import CliRunner, Result
 
+from service.cli.formats.json_lines import read_json_lines
 from service.cli.formats.rows import MAX_LINE_BYTES
+from service.cli.import_lines import parse_line, to_message
 from service.cli.main import app
 
 # Makes a command heed Ctrl-C even if it is ignored here, as in background jobs of a shell.
@@ -27,7 +31,7 @@ HEED_INTERRUPTS = (shutil.which("env") or "env", "--default-signal=INT")
 
 ITEM = akin.item("a\u202e", "tea", {"price": 9.5, "none": None})
 LONG_USER = akin.User(
-    user_id="ann", preferences=[akin.Preference(text="x" * (MAX_LINE_BYTES // 8))] * 8
+    user_id="ann", preferences=[akin.Preference(text="x" * (MAX_LINE_BYTES // 8), weight=1)] * 8
 )
 
 
@@ -114,17 +118,42 @@ def test_a_link_and_a_pipe_stay_what_they_are(tmp_path: Path) -> None:
     assert "tea" == json.loads(file.read_text())["text"]
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv"])
-def test_a_row_that_an_import_would_refuse_is_named(tmp_path: Path, ending: str) -> None:
-    """A user who does not fit into a line of a text file ends the export before it is complete."""
+def test_a_row_that_an_import_would_refuse_is_named(tmp_path: Path) -> None:
+    """A user who does not fit into a line of CSV ends the export before it is complete."""
     responses: dict[str, list[Message]] = {
         "ListUsers": [pb.ListUsersResponse(users=[LONG_USER], total_size=1)]
     }
     with RecordingServer(responses) as server:
-        result = run(server, tmp_path / f"a.{ending}", "--only", "users")
+        result = run(server, tmp_path / "a.csv", "--only", "users")
     assert 1 == result.exit_code
-    assert f"a.{ending}: the row of ann has 8," in result.stderr
+    assert "a.csv: the row of ann has 8," in result.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+def read_messages(file: Path) -> list[Message]:
+    """Return the items and users of a file as `akin import` sends them."""
+    rows = read_json_lines(io.BytesIO(file.read_bytes())).rows
+    return [to_message(parse_line(row.value)) for row in rows]
+
+
+def test_json_lines_hold_a_row_of_any_length(tmp_path: Path) -> None:
+    """Of a long user, and of an item with many vectors, an import reads what was exported.
+
+    The numbers have the fewest digits that are read as the same float32.
+    """
+    chance = np.random.default_rng(5)
+    vectors = chance.normal(size=(800, 1_024)).astype(np.float32)
+    vectors[0, :5] = [0.1, -0.0, 1e-45, 3e38, 1]
+    item = akin.item("a", "tea", vectors=vectors.tolist())
+    users = pb.ListUsersResponse(users=[LONG_USER], total_size=1)
+    file = tmp_path / "a.jsonl"
+    with RecordingServer(make_responses(item, ListUsers=[users])) as server:
+        result = run(server, file, "--vectors")
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert [item, LONG_USER] == read_messages(file)
+    line = file.read_bytes().splitlines()[0]
+    assert b'"vectors": [[0.1, -0.0, 1e-45, 3e+38, 1.0, ' in line
+    assert MAX_LINE_BYTES < len(line) < 14 * vectors.size
 
 
 def test_parquet_holds_a_row_of_any_length(tmp_path: Path) -> None:
@@ -138,6 +167,47 @@ def test_parquet_holds_a_row_of_any_length(tmp_path: Path) -> None:
     (row,) = parquet.read_table(file).to_pylist()
     texts = [preference.text for preference in LONG_USER.preferences]
     assert texts == [preference["text"] for preference in row["preferences"]]
+
+
+TEXT_ITEM = akin.item("b", "sea", vectors=[[0.5, 2]])
+OWN_ITEM = akin.item("c", "ship", vectors=[[0.25, 1]])
+OWN_ITEM.has_own_vectors = True
+
+
+def test_vectors_are_requested_only_where_items_have_their_own() -> None:
+    """A page of texts is requested once, without vectors, and one with own vectors again."""
+    with RecordingServer(make_responses(TEXT_ITEM)) as server:
+        texts = run(server, "-", "--only", "items")
+        requests_for_texts = list(server.requests)
+    with RecordingServer(make_responses(TEXT_ITEM, OWN_ITEM)) as server:
+        mixed = run(server, "-", "--only", "items")
+        requests_for_both = list(server.requests)
+    lists = [
+        [
+            request.include_vectors
+            for request in requests
+            if isinstance(request, pb.ListItemsRequest)
+        ]
+        for requests in (requests_for_texts, requests_for_both)
+    ]
+    assert [[False], [False, True]] == lists
+    assert "vectors" not in texts.stdout
+    text, own = map(json.loads, mixed.stdout.splitlines())
+    assert ("b", None) == (text["id"], text.get("vectors"))
+    assert ("c", [[0.25, 1]]) == (own["id"], own.get("vectors"))
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_own_vectors_that_a_table_lacks_are_counted(tmp_path: Path, format_: str) -> None:
+    """Standard error says how many items lose vectors that cannot be made again."""
+    file = tmp_path / "a"
+    words = ("--only", "items", "--format", format_)
+    with RecordingServer(make_responses(OWN_ITEM, TEXT_ITEM)) as server:
+        result = run(server, file, *words)
+    with RecordingServer(make_responses(TEXT_ITEM)) as server:
+        without = run(server, file, *words)
+    assert "left out: the own vectors of 1 item, which cannot be made again" in result.stderr
+    assert (0, "") == (without.exit_code, without.stderr)
 
 
 def test_recommendation_ids_are_left_out_with_a_notice() -> None:

@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from service.cli.help_texts import join_lines
 from service.cli.main import app
 
 ROOT = typer.main.get_command(app)
@@ -41,3 +42,31 @@ def test_help_prints_the_whole_text(path: tuple[str, ...]) -> None:
     texts = find_texts(path)
     assert texts
     assert [] == [text for text in texts if squeeze(text) not in squeeze(printed)]
+
+
+def test_help_breaks_lines_only_where_the_terminal_ends() -> None:
+    """A paragraph and an entry of a list take one line, and blank lines stay."""
+    text = """Print items.
+
+    A paragraph of
+    two lines:
+
+    - an entry of
+      two lines
+    - another entry
+    """
+    expected = (
+        "Print items.\n\nA paragraph of two lines:\n\n- an entry of two lines\n- another entry"
+    )
+    assert expected == join_lines(text)
+
+
+@pytest.mark.parametrize("path", list(list_commands()), ids=" ".join)
+def test_no_paragraph_is_broken_on_a_wide_terminal(path: tuple[str, ...]) -> None:
+    """Each line of a help text ends a sentence or introduces a list."""
+    printed = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "4000"}).output
+    texts, _, _ = printed.partition("\u256d")
+    usage, *lines = [line.strip() for line in texts.splitlines() if line.strip()]
+    assert usage.startswith("Usage: akin")
+    assert lines
+    assert [] == [line for line in lines if not line.endswith((".", ":"))]

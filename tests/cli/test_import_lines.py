@@ -5,6 +5,7 @@ import pytest
 
 from service.cli.formats.rows import LineError
 from service.cli.import_lines import parse_line, to_message
+from service.domain import limits
 
 ITEM: dict[str, Any] = {"id": "a", "text": "tea"}
 USER: dict[str, Any] = {"user_id": "ann", "liked": ["a"]}
@@ -48,6 +49,14 @@ def test_a_line_can_have_vectors() -> None:
     line = parse_line(ITEM | {"vectors": [[1, 0.5], [2.0, -3]]})
     assert akin.item("a", "tea", vectors=[[1.0, 0.5], [2.0, -3.0]]) == to_message(line)
     assert akin.item("a", "tea") == to_message(parse_line(ITEM | {"vectors": None}))
+
+
+def test_an_item_that_is_too_large_to_send_fails_alone() -> None:
+    """A line whose message the server would not read is an error that says how large it is."""
+    vectors = [[0.5] * (limits.MESSAGE_BYTES // 8)] * 2
+    message = problem(ITEM | {"vectors": vectors})
+    assert message.startswith("16,777,2"), message
+    assert "bytes as a message, and the server reads up to 16,776,192" in message
 
 
 def test_unknown_fields_can_be_ignored() -> None:

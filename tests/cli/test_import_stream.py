@@ -1,12 +1,13 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Event
 from typing import NamedTuple
 
 import pytest
 from support.server import WAIT_SECONDS
 
-from service.cli.import_stream import MAX_WAITING_RESOURCES, ImportStream
+from service.cli.import_stream import MAX_WAITING_BYTES, MAX_WAITING_RESOURCES, ImportStream
 
 SHORT_SECONDS = 0.05
 
@@ -80,6 +81,29 @@ def test_a_stream_without_pauses_is_one_call(executor: ThreadPoolExecutor) -> No
     stream.wait()
     assert (names, list(range(len(names)))) == server.stored.get(timeout=WAIT_SECONDS)
     assert server.stored.empty()
+
+
+def test_the_bytes_of_waiting_resources_are_bounded() -> None:
+    """One resource waits while another one as large as the bound is being sent; none is lost."""
+    server, all_put, counts = Server(), Event(), list[bool]()
+
+    def store(resources: Iterator[str]) -> Iterator[Batch]:
+        first = next(resources)
+        counts.append(all_put.wait(SHORT_SECONDS))
+        yield Batch([first, *resources])
+
+    def put_all(stream: ImportStream[str, Batch]) -> None:
+        for number, name in enumerate("abcd"):
+            stream.put(number, name, MAX_WAITING_BYTES)
+        all_put.set()
+        stream.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        stream = ImportStream(pool, store, server.on_batch, server.on_failure)
+        pool.submit(put_all, stream).result(WAIT_SECONDS)
+        stream.wait()
+    assert [False] == counts
+    assert ([*"abcd"], [*range(4)]) == server.stored.get(timeout=WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("pause_seconds", [SHORT_SECONDS, WAIT_SECONDS])

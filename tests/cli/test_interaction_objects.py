@@ -89,4 +89,4 @@ def test_json_objects_can_be_mapped_like_rows() -> None:
     mapping = MappedRows(objects, table=TableOptions(columns), columns=columns)
     assert "LIKE" == mapping.types[0]
     assert mapping.types[1].startswith("type: is required")
-    assert "ignored columns: device" == mapping.lines[-1]
+    assert "ignored column: device" == mapping.lines[-1]

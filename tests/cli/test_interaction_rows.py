@@ -51,7 +51,7 @@ def test_events_are_mapped_without_options() -> None:
     )
     assert ["VIEW", "PURCHASE"] == mapping.types[:2]
     assert "--type-map 'levitate=TYPE'" in mapping.types[2]
-    assert "ignored columns: transactionid" == mapping.lines[-1]
+    assert "ignored column: transactionid" == mapping.lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from service.cli import console
 from service.cli.main import app
 from service.cli.recommendation_output import build_recommendation_table
 
-FILTER = '{"all": [{"attribute": "price", "range": {"lt": 10}}], "none": [{"attribute": "used"}]}'
+FILTER = """{
+    "all": [{"attribute": "price", "range": {"lt": 10}}],
+    "none": [{"attribute": "used", "exists": true}]
+}"""
 BAD_FILTERS = [
     "",
     "null",
@@ -93,8 +96,8 @@ def test_options_reach_the_server() -> None:
         *("--text", "sea", "--filter", FILTER, "--diversity", "0.25"),
         *("--max-similarity", "0.5", "--explain"),
     )
-    cheap = akin.filters.between("price", lt=10)
-    assert akin.Filter(all=[cheap], none=[akin.Condition(attribute="used")]) == request.filter
+    cheap, used = akin.filters.between("price", lt=10), akin.filters.exists("used")
+    assert akin.Filter(all=[cheap], none=[used]) == request.filter
     assert (0.25, 0.5, True) == (request.diversity, request.max_similarity, request.explain)
     default = pb.RecommendSimilarRequest(text="sea", limit=10, view=akin.ItemView.ITEM_VIEW_FULL)
     assert default == send("--text", "sea")
@@ -181,3 +184,14 @@ def test_brackets_and_colons_are_shown() -> None:
         console.out.print(build_recommendation_table("[i]odd[/u]", [recommendation]))
     for expected in ("a:cat:b", "[/b] a [red]fox", "[i]odd[/u]"):
         assert expected in capture.get()
+
+
+def test_ignored_examples_are_named() -> None:
+    """A sentence names the examples that count for nothing, and says why."""
+    response = pb.RecommendSimilarResponse(missing_item_ids=["gone", "new"])
+    with RecordingServer({"RecommendSimilar": [response]}) as server:
+        result = run("--like", "gone", "--like", "new", "--address", server.address)
+    assert (
+        "these items are ignored because they do not exist or have no vector yet: gone, new"
+        in result.stderr.splitlines()
+    )

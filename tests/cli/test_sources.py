@@ -124,7 +124,7 @@ def test_vectors_that_do_not_fit_are_refused(
 
 def test_vectors_of_points_have_no_names() -> None:
     """A point of Qdrant has no vector, one or several; named ones could be of several models."""
-    assert [] == list_vectors(None)
+    assert [] == list_vectors(None) == list_vectors({})
     assert [[1.0, 2.0]] == list_vectors([1.0, 2.0])
     assert [[1.0], [2.0]] == list_vectors([[1.0], [2.0]])
     with pytest.raises(FileError, match="without names; those of the points are: body, title"):

@@ -63,7 +63,7 @@ def test_other_errors_keep_their_status() -> None:
     unreachable = CliRunner().invoke(app, ["status", "--strict", "--address", "127.0.0.1:1"])
     assert (1, "") == (unreachable.exit_code, unreachable.stdout)
     (line,) = unreachable.stderr.splitlines()
-    assert line.startswith("akin: UNAVAILABLE: ")
+    assert line.startswith("akin: no Akin server answers at 127.0.0.1:1: ")
     info = ErrorInfo(reason="PERMISSION_DENIED", domain="akin")
     failure = Failure(grpc.StatusCode.PERMISSION_DENIED, details=(info,))
     with RecordingServer(failure=failure) as server:
@@ -118,18 +118,45 @@ def make_model(seconds_ago: float, **fields: float) -> akin.BehaviorModel:
 def test_status_says_what_was_learned(seconds: float, age: str) -> None:
     """A line has the age of the model, what it is from, and whether it counts and why."""
     model = make_model(seconds, test_user_count=20, ndcg_gain=0.125, behavior_weight=0.5)
+    model.ndcg_gain_lower_bound = 0.0625
     expected = (
-        f"{age}, learned from 20,526 likes about 1 item; auto uses text and behavior: in "
-        "predicting likes of 20 people, behavior changes nDCG@20 by +0.1250, at least +0.0000"
+        f"{age}, learned from 20,526 likes about 1 item; auto, the default, uses text and "
+        "behavior: in a test with 20 people, behavior changed the quality (nDCG@20) by +0.1250, "
+        "and the lower end of the 95% interval is +0.0625, which is above 0"
     )
     assert expected == describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+
+
+def test_status_says_that_nothing_was_learned() -> None:
+    """Without items learned about, the line says so, and what counts as a like."""
+    model = make_model(1)
+    model.like_count, model.item_count = 1, 0
+    likes = "1 like (interactions with a weight above 0, liked items)"
+    expected = f"nothing learned yet from {likes}; auto, the default, uses text alone"
+    assert expected in describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+
+
+def test_a_small_gain_is_not_shown_as_zero() -> None:
+    """A gain that is above 0, or below it, does not look like 0."""
+    model = make_model(1, test_user_count=20, ndcg_gain=0.125, behavior_weight=0.5)
+    for bound, shown in ((0.00003, "+0.00003, which is above 0"), (-0.00003, "-0.00003, which")):
+        model.ndcg_gain_lower_bound = bound
+        line = describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+        assert f"interval is {shown}" in line
 
 
 def test_status_says_why_behavior_is_not_used() -> None:
     """Too few people, a setting, and nothing to learn from are different reasons."""
     model = make_model(1, test_user_count=19)
     behavior = akin.Catalog(space=SPACE, behavior_model=model, interaction_count=1_000)
-    assert "auto uses text alone, because fewer than 20 people" in describe_behavior(behavior)
+    few_people = (
+        "auto, the default, uses text alone, because fewer than 20 people have enough likes"
+    )
+    assert few_people in describe_behavior(behavior)
+    model = make_model(1, test_user_count=20, ndcg_gain=0.0, ndcg_gain_lower_bound=-0.5)
+    behavior.behavior_model.CopyFrom(model)
+    assert "auto, the default, uses text alone: in a test" in describe_behavior(behavior)
+    assert describe_behavior(behavior).endswith("interval is -0.5000, which is not above 0")
     behavior.settings.signals = akin.SignalMode.SIGNAL_MODE_BEHAVIOR
     assert describe_behavior(behavior).endswith("has signals behavior and always uses it")
     behavior.settings.signals = akin.SignalMode.SIGNAL_MODE_TEXT

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.cli.formats.rows import FileError, LineError, Records, Row
-from service.cli.table_columns import SAMPLE_ROWS
+from service.cli.table_columns import SAMPLE_CHARACTERS, SAMPLE_ROWS, take_sample
 from service.cli.table_mapping import TableMapping, TableOptions
 
 HEADER = ["sku", "title", "description", "price", "tags"]
@@ -161,6 +161,45 @@ def test_json_objects_are_mapped_like_rows() -> None:
         {"id": "7", "text": "Shoe: light, dry", "attributes": {"price": 9.5}},
         {"id": "8", "text": "Hat:", "attributes": {}},
     ] == [value for _, value in TableMapping(Records(rows), options).rows()]
+
+
+VECTORS = [[0.6, -0.8], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize(("column", "cell"), [("vectors", VECTORS), ("own", str(VECTORS))])
+def test_vectors_are_a_field_and_no_attribute(column: str, cell: Any) -> None:
+    """Lists in JSON or Parquet and JSON in the cells of CSV are vectors; an empty cell has none."""
+    header = ["id", "title", column]
+    options = TableOptions({} if column == "vectors" else {"vectors": column}, "{title}")
+    cells = [["a", "tea", cell], ["b", "sea", ""]]
+    rows = (Row(number, dict(zip(header, row, strict=True))) for number, row in enumerate(cells, 2))
+    mapping = TableMapping(Records(rows, header, is_text=isinstance(cell, str)), options)
+    assert f"attributes: none; vectors from {column}" == mapping.describe()
+    assert [
+        {"id": "a", "text": "tea", "vectors": VECTORS, "attributes": {}},
+        {"id": "b", "text": "sea", "attributes": {}},
+    ] == [value for _, value in mapping.rows()]
+
+
+def test_a_column_named_vectors_can_be_an_attribute() -> None:
+    """With --as-text and --split it is an attribute; otherwise a cell must be JSON."""
+    header, rows = ["id", "text", "vectors"], [["a", "tea", "mice, ticks"]]
+    options = [
+        TableOptions(text_columns=frozenset({"vectors"})),
+        TableOptions(separators={"vectors": ","}),
+    ]
+    as_text, as_list = (map_table(rows, option, header)[0]["attributes"] for option in options)
+    assert {"vectors": "mice, ticks"} == as_text
+    assert {"vectors": ["mice", "ticks"]} == as_list
+    (error,) = map_table(rows, TableOptions(), header)
+    assert error.startswith("vectors: not JSON: ")
+
+
+def test_the_sample_of_rows_with_many_vectors_is_short() -> None:
+    """The rows that are read before the first is stored take bounded memory, with vectors too."""
+    vectors = [[0.5] * 1_024] * 1_024
+    rows = (Row(number, {"id": str(number), "vectors": vectors}) for number in range(SAMPLE_ROWS))
+    assert SAMPLE_CHARACTERS // 1_024**2 == len(take_sample(rows))
 
 
 def list_attributes(cells: Sequence[str]) -> list[Any]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.limits import OWN_VECTORS, TEXT_BYTES
 from service.embedding.chunking import MIN_CHUNK_TOKENS, find_spans, halve
 from service.embedding.token_estimates import estimate_tokens
 
@@ -99,3 +100,10 @@ def test_halves_are_shorter_and_cover_the_text(text: str) -> None:
         assert estimate_tokens(text[start:next_end]) < estimate_tokens(text)
         end = next_end
     assert not text[end:].strip()
+
+
+def test_the_vectors_of_the_longest_text_can_be_written() -> None:
+    """A text of short chunks, with a border after each half, has no more than an item may have."""
+    line = "7" * 79 + "\n\n"
+    text = (line * (TEXT_BYTES // len(line) + 1))[:TEXT_BYTES]
+    assert TEXT_BYTES // 90 < len(find_spans(text, 160)) <= OWN_VECTORS

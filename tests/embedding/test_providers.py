@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -5,10 +6,12 @@ import stamina
 from support.provider import DIMENSIONS, ScriptedProvider, failure, success
 
 from service import errors
-from service.domain.spaces import ModelChoice, Space
+from service.domain.spaces import Model, ModelChoice, Space
 from service.domain.violations import Violation
+from service.embedding.errors import ProviderRefused
 from service.embedding.model_families import find_family
-from service.embedding.providers import open_default_embedder, probe_model
+from service.embedding.openai_compatible import OpenAICompatibleEmbedder
+from service.embedding.providers import open_default_embedder, open_embedder, probe_model
 from service.settings import Settings
 
 UNLISTED_MODEL = "someone/new-model"
@@ -184,3 +187,62 @@ async def test_the_providers_of_a_server_are_named_once(values: dict[str, Any], 
     with pytest.raises(errors.InvalidRequest) as raised:
         await probe_model(Settings(**values), ModelChoice("another"))
     assert (Violation("embedding.provider", rule),) == raised.value.violations
+
+
+OPENROUTER_URL = "https://openrouter.ai/api/v1"
+
+OPENAI = {
+    "embedder": "openai",
+    "embedding_base_url": "http://127.0.0.1:1",
+    "embedding_model": "m",
+}
+
+
+@pytest.mark.parametrize("provider", ["openrouter", "openai"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"embedder": "local"},
+        {"openrouter_api_key": "k"},
+        {"embedder": "local", "openrouter_api_key": "k"},
+        {"embedder": "openrouter", "openrouter_api_key": "k"},
+        OPENAI,
+        {**OPENAI, "embedder": "local"},
+        {"embedding_base_url": "http://127.0.0.1:1"},
+        {"embedder": "local", "embedding_base_url": "http://127.0.0.1:1"},
+    ],
+)
+async def test_a_refusal_names_settings_that_give_access(
+    values: dict[str, Any], provider: str
+) -> None:
+    """With the settings that the error of a catalog without access names, its provider is asked."""
+    space = Space(provider, "model-x", DIMENSIONS)
+    given = Settings(**values)
+    priced = open_embedder(given, Model(space))
+    if given.remote_kind != provider:
+        with pytest.raises(ProviderRefused, match=r"model-x.*akin reembed") as raised:
+            await priced.embedder.embed(["text"])
+        samples = {"openrouter_api_key": "k", **OPENAI}
+        pattern = r"(unset )?(AKIN_[A-Z_]+|OPENROUTER_API_KEY)(=\w+)?"
+        named = re.findall(pattern, str(raised.value))
+        assert named
+        for is_unset, variable, value in named:
+            name = variable.removeprefix("AKIN_").lower()
+            values = {**values, name: value.removeprefix("=") or samples[name]}
+            if is_unset:
+                del values[name]
+        priced = open_embedder(Settings(**values), Model(space))
+        assert isinstance(priced.embedder, OpenAICompatibleEmbedder)
+        urls = {"openrouter": OPENROUTER_URL, "openai": OPENAI["embedding_base_url"]}
+        assert urls[provider] == priced.embedder._endpoint.base_url
+    assert "Unavailable" not in type(priced.embedder).__name__
+    await priced.embedder.close()
+
+
+async def test_the_refusal_of_another_local_model_says_what_to_do() -> None:
+    """A catalog of a local model that the server does not have names the model and a command."""
+    space = Space("local", "model-x", DIMENSIONS)
+    embedder = open_embedder(Settings(embedder="local"), Model(space)).embedder
+    with pytest.raises(ProviderRefused, match=r"model-x.*akin reembed --provider local"):
+        await embedder.embed(["text"])

@@ -9,6 +9,7 @@ from support.embedders import WordEmbedder, unit_vector
 from service import errors
 from service.embedding.embedder import BatchLimits, Embeddings
 from service.embedding.errors import TextRefused
+from service.embedding.prompts import hash_text
 
 TEXT = " ".join(f"word{number} item{number}." for number in range(60))
 
@@ -48,6 +49,19 @@ async def test_a_chunk_that_the_model_finds_too_long_is_split(tmp_path: Path) ->
             assert len(prompt.text.split()) <= 40
             assert prompt.text == TEXT[prompt.start : prompt.end]
             np.testing.assert_allclose(unit_vector(prompt.text), chunk.vector, atol=1e-6)
+
+
+async def test_a_text_of_other_settings_has_no_chunks(tmp_path: Path) -> None:
+    """Chunks are found only if their hashes are all of those that are stored, in their order."""
+    embedder = StrictEmbedder(40)
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        outcome = await catalog.text_embedder.embed_documents([TEXT])
+        hashes = [chunk.text_hash for chunk in outcome.chunks[TEXT]]
+        other = hash_text("other settings")
+        split = catalog.text_embedder.split_into_chunks
+        assert len(hashes) == len(split(TEXT, hashes)) > 2
+        for others in ([], [other], hashes[:-1], [*hashes, other], [other, *hashes], hashes[::-1]):
+            assert [] == split(TEXT, others)
 
 
 async def test_a_chunk_that_was_too_long_is_not_sent_again(tmp_path: Path) -> None:

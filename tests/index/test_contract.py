@@ -10,7 +10,7 @@ from support.item_indexes import run_builds
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import MAX_DROPPED_ROWS, ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
-from service.index.vector_index import Build, Hits, VectorIndex
+from service.index.vector_index import Build, Hits, VectorIndex, merge_hits
 
 pytestmark = pytest.mark.slow
 
@@ -407,3 +407,18 @@ def test_the_nearest_to_a_key_follow_every_write(factory: Factory) -> None:
         expected = BruteForce(passing).best(oracle.vectors[own], 10, {own})
         hits = index.search_by_key(own, 10, (), allowed)
         assert [key for key, _ in expected] == sorted(hits.keys.tolist())
+
+
+@every_index
+def test_many_vectors_of_a_key_search_with_a_part_of_them(factory: Factory) -> None:
+    """A key with very many vectors has the nearest keys to 256 that are evenly spread over them."""
+    vectors = units(37, 1_300, 24)
+    many, others = vectors[:1_000], vectors[1_000:]
+    index = factory(24)
+    *keys, own = keys_of(301)
+    index.upsert([*keys, *[own] * 1_000], np.concatenate([others, many]))
+    queries = many[np.linspace(0, 999, 256).astype(int)]
+    expected = merge_hits(index.search(queries, 300, {own}))
+    hits = index.search_by_key(own, 300)
+    assert expected.keys.tolist() == hits.keys.tolist()
+    assert pytest.approx(expected.scores, abs=1e-6) == hits.scores

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import asyncio
 import random
 import threading
@@ -34,6 +36,8 @@ from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.index_access import MAX_INLINE_COST
 from service.index.item_index import ItemIndex
+from service.index.term_compaction import TermCompaction
+from service.index.term_index import MAX_STALE_TEXTS, TermIndex
 from service.storage.stores import Stores
 
 Content = dict[str, bytes]
@@ -47,14 +51,47 @@ class ExpensiveIndex(ExactIndex):
         return MAX_INLINE_COST + 1
 
 
+class HeldCompaction(TermCompaction):
+    """A compaction that does not end before the index allows it."""
+
+    def __init__(self, index: HeldTermIndex) -> None:
+        key_of, lengths = np.array(index._key_of), np.array(index._lengths)
+        super().__init__(index._postings, key_of, lengths, len(index._version_of))
+        self._index = index
+
+    def run(self) -> None:
+        """Wait, and run."""
+        self._index.has_begun.set()
+        assert self._index.may_end.wait(GIVE_UP_SECONDS)
+        super().run()
+
+
+class HeldTermIndex(TermIndex):
+    """An index of words whose compaction does not end before the test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def start_compaction(self) -> TermCompaction:
+        """Return the held compaction."""
+        return HeldCompaction(self)
+
+
 @asynccontextmanager
 async def following(
-    stores: Stores, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
+    stores: Stores,
+    catalog: Generation,
+    clock: FakeClock,
+    index: ExactIndex | None = None,
+    terms: TermIndex | None = None,
 ) -> AsyncIterator[Follower]:
     """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    follower = Follower(stores.items, catalog, ItemIndex(index, clock), INDEX_THREADS, fail_to_open)
+    item_index = ItemIndex(index, clock, terms)
+    follower = Follower(stores.items, catalog, item_index, INDEX_THREADS, fail_to_open)
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(follower.run())
         try:
@@ -421,3 +458,26 @@ async def test_a_new_index_does_not_compare_its_items(tmp_path: Path) -> None:
             assert {"b"} == (await contents(follower)).keys()
             assert 0 == feed.reads
             await left(task)
+
+
+async def test_words_are_compacted_after_deletions_beside_reads(tmp_path: Path) -> None:
+    """Deletions alone make the words of deleted items go, and reads go on all the time."""
+    clock, terms = FakeClock(), HeldTermIndex()
+    ids = [f"i{number:04}" for number in range(MAX_STALE_TEXTS + 100)]
+    async with (
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock, terms=terms) as follower,
+    ):
+        await stores.items.upsert_many(
+            catalog, [indexed(item_id, f"tea {item_id}") for item_id in ids]
+        )
+        await follower.wait_for_all()
+        deletion = await stores.items.delete_many(catalog, ids[10:])
+        assert await asyncio.to_thread(terms.has_begun.wait, GIVE_UP_SECONDS)
+        assert len(await contents(follower)) < len(ids) / 2
+        write = await stores.items.upsert_many(catalog, [indexed("new", "tea")])
+        terms.may_end.set()
+        await follower.wait_for(max(deletion.sequence, write[-1].sequence))
+        assert 11 == len(await contents(follower))
+        assert MAX_STALE_TEXTS / 2 > len(terms.capture()["key_of"])
+        assert MAX_STALE_TEXTS / 2 > len(terms.capture()["counts"])

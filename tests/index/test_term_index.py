@@ -13,12 +13,12 @@ import pytest
 from service.domain.terms import count_terms
 from service.index.term_index import (
     LENGTH_SHARE,
-    MAX_COUNT,
     MAX_QUERY_TERMS,
     MAX_STALE_TEXTS,
     SATURATION,
     TermIndex,
 )
+from service.index.term_postings import MAX_COUNT
 
 WORDS = [f"w{number}" for number in range(40)]
 
@@ -54,6 +54,13 @@ def add(terms: TermIndex, texts: Mapping[int, str]) -> None:
     terms.upsert(list(texts), [count_terms(text) for text in texts.values()])
 
 
+def compact(terms: TermIndex) -> None:
+    """Compact at once."""
+    compaction = terms.start_compaction()
+    compaction.run()
+    terms.finish_compaction(compaction)
+
+
 def draw_text(drawn: random.Random) -> str:
     return " ".join(drawn.choices(WORDS, k=drawn.randint(1, 30)))
 
@@ -85,9 +92,47 @@ def test_stale_postings_are_dropped() -> None:
     for number in range(2 * MAX_STALE_TEXTS):
         texts = {0: f"w1 only{number}", 1: draw_text(drawn)}
         add(terms, texts)
+        if terms.needs_compaction:
+            compact(terms)
     assert_agrees(terms, texts, drawn)
     assert len(terms.capture()["key_of"]) <= MAX_STALE_TEXTS + 6
     assert len(terms.capture()["counts"]) <= MAX_STALE_TEXTS + 6 + len(WORDS)
+
+
+def test_keys_can_be_deleted_during_a_compaction() -> None:
+    """Keys that are deleted between the start of a compaction and its end stay deleted."""
+    drawn = random.Random(8)
+    terms = TermIndex()
+    texts = {key: draw_text(drawn) for key in range(60)}
+    add(terms, texts)
+    for key in range(0, 60, 4):
+        texts[key] = draw_text(drawn)
+        add(terms, {key: texts[key]})
+    terms.delete([3, 8])
+    compaction = terms.start_compaction()
+    terms.delete([0, 5])
+    compaction.run()
+    terms.delete([59])
+    assert_agrees(terms, {key: texts[key] for key in texts if key not in {0, 3, 5, 8, 59}}, drawn)
+    terms.finish_compaction(compaction)
+    texts = {key: texts[key] for key in texts if key not in {0, 3, 5, 8, 59}}
+    assert_agrees(terms, texts, drawn)
+    assert 58 == len(terms.capture()["key_of"])
+    add(terms, {5: "w1 new"})
+    terms.delete([7])
+    texts = {key: texts[key] for key in texts if key != 7} | {5: "w1 new"}
+    assert_agrees(terms, texts, drawn)
+
+
+def test_a_compaction_from_before_a_write_is_dropped() -> None:
+    """The result of a compaction that does not know a key has no effect."""
+    terms = TermIndex()
+    add(terms, {0: "w1", 1: "w2"})
+    compaction = terms.start_compaction()
+    compaction.run()
+    add(terms, {1: "w3"})
+    terms.finish_compaction(compaction)
+    assert_agrees(terms, {0: "w1", 1: "w3"}, random.Random(9))
 
 
 def test_a_score_of_a_text_agrees_with_the_index() -> None:
@@ -111,6 +156,16 @@ def test_matched_terms_are_found() -> None:
     assert [["car", "ship"], ["ship"], ["car"]] == matches
 
 
+def test_matched_terms_are_among_those_that_count() -> None:
+    """A term of a long query that does not count is not found as a matched one either."""
+    rare = [f"r{number}" for number in range(MAX_QUERY_TERMS)]
+    terms = TermIndex()
+    add(terms, {0: " ".join(rare), 1: "all", 2: "all r7", 3: "all"})
+    keys = np.array([1, 2], np.int64)
+    assert [[], ["r7"]] == terms.find_terms(["all", *rare], keys)
+    assert [["all"], ["all", "r7"]] == terms.find_terms(["all", *rare[1:]], keys)
+
+
 def test_of_many_words_the_rarest_are_looked_up() -> None:
     """Of a query of one word too many, the most frequent word finds nothing."""
     rare = [f"r{number}" for number in range(MAX_QUERY_TERMS)]
@@ -119,6 +174,29 @@ def test_of_many_words_the_rarest_are_looked_up() -> None:
     shares = terms.score(["all", *rare], 4)
     assert shares[0] > shares[2] > 0 == shares[1]
     assert terms.score(["all", *rare[1:]], 4)[1] > 0
+
+
+def test_unknown_words_take_no_place_of_known_ones() -> None:
+    """However many words of a query no text has, they change nothing while enough others count."""
+    known = [f"r{number}" for number in range(MAX_QUERY_TERMS)]
+    unknown = [f"u{number}" for number in range(3 * MAX_QUERY_TERMS)]
+    terms = TermIndex()
+    add(terms, {0: " ".join(known), 1: "r7", 2: "other"})
+    keys = np.arange(3)
+    for query in ([*unknown, *known], [*known, *unknown], [*unknown, *known, "other"][1:]):
+        assert set(terms.weigh_terms(query).weights) <= {*known, "other"}
+    shares = terms.score([*unknown, *known], 3)
+    assert terms.score(known, 3).tolist() == shares.tolist()
+    assert terms.find_terms(known, keys) == terms.find_terms([*unknown, *known], keys)
+
+
+def test_unknown_words_fill_the_room_that_known_ones_leave() -> None:
+    """A query of many unknown words has as many terms that count as any long query."""
+    unknown = [f"u{number}" for number in range(3 * MAX_QUERY_TERMS)]
+    terms = TermIndex()
+    add(terms, {0: "red ship", 1: "ship"})
+    weights = terms.weigh_terms([*unknown, "red", "ship"]).weights
+    assert {"red", "ship", *unknown[: MAX_QUERY_TERMS - 2]} == set(weights)
 
 
 def test_without_texts_or_terms_there_is_no_share() -> None:

@@ -34,6 +34,9 @@ from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.recommend.blending import ScoredBehavior
+from service.recommend.boosts import (
+    count_boost_conditions,
+)
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
 from service.recommend.explanation import MIN_EXPLAINING_SIMILARITY, explain_candidates
 from service.recommend.grouping import FilledGroups
@@ -314,8 +317,8 @@ def test_boosts_order_items_whose_scores_are_equal() -> None:
     assert [3.0, 2.0, 1.0] == pytest.approx(candidates.scores.tolist(), abs=1e-5)
 
 
-def test_values_far_beyond_the_scale_are_0() -> None:
-    """The largest and the smallest numbers have values, and not NaN."""
+def test_extreme_numbers_have_values() -> None:
+    """The largest and the smallest numbers have values, and not NaN, with all valid bounds."""
     item_index = ItemIndex(ExactIndex(DIMENSIONS), FakeClock())
     numbers = {"most": 1.7e308, "least": -1.7e308, "origin": 0.0}
     changes = [
@@ -323,16 +326,38 @@ def test_values_far_beyond_the_scale_are_0() -> None:
         for (name, number), vector in zip(numbers.items(), units(2, 3), strict=True)
     ]
     item_index.apply(changes, len(changes))
-    for shape in DecayShape:
-        boosts = (Boost(Decay("n", 1e-9, 0.0, shape=shape), 10.0),)
+    functions: list[Decay | NumberBoost] = [
+        *(Decay("n", 1e-9, 0.0, shape=shape) for shape in DecayShape),
+        *(
+            NumberBoost("n", curve, *bounds)
+            for curve in (BoostCurve.LINEAR, BoostCurve.LOG)
+            for bounds in ((-8e307, 8e307), (0.0, 5e-324))
+        ),
+    ]
+    for function in functions:
+        boosts = (Boost(function, 10.0),)
         prepared = PreparedQuery(
             Query(TextSource("a"), 10, boosts=boosts),
             Profile(texts=[ProfileText("a", 1.0, units(3, 1))]),
         )
         candidates = RETRIEVER.retrieve(item_index, prepared, 10)
         assert candidates is not None
-        assert "origin" == candidates.item_ids[0]
+        best = {"origin"} if isinstance(function, Decay) else {"origin", "most"}
+        assert candidates.item_ids[0] in best
         assert np.isfinite(candidates.scores).all()
+
+
+def test_boosts_count_as_the_conditions_that_take_as_long() -> None:
+    """A rank, which sorts the numbers of all items, counts far more than other functions do."""
+    red = Filter(all=(Condition("color", Equals("red")), Condition("kind", Equals("a"))))
+    linear = NumberBoost("n", BoostCurve.LINEAR, 0.0, 1.0)
+    functions = (red, linear, Decay("n", 1.0), NumberBoost("n"))
+    counts = [count_boost_conditions([Boost(function)]) for function in functions]
+    filter_count, linear_count, decay_count, rank_count = counts
+    assert (3, 1) == (filter_count, linear_count)
+    assert linear_count < decay_count
+    assert max(filter_count, decay_count) * 4 <= rank_count
+    assert sum(counts) == count_boost_conditions([Boost(function) for function in functions])
 
 
 @seeds

@@ -14,11 +14,13 @@ import pytest
 from support.catalogs import Catalog, ids, running
 from support.clock import FakeClock
 from support.embedders import WordEmbedder
+from support.stores import chunks_of
 
 from service.domain.boosts import Boost
 from service.domain.filters import Condition, Equals, Filter
+from service.domain.generations import Generation
 from service.domain.groups import GroupBy
-from service.domain.items import Item, JsonValue
+from service.domain.items import Item, JsonValue, StoredItem
 from service.domain.recommendations import (
     Example,
     ExamplesSource,
@@ -27,6 +29,15 @@ from service.domain.recommendations import (
     Source,
     TextSource,
 )
+from service.index.item_index import ItemIndex
+from service.recommend.candidates import Candidates
+from service.recommend.query_preparation import PreparedQuery
+from service.recommend.recommender import MAX_RERANKED_CANDIDATES, Recommender
+from service.recommend.retrieval import Retriever
+from service.recommend.scoring import SoftMaximum
+from service.storage.database import Database
+from service.storage.items import ItemStore
+from service.storage.records import ItemVectors, ItemWrite
 
 COUNT = 500
 WORDS = ("green", "black", "white", "tea", "coffee", "gin", "rum", "milk", "sugar", "mint", "honey")
@@ -124,6 +135,62 @@ async def test_diverse_items_are_of_different_groups(
                 assert any(counts[group] == most for group in groups_of(brands[item_id]))
 
 
+class RecordingRetriever(Retriever):
+    """A retriever that records how much it is requested to retrieve, and to leave out."""
+
+    def __init__(self) -> None:
+        super().__init__(SoftMaximum, None)
+        self.limits: list[int] = []
+        self.most_excluded = 0
+
+    def retrieve(
+        self,
+        item_index: ItemIndex,
+        prepared: PreparedQuery,
+        limit: int,
+        *,
+        with_vectors: bool = False,
+    ) -> Candidates | None:
+        """Retrieve."""
+        self.limits.append(limit)
+        if prepared.filled is not None:
+            self.most_excluded = max(self.most_excluded, len(prepared.filled.item_ids))
+        return super().retrieve(item_index, prepared, limit, with_vectors=with_vectors)
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.4])
+async def test_candidates_of_full_groups_are_dropped(tmp_path: Path, diversity: float) -> None:
+    """However large the groups before the last one are, few candidates are held at once."""
+    groups, members = 6, 1_000
+    items = {
+        f"g{group}-{member:03}": f"tea {group * 'rum '}"
+        for group in range(groups)
+        for member in range(members)
+    }
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        writes = [
+            ItemWrite(Item(item_id, text, {"group": item_id[:2]}), ItemVectors(chunks_of(text)))
+            for item_id, text in items.items()
+        ]
+        await catalog.stores.items.upsert_many(catalog.row, writes)
+        await catalog.caught_up()
+        retriever = RecordingRetriever()
+        recommender = Recommender(
+            catalog.stores.items,
+            catalog.row,
+            catalog.follower,
+            catalog.recommender._preparation,
+            retriever,
+        )
+        query = Query(TextSource("tea"), groups, diversity=diversity, group_by=GroupBy("group"))
+        answer = ids(await recommender.recommend(query))
+        assert {f"g{group}" for group in range(groups)} == {item_id[:2] for item_id in answer}
+        assert groups == len(answer)
+        assert retriever.most_excluded < groups
+        assert len(retriever.limits) <= groups
+        assert max(retriever.limits) <= MAX_RERANKED_CANDIDATES
+
+
 async def test_near_duplicates_do_not_take_the_place_of_a_group(tmp_path: Path) -> None:
     """Near-duplicates are excluded first, so that each group has its best other item."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
@@ -147,3 +214,57 @@ async def test_items_without_the_attribute_are_not_grouped(tmp_path: Path) -> No
         query = Query(SOURCES[0], 30, group_by=GroupBy("missing"))
         plain = await catalog.recommended(SOURCES[0], 30)
         assert plain == ids(await catalog.recommender.recommend(query))
+
+
+class ChangingStore(ItemStore):
+    """A store in which an item is written just before items are read for the first time."""
+
+    def __init__(self, database: Database, write: ItemWrite) -> None:
+        super().__init__(database)
+        self._writes = [write]
+
+    async def get_many(
+        self,
+        generation: Generation,
+        item_ids: Sequence[str],
+        *,
+        with_vectors: bool = False,
+        max_text_bytes: int | None = None,
+    ) -> Mapping[str, StoredItem]:
+        """Write the item, and return the items."""
+        while self._writes:
+            await self.upsert_many(generation, [self._writes.pop()])
+        return await super().get_many(
+            generation, item_ids, with_vectors=with_vectors, max_text_bytes=max_text_bytes
+        )
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.4])
+async def test_full_items_are_of_different_groups_while_one_changes(
+    tmp_path: Path, diversity: float
+) -> None:
+    """An item that takes the value of another one after the search is replaced by the next one."""
+    texts = {"best": "green tea with honey", "second": "green tea with milk", "third": "green rum"}
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        for item_id, text in texts.items():
+            await catalog.put_item(Item(item_id, text, {"brand": item_id}))
+        changed = Item("second", texts["second"], {"brand": "best"})
+        write = ItemWrite(changed, ItemVectors(chunks_of(texts["second"])))
+        store = ChangingStore(catalog.stores.database, write)
+        recommender = Recommender(
+            store,
+            catalog.row,
+            catalog.follower,
+            catalog.recommender._preparation,
+            catalog.recommender._retriever,
+        )
+        query = Query(
+            TextSource(texts["best"]), 2, full=True, diversity=diversity, group_by=GroupBy("brand")
+        )
+        answer = await recommender.recommend(query)
+        brands = [
+            recommended.item.item.attributes["brand"]
+            for recommended in answer.recommendations
+            if recommended.item is not None
+        ]
+        assert ["best", "third"] == brands

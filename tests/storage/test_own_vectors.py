@@ -95,6 +95,34 @@ async def test_a_vector_never_becomes_that_of_the_text(tmp_path: Path) -> None:
         assert ["black tea"] == embedder.texts
 
 
+async def test_every_read_tells_own_vectors(tmp_path: Path) -> None:
+    """Writes and reads say whose vectors an item has; those of a former version do not count."""
+    async with word_catalogs(tmp_path) as factory, factory.catalogs.use("shop") as catalog:
+        generation = catalog.generations.serving.generation
+        for item_id in "ad":
+            written = await catalog.items.upsert(
+                ItemUpsert(own_item(item_id, "tea", *own_vectors(1, 2)))
+            )
+            assert written.stored.has_own_vectors
+        written = await catalog.items.upsert(ItemUpsert(Item("b", "tea")))
+        assert not written.stored.has_own_vectors
+        await factory.stores.items.upsert_many(generation, [pending("c", "tea"), pending("d", "x")])
+        changed = await catalog.items.update(
+            ItemUpdate(Item("a", "", {"price": 3.0}), frozenset({ItemField.ATTRIBUTES}))
+        )
+        assert changed.stored.has_own_vectors
+        for with_vectors in (False, True):
+            got = await catalog.items.get_many(list("abcd"), with_vectors=with_vectors)
+            listed = await catalog.items.list_page("", 10, None, with_vectors=with_vectors)
+            page, _ = await factory.stores.items.get_page(
+                generation, list("abcd"), 2**20, with_vectors=with_vectors
+            )
+            for items in (got.values(), listed.items, page):
+                assert {"a": True, "b": False, "c": False, "d": False} == {
+                    stored.item.item_id: stored.has_own_vectors for stored in items
+                }
+
+
 async def test_updates_keep_replace_or_remove_vectors(tmp_path: Path) -> None:
     """Attributes keep the vectors; the mask sets and removes them; a text alone removes them."""
     async with word_catalogs(tmp_path) as factory, factory.catalogs.use("shop") as catalog:
@@ -314,6 +342,7 @@ class Walk:
             own = self._own.get((self._serving, stored.item.item_id))
             text = _prompt_in(self._serving, stored.item.text)
             assert (own or text_vectors(text)) == tuple(stored.vectors)
+            assert stored.has_own_vectors == (own is not None)
 
 
 def _prompt_in(model: Model, text: str) -> str:

@@ -36,6 +36,7 @@ from service.domain.items import Item
 from service.domain.vectors import Mask, Vectors
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import WordQueries
 from service.index.vector_index import Hits
 from support.catalogs import Catalog, running
 from support.clock import FakeClock
@@ -165,7 +166,11 @@ async def classify_text(catalog: Catalog, query: ClassificationQuery) -> Classif
 async def search_passages(catalog: Catalog, query: PassagesQuery) -> Passages:
     """Return the passages that are most similar to a text."""
     search = PassageSearch(
-        catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder
+        catalog.stores.items,
+        catalog.row,
+        catalog.follower,
+        catalog.text_embedder,
+        None if catalog.item_index.terms is None else WordQueries(0.0),
     )
     return await search.search(query)
 

@@ -28,6 +28,8 @@ from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.index.lexical_search import WordQueries
+from service.index.term_index import TermIndex
 from service.index.write_barrier import WriteBarrier
 from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
@@ -89,14 +91,19 @@ def ids(answer: Recommendations) -> list[str]:
 
 
 @asynccontextmanager
-async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIterator[Catalog]:
-    """Run a catalog that has caught up; its pending items wait for the test to try them."""
+async def running(
+    folder: Path, embedder: Embedder, clock: FakeClock, *, hybrid: bool = False
+) -> AsyncIterator[Catalog]:
+    """Run a catalog that has caught up; its pending items wait for the test to try them.
+
+    With `hybrid`, words are indexed, and count in searches that have a weight for them.
+    """
     async with asyncio.timeout(GIVE_UP_SECONDS):
         stores = open_stores(folder, clock)
         try:
             row = await default_generation(stores, embedder.space)
             batcher = Batcher(embedder)
-            catalog = _wire(stores, row, embedder, batcher, clock)
+            catalog = _wire(stores, row, embedder, batcher, clock, hybrid=hybrid)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(part.run()) for part in (batcher, catalog.follower)]
                 await catalog.caught_up()
@@ -112,12 +119,18 @@ async def _free() -> float:
 
 
 def _wire(
-    stores: Stores, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
+    stores: Stores,
+    row: Generation,
+    embedder: Embedder,
+    batcher: Batcher,
+    clock: FakeClock,
+    *,
+    hybrid: bool,
 ) -> Catalog:
     text_embedder = TextEmbedder(
         stores.vectors, row, embedder.space, batcher, VectorCache(CacheMemory(), "")
     )
-    item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
+    item_index = ItemIndex(ExactIndex(DIMENSIONS), clock, TermIndex() if hybrid else None)
     follower = Follower(stores.items, row, item_index, INDEX_THREADS, fail_to_open)
     add_vectors = partial(stores.reembedding.add_vectors, row)
     serving = OpenGeneration(
@@ -141,6 +154,7 @@ def _wire(
                 lambda: None,
                 NewItems(),
                 CatalogSettings(SignalMode.AUTO),
+                WordQueries(0.0) if hybrid else None,
             ),
             Retriever(SoftMaximum, None),
         ),

@@ -78,10 +78,11 @@ def run_on_terminal(
         words: the command line after `akin`.
         folder: the working folder.
         keys: what a person types, which waits in the terminal until the command reads it.
+            Surrogates stand for bytes that are not UTF-8, as in file names.
         variables: environment variables.
     """
     main, terminal = pty.openpty()
-    os.write(main, keys.encode())
+    os.write(main, keys.encode(errors="surrogateescape"))
     received: list[bytes] = []
 
     def read() -> None:

@@ -86,10 +86,12 @@ class Certificates:
         self.file = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(str(self.file))
 
-    def issue(self, name: str, *, expired: bool = False) -> tuple[Path, Path]:
-        """Writes a certificate for `localhost` and its key, over former ones of this name."""
+    def issue(
+        self, name: str, host: str = "localhost", *, expired: bool = False
+    ) -> tuple[Path, Path]:
+        """Writes a certificate for a host and its key, over former ones of this name."""
         end = datetime.now(UTC) + timedelta(days=-1 if expired else 1)
-        made = self._authority.issue_cert("localhost", not_after=end)
+        made = self._authority.issue_cert(host, not_after=end)
         chain, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         # Java reads keys in this form only.
         private = load_pem_private_key(made.private_key_pem.bytes(), None).private_bytes(

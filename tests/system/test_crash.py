@@ -205,11 +205,32 @@ def test_termination_ends_an_idle_import(tmp_path: Path) -> None:
 def test_second_server_on_the_data_is_refused(server: RunningServer, client: akin.Client) -> None:
     """A second server on the same data ends with exit code 2 and one sentence."""
     code, lines = refused(server.folder)
-    assert (2, [f"akin serve: another server uses this data folder: {server.folder / 'data'}"]) == (
-        code,
-        lines,
+    message = (
+        f"akin serve: another server uses this data folder: {server.folder / 'data'}; stop that "
+        "server, or set AKIN_DATA_DIR to another folder (AKIN_WORKERS runs several processes over "
+        "one folder)"
     )
+    assert (2, [message]) == (code, lines)
     assert client.is_serving()
+
+
+@pytest.mark.parametrize(
+    ("setting", "address", "reason"),
+    [
+        ("LISTEN", "192.0.2.1:50051", "listen on {}: it is no address of this machine;"),
+        ("HEALTH_LISTEN", "{server}", "listen on {}: another process uses the port;"),
+        ("METRICS_LISTEN", "{server}", "serve metrics on {}: another process uses the port;"),
+    ],
+)
+def test_the_setting_of_an_address_is_named(
+    server: RunningServer, tmp_path: Path, setting: str, address: str, reason: str
+) -> None:
+    """An address that cannot be used is reported with the reason and its setting."""
+    address = address.format(server=server.address)
+    code, lines = refused(tmp_path, **{setting: address})
+    assert 2 == code
+    assert lines[-1].startswith(f"akin serve: cannot {reason.format(address)}")
+    assert lines[-1].endswith(f"set AKIN_{setting} to another address")
 
 
 def test_second_server_on_the_port_is_refused(
@@ -218,7 +239,8 @@ def test_second_server_on_the_port_is_refused(
     """A second server on the same port ends with exit code 2 and one sentence."""
     code, lines = refused(tmp_path, LISTEN=server.address)
     assert 2 == code
-    assert f"akin serve: cannot listen on {server.address}" == lines[-1]
+    advice = "another process uses the port; stop it, or set AKIN_LISTEN to another address"
+    assert f"akin serve: cannot listen on {server.address}: {advice}" == lines[-1]
     assert "Traceback" not in "\n".join(lines)
     assert client.is_serving()
 

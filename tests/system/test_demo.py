@@ -40,7 +40,7 @@ def test_without_a_terminal_the_demo_shows_every_topic_and_ends(output: str) -> 
     _, all_books, distinct_books = output.partition("find_duplicates()")[2].split("┡")[:3]
     assert 2 == all_books.count("│ Salt Fat Acid Heat ")
     assert 1 == distinct_books.count("│ Salt Fat Acid Heat ")
-    assert re.search(r"336 books embedded again in .* [1-9][0-9]* calls were answered", output)
+    assert re.search(r"336 books embedded again in .*\n[1-9][0-9]* calls were answered", output)
     assert "The former vectors serve again" in output
 
 
@@ -52,6 +52,14 @@ def test_the_demo_ends_with_commands_that_exist(output: str, tmp_path: Path) -> 
         assert 0 == run(command, "--help", folder=tmp_path).status
     (file,) = re.findall(r"akin import (\S+\.jsonl)", output)
     assert file.endswith(SAMPLE_BOOKS.name)
+
+
+def test_every_command_is_named_as_the_reader_can_run_it(output: str) -> None:
+    """The hints of the topics and of the end start the program in the same way."""
+    hints = re.findall(r"^  (\S*akin) (\w+)", output, re.MULTILINE)
+    commands = ["models", "import", "reembed", "reembed", "serve", "import", "recommend"]
+    assert commands == [command for _, command in hints]
+    assert 1 == len({program for program, _ in hints})
 
 
 def test_a_terminal_has_a_menu(tmp_path: Path) -> None:
@@ -67,6 +75,42 @@ def test_a_terminal_has_a_menu(tmp_path: Path) -> None:
     assert "supplier" not in output
     assert 'recommend_similar(text="vampires"' in output
     assert "has stopped" in output
+
+
+def test_an_entry_that_is_no_choice_is_answered_in_one_line(tmp_path: Path) -> None:
+    """The menu comes again after an unknown number and a text without a known word."""
+    status, received = run_on_terminal(
+        "demo", folder=tmp_path, keys="9\nq\n吸血鬼\n\n", AKIN_EMBEDDER="local", COLUMNS="150"
+    )
+    assert 0 == status
+    answers = received.decode().replace("\r", "").split("Enter to end: ")[1:-1]
+    lines = [answer.split("\n\n  1  ")[0].strip() for answer in answers]
+    hint = "is not in the menu: enter a number from 1 to 4, a question, or nothing to end"
+    assert [f"9 {hint}", f"q {hint}"] == lines[:2]
+    assert "the text has no word that the embedding model knows: try other words" in lines[2]
+    assert "has stopped" in received.decode()
+
+
+def test_a_question_in_another_encoding_is_answered(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 do not end the demo; they are shown as unknown characters."""
+    status, received = run_on_terminal(
+        "demo", folder=tmp_path, keys="caf\udce9 novel\n\n", AKIN_EMBEDDER="local", COLUMNS="150"
+    )
+    output = received.decode(errors="replace")  # the terminal shows what is typed
+    assert 0 == status, output
+    assert 'recommend_similar(text="caf\ufffd novel"' in output
+    assert "has stopped" in output
+
+
+def test_captions_end_where_the_terminal_ends(tmp_path: Path) -> None:
+    """On 80 columns, the line below a table that is narrower is not broken."""
+    status, received = run_on_terminal(
+        "demo", "--all", folder=tmp_path, AKIN_EMBEDDER="local", COLUMNS="80"
+    )
+    assert 0 == status
+    captions = re.findall(r"Answered in .*", received.decode())
+    assert 7 == len(captions)
+    assert [] == [caption for caption in captions if "dimensions)" not in caption]
 
 
 def test_the_menu_can_be_left_out(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_results_as_a_table(tmp_path: Path) -> None:
     assert b"Quality: 3 people, 40 items" in result.stdout
     lines = result.stdout.decode().splitlines()
     assert ["pooled"] * 2 == [line.split()[1] for line in lines if "│" in line]
-    assert b"for a user with 50 likes by text: p50" in result.stdout
+    assert b"for a user with 50 liked items " in result.stdout
     assert "pooled: 3" in result.error_lines
 
 
@@ -224,6 +224,22 @@ def test_an_invalid_item_line(tmp_path: Path, line: Any) -> None:
     assert get_usage_error(tmp_path, "--items", items).startswith(f"{items}, line 2: ")
 
 
+def test_all_invalid_lines_are_reported(tmp_path: Path) -> None:
+    """Each invalid line of the items or the people has a line of its own."""
+    lines = [build_item(0), {"id": "1"}, PEOPLE[0], build_item(2), 7]
+    items = write_lines(tmp_path / "bad.jsonl", *lines)
+    result = evaluate(tmp_path, "--items", items)
+    assert (2, b"") == (result.status, result.stdout)
+    starts = [f"akin evaluate: {items}, line {number}: " for number in (2, 3, 5)]
+    assert [True] * 3 == list(map(str.startswith, result.error_lines, starts))
+    assert 3 == len(result.error_lines)
+    users = write_lines(tmp_path / "people.jsonl", {"user_id": "b"}, PEOPLE[0], PEOPLE[0])
+    result = evaluate(tmp_path, "--users", users)
+    starts = [f"akin evaluate: {users}, line {number}: " for number in (1, 3)]
+    assert [True] * 2 == list(map(str.startswith, result.error_lines, starts))
+    assert 2 == len(result.error_lines)
+
+
 def test_a_table_of_items(tmp_path: Path) -> None:
     """A table with other columns than those of items ends the command in one plain sentence."""
     items = tmp_path / "movies.csv"
@@ -244,11 +260,13 @@ def test_reading_interactions_shows_progress(tmp_path: Path) -> None:
 
 
 def test_a_rejected_item(tmp_path: Path) -> None:
-    """An item that the server rejects ends the command with its line number."""
-    items = write_lines(tmp_path / "bad.jsonl", build_item(0), build_item(1) | {"text": " "})
+    """Items that the server rejects end the command with their line numbers."""
+    empty = [build_item(number) | {"text": " "} for number in (1, 2)]
+    items = write_lines(tmp_path / "bad.jsonl", build_item(0), *empty)
     result = evaluate(tmp_path, "--items", items)
     assert (2, b"") == (result.status, result.stdout)
-    assert f"akin evaluate: {items}, line 2: " in result.stderr.decode()
+    for number in (2, 3):
+        assert f"akin evaluate: {items}, line {number}: " in result.stderr.decode()
 
 
 def test_nobody_with_held_out_items(tmp_path: Path) -> None:

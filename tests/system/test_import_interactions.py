@@ -176,7 +176,7 @@ def test_events_are_imported(importing: Importing, tmp_path: Path) -> None:
     result = importing.run(file)
     assert 1 == result.status
     assert "75 interactions recorded in " in result.stdout.decode()
-    assert "ignored columns: transactionid" == result.error_lines[1]
+    assert "ignored column: transactionid" == result.error_lines[1]
     assert "line 5: INVALID_LINE: type: unknown event remove; " in result.error_lines[2]
     assert (0, 25, 75, 0) == importing.count(file, "--type-map", "remove=DISLIKE")
     types = Counter(interaction.type for interaction in importing.list_all())

@@ -123,7 +123,7 @@ def test_deleting_items_asks_first(catalog: Catalog) -> None:
     refused = catalog.run("items", "delete", "a", "b", answer="n")
     assert (1, b"Delete 2 items? [y/N]: ") == (refused.status, refused.stdout)
     unknown = catalog.run("items", "delete", "a", "none", "--yes")
-    assert (1, ["akin: no such items: none"]) == (unknown.status, unknown.error_lines)
+    assert (1, ["akin: no such item: none"]) == (unknown.status, unknown.error_lines)
     assert ["a", "b", LONG_ID] == catalog.list_ids()
     assert b"deleted 1 item\n" in catalog.run("items", "delete", "a", answer="y").stdout
     assert b"deleted 2 items\n" == catalog.run("items", "delete", "b", LONG_ID, "--yes").stdout
@@ -212,9 +212,40 @@ def test_users_are_printed_changed_and_deleted(catalog: Catalog) -> None:
     assert "preferences" not in ann
     assert ["b", "a"] == [liked["item_id"] for liked in ann["liked_items"]]
     unknown = catalog.run("users", "delete", "ann", "eve", "--yes")
-    assert (1, ["akin: no such users: eve"]) == (unknown.status, unknown.error_lines)
+    assert (1, ["akin: no such user: eve"]) == (unknown.status, unknown.error_lines)
     assert b"deleted 2 users\n" == catalog.run("users", "delete", "ann", "bob", "--yes").stdout
     assert [] == catalog.read("users", "list")
+
+
+def test_dislikes_differ_from_likes(catalog: Catalog) -> None:
+    """Users are printed with the weights of what they like and dislike."""
+    catalog.client.upsert_user(
+        "ann",
+        ["tea", akin.Preference(text="rain", weight=-1.5)],
+        ["a", akin.LikedItem(item_id="b", weight=-1), akin.LikedItem(item_id="c", weight=2)],
+    )
+    lines = catalog.run("users", "get", "ann").stdout.decode().splitlines()
+    assert [
+        "  preference, weight 1: tea",
+        "  disliked preference, weight -1.5: rain",
+        "  liked, weight 1: a",
+        "  disliked, weight -1: b",
+        "  liked, weight 2: c",
+    ] == lines[1:6]
+    table = catalog.run("users", "list").stdout.decode()
+    assert re.search(r"│ ann +│ tea; rain \[-1.5\] +│ +2 │ +1 │", table), table
+
+
+def test_numbers_and_keys_of_attributes(catalog: Catalog) -> None:
+    """Integers are printed as integers, and keys in alphabetical order, in lines and in JSON."""
+    attributes = {"year": 1990, "price": 79, "sizes": [41, 42.5], "box": {"b": 2, "a": 1}}
+    catalog.client.upsert_item("d", "jasmine tea", attributes)
+    expected = '{"box": {"a": 1, "b": 2}, "price": 79, "sizes": [41, 42.5], "year": 1990}'
+    assert f"attributes: {expected}\n" in catalog.run("items", "get", "d").stdout.decode()
+    assert f'"attributes": {expected}' in catalog.run("items", "get", "d", "--json").stdout.decode()
+    where = json.dumps({"all": [{"attribute": "price", "equals": 79}]})
+    listed = catalog.run("items", "list", "--filter", where).stdout.decode()
+    assert '│ {"box": {"a": 1, "b": 2}, "price": ... │' in listed
 
 
 def test_an_update_of_what_does_not_exist_fails(catalog: Catalog) -> None:
@@ -222,8 +253,8 @@ def test_an_update_of_what_does_not_exist_fails(catalog: Catalog) -> None:
     item = catalog.run("items", "update", "none", "--text", "tea")
     user = catalog.run("users", "update", "eve", "--liked", "a")
     assert (1, 1) == (item.status, user.status)
-    assert ["akin: no such items: none"] == item.error_lines
-    assert ["akin: no such users: eve"] == user.error_lines
+    assert ["akin: no such item: none"] == item.error_lines
+    assert ["akin: no such user: eve"] == user.error_lines
 
 
 def test_titles_of_long_items_take_several_calls(server: RunningServer) -> None:

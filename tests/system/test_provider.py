@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.command import run
 from support.provider import DIMENSIONS, USD_PER_TOKEN, ScriptedProvider, failure, success
 from support.rejections import RawClient
-from support.server import RunningServer, environment, refused
+from support.server import RunningServer, environment, free_address, refused
 from support.waiting import until
 
 KEY = "sk-or-v1-never-told"
@@ -373,6 +373,26 @@ def test_models_are_listed(tmp_path: Path, provider: ScriptedProvider) -> None:
         (each["model"], each["context_tokens"], each["usd_per_million_tokens"])
         for each in json.loads(done.stdout)
     ]
+    table = run("models", folder=tmp_path, variables=variables).stdout.decode()
+    host = provider.url.removeprefix("http://").partition("/")[0]
+    assert table.startswith(f"Embedding models of {host}\n")
+    assert "akin reembed --estimate --model NAME" in table
+
+
+def test_models_that_cannot_be_listed(tmp_path: Path) -> None:
+    """The error names the provider that was asked, and the way without one."""
+    address = free_address()
+    variables = {
+        "AKIN_EMBEDDER": "openai",
+        "AKIN_EMBEDDING_MODEL": "m",
+        "AKIN_EMBEDDING_BASE_URL": f"http://user:secret@{address}/v1",
+    }
+    done = run("models", folder=tmp_path, variables=variables)
+    (line,) = done.error_lines
+    assert 1 == done.status
+    assert line.startswith(f"akin models: the models of {address} cannot be listed: ")
+    assert "secret" not in line
+    assert line.endswith("The local model needs no provider")
 
 
 def test_a_refused_text_is_named(tmp_path: Path, provider: ScriptedProvider) -> None:

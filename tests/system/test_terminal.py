@@ -152,15 +152,35 @@ def test_an_error_of_the_server_is_one_safe_line(tmp_path: Path) -> None:
     assert (1, True) == (done.status, "bad␛[31m" in line)
 
 
-@pytest.mark.parametrize("words", [("--help",), ("key", "ann", "--scope", "read"), ("status",)])
+PIPED = [("status",), ("items", "list"), ("items", "list", "--json"), ("items", "get", NUMBER)]
+PIPED += [("export", "-"), ("recommend", "--item", NUMBER, "--json"), ("clusters",)]
+
+
+@pytest.mark.parametrize("words", [("--help",), ("key", "ann", "--scope", "read"), *PIPED])
 def test_a_broken_pipe_is_silent(address: str, tmp_path: Path, words: tuple[str, ...]) -> None:
     """A command whose reader has gone prints nothing, and has the status of SIGPIPE in a shell."""
-    remote = ["--address", address] if words == ("status",) else []
+    remote = ["--address", address] if words in PIPED else []
     script = 'exec 3>&1; { "$@" 2> error; echo "$?" >&3; } | true; cat error >&3'
     done = run(*words, *remote, folder=tmp_path, script=script)
     lines = done.stdout.decode().splitlines()
     assert "141" == lines[0]
     assert len(lines) == 1 + (words[0] == "key")  # the key itself goes to standard error
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_the_first_line_of_a_long_list(address: str, tmp_path: Path, form: tuple[str, ...]) -> None:
+    """A reader that ends after one line ends the command, whose list is longer than the pipe."""
+    items = (akin.item(f"n{number}", "tea " * 20) for number in range(2_000))
+    name = f"long{len(form)}"
+    with akin.Client(address, catalog=name) as client:
+        client.create_catalog(name)
+        assert 2_000 == len(list(client.import_items(items)))
+    words = ("items", "list", "--limit", "0", *form, "--catalog", name, "--address", address)
+    script = 'exec 3>&1; { "$@" 2> error; echo "$?" >&3; } | head -1 > line; cat error >&3'
+    # Python's unbuffered streams do not notice a write that a pipe accepts in part.
+    done = run(*words, folder=tmp_path, script=script, variables={"PYTHONUNBUFFERED": ""})
+    assert [b"141"] == done.stdout.splitlines()
+    assert 1 == len((tmp_path / "line").read_text().splitlines())
 
 
 @pytest.mark.parametrize(

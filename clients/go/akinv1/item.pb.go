@@ -32,7 +32,8 @@ const (
 	// The text is embedded or the caller gave vectors, and the item can be recommended.
 	ItemState_ITEM_STATE_INDEXED ItemState = 1
 	// The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-	// then recommendations use the previous text of the item, if it had one.
+	// then recommendations use the previous text of the item, if it had one, except that exact words
+	// (lexical_weight) are those of the new text.
 	ItemState_ITEM_STATE_PENDING ItemState = 2
 )
 
@@ -138,10 +139,9 @@ type Item struct {
 	// INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// Required. The text that describes the item. Akin embeds it, unless the item has vectors of the
-	// caller. It must be 1 byte to 1 MiB of UTF-8
-	// and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
-	// markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
-	// call fails with INVALID_ARGUMENT.
+	// caller. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. In a catalog with the text
+	// format TEXT_FORMAT_HTML, it may contain markup, which counts toward the limit, and must have
+	// text outside of the markup. Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// A JSON object with facts about the item, such as its price. Filters test them, and responses
 	// return them with the item. As JSON it can have at most 64 KiB, 256 keys in total, and 4 levels
@@ -173,23 +173,33 @@ type Item struct {
 	// The vectors of the item.
 	//
 	// In a response: one for each chunk of its text, in order, or those that the caller gave. They
-	// have unit length and the dimensions of the catalog's space. Those of a pending item belong to
-	// its previous version. Empty unless the request has include_vectors, and for a pending item
-	// without a previous version.
+	// have unit length and the dimensions of the catalog's space. Empty unless the request has
+	// include_vectors, and for a pending item, even while recommendations use its previous text.
 	//
 	// In a write: vectors of the catalog's space that the caller made, in place of those of the text.
-	// They can be any number of vectors up to 256. Each must have exactly the dimensions of the space
-	// that serves, which are in Catalog.space, finite values, and a value that is not 0. Otherwise
-	// the call fails with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs
-	// nothing to embed and is not pending. SearchPassages does not find it, because no vector belongs
-	// to a part of its text. The vectors stay until a write of the item replaces them: a write of the
-	// text without vectors removes them, and the text is embedded.
+	// Default: Akin embeds the text. There can be at most 16,384 vectors, as far as they fit into a
+	// message of 16 MiB. Each must have exactly the dimensions of the space that serves, which are in
+	// Catalog.space, no value that is not finite, and a value that is not 0. Otherwise the call fails
+	// with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs nothing to embed and
+	// is not pending. SearchPassages does not find it, because no vector belongs to a part of its
+	// text. The vectors stay until a write of the item replaces them: a write of the text without
+	// vectors removes them, and the text is embedded.
+	//
+	// The best vector of an item determines its score, and the cost of a search grows with the
+	// numbers of vectors of both sides. As a source, an item with more than 256 vectors, its own or
+	// those of its text, is represented by 256 that are evenly spread over them.
 	//
 	// The vectors belong to the space that serves when they are written. In another space, as during
 	// and after a re-embedding, the item has the vectors of its text. A rollback gives it the
-	// caller's vectors again, unless another write of its text or vectors came between. Default: Akin
-	// embeds the text.
-	Vectors       []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	// caller's vectors again, unless another write of its text or vectors came between. Akin can
+	// check the width of vectors, and not which model made them. Stop the writers of vectors before
+	// the switch to a model of the same width, or they mix vectors of two models.
+	Vectors []*Vector `protobuf:"bytes,10,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	// Output only. Whether the caller gave the vectors with which the item is recommended. False if
+	// they are those of its text, as in a generation that a re-embedding made, and if the item is
+	// pending. Every response with the item has the field, even without include_vectors. Requests
+	// that set it are accepted, and the value is ignored.
+	HasOwnVectors bool `protobuf:"varint,12,opt,name=has_own_vectors,json=hasOwnVectors,proto3" json:"has_own_vectors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,6 +302,13 @@ func (x *Item) GetVectors() []*Vector {
 		return x.Vectors
 	}
 	return nil
+}
+
+func (x *Item) GetHasOwnVectors() bool {
+	if x != nil {
+		return x.HasOwnVectors
+	}
+	return false
 }
 
 // A vector.
@@ -437,7 +454,7 @@ var File_akin_v1_item_proto protoreflect.FileDescriptor
 
 const file_akin_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x03\n" +
+	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x03\n" +
 	"\x04Item\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x127\n" +
@@ -453,7 +470,8 @@ const file_akin_v1_item_proto_rawDesc = "" +
 	"\x0epending_reason\x18\b \x01(\tR\rpendingReason\x12'\n" +
 	"\x0fpending_message\x18\t \x01(\tR\x0ependingMessage\x12)\n" +
 	"\avectors\x18\n" +
-	" \x03(\v2\x0f.akin.v1.VectorR\avectors\" \n" +
+	" \x03(\v2\x0f.akin.v1.VectorR\avectors\x12&\n" +
+	"\x0fhas_own_vectors\x18\f \x01(\bR\rhasOwnVectors\" \n" +
 	"\x06Vector\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\x02R\x06values\"\xb1\x01\n" +
 	"\n" +

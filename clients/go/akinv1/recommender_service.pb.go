@@ -88,7 +88,7 @@ type DecayShape int32
 const (
 	// The default: DECAY_SHAPE_EXPONENTIAL.
 	DecayShape_DECAY_SHAPE_UNSPECIFIED DecayShape = 0
-	// decay ^ x: fast at first, then ever more slowly.
+	// decay ^ x: it falls fast at first, and more slowly as the distance grows.
 	DecayShape_DECAY_SHAPE_EXPONENTIAL DecayShape = 1
 	// decay ^ (x * x): slowly at first, then fast.
 	DecayShape_DECAY_SHAPE_GAUSSIAN DecayShape = 2
@@ -887,7 +887,9 @@ type BatchGetItemsRequest struct {
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// If true, the response has the vectors of the items, in Item.vectors. Default: false.
+	// If true, the response has the vectors of the items, in Item.vectors. If the response then exceeds
+	// 16 MiB, the call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items.
+	// Default: false.
 	IncludeVectors bool `protobuf:"varint,4,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2311,7 +2313,8 @@ type RecommendSimilarRequest struct {
 	// FALLBACK_NONE.
 	Fallback Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
 	// If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+	// ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+	// call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
 	IncludeVectors bool `protobuf:"varint,22,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
 	// Limits how many items with the same value of an attribute are recommended. Default: no limit.
 	GroupBy *GroupBy `protobuf:"bytes,23,opt,name=group_by,json=groupBy,proto3" json:"group_by,omitempty"`
@@ -2327,7 +2330,11 @@ type RecommendSimilarRequest struct {
 	// repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
 	// rank, and items without any of the words have the score 0. Words are compared without case and
 	// as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
-	// text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+	// text, the first 100,000 characters count. Of a source text with more than 256 different words,
+	// the 256 rarest count that items have, or, if these are fewer, some that no item has as well.
+	// A pending item is found by the words of its new text at once, so that a new part number does not
+	// wait for the model, but its cosine is that of its previous text until the new one is embedded. A
+	// pending item without a previous text is not found.
 	// The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
 	// the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
 	// (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
@@ -2567,7 +2574,8 @@ type isRecommendSimilarRequest_Source interface {
 
 type RecommendSimilarRequest_ItemId struct {
 	// The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
-	// without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+	// without control characters. Otherwise the call fails with INVALID_ARGUMENT. If the item has
+	// more than 256 vectors, Akin uses 256 that are evenly spread over them.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 
@@ -2823,13 +2831,13 @@ type NumberBoost struct {
 	// How the value grows. For a value that is not listed in BoostCurve the call fails with
 	// INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
 	Curve BoostCurve `protobuf:"varint,2,opt,name=curve,proto3,enum=akin.v1.BoostCurve" json:"curve,omitempty"`
-	// The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-	// BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-	// call fails with INVALID_ARGUMENT.
+	// Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+	// and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	Min *float64 `protobuf:"fixed64,3,opt,name=min,proto3,oneof" json:"min,omitempty"`
-	// The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-	// and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-	// the call fails with INVALID_ARGUMENT.
+	// This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+	// BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+	// BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
 	Max           *float64 `protobuf:"fixed64,4,opt,name=max,proto3,oneof" json:"max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3392,8 +3400,8 @@ type BatchRecommendRequest struct {
 	//
 	// Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
 	// the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
-	// call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
-	// if there is no such write.
+	// call waits for the largest min_sequence of the valid queries. It fails with INVALID_ARGUMENT,
+	// and names the field of that query, if there is no such write.
 	Queries       []*RecommendSimilarRequest `protobuf:"bytes,2,rep,name=queries,proto3" json:"queries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

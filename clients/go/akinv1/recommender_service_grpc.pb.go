@@ -88,23 +88,27 @@ const (
 type RecommenderServiceClient interface {
 	// Stores an item. It replaces the item with the same id, or creates the item. If the item has
 	// vectors, they are stored in place of those of the text, and the text is not embedded: see
-	// Item.vectors. The rest is about items without vectors.
+	// Item.vectors.
 	//
-	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
-	// background. Until then recommendations use the previous text of the item, if it had one. With
-	// require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-	// FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
-	// INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
-	// item does not have the expected_sequence.
+	// If the text of an item without vectors of the caller cannot be embedded now, the item is stored
+	// as pending, and Akin embeds it in the background. Until then recommendations use the previous
+	// text of the item, if it had one. With require_indexed the call fails instead, with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) or FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED).
+	// The call fails with INVALID_ARGUMENT if the model rejects the text.
+	//
+	// The call fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the expected_sequence.
 	UpsertItem(ctx context.Context, in *UpsertItemRequest, opts ...grpc.CallOption) (*UpsertItemResponse, error)
 	// Changes some fields of an item. The fields outside of the update mask keep their values, and
-	// concurrent updates of different fields do not overwrite each other. Every successful call is a
-	// write with a sequence number of its own, even if it changes no value.
+	// concurrent updates of different fields do not overwrite each other. The exception are vectors
+	// of the caller: an update of the text without `vectors` in the mask removes them, also those
+	// that another call has just written. Use expected_sequence where both are updated. Every
+	// successful call is a write with a sequence number of its own, even if it changes no value.
 	//
-	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
-	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
-	// indexed or pending.
+	// The text is embedded if it is in the mask, or if the update removes vectors of the caller. A
+	// text whose vectors are known costs nothing, such as the unchanged text of an item without
+	// vectors of the caller. If the text cannot be embedded now, the call acts like UpsertItem.
+	// Without a text or vectors in the mask, nothing is embedded, and the item keeps its vectors and
+	// stays indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -194,7 +198,8 @@ type RecommenderServiceClient interface {
 	// one call would be; the key is then refused until the limit allows further calls.
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+	// texts or the vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(ctx context.Context, in *BatchRecommendRequest, opts ...grpc.CallOption) (*BatchRecommendResponse, error)
 }
 
@@ -423,23 +428,27 @@ func (c *recommenderServiceClient) BatchRecommend(ctx context.Context, in *Batch
 type RecommenderServiceServer interface {
 	// Stores an item. It replaces the item with the same id, or creates the item. If the item has
 	// vectors, they are stored in place of those of the text, and the text is not embedded: see
-	// Item.vectors. The rest is about items without vectors.
+	// Item.vectors.
 	//
-	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
-	// background. Until then recommendations use the previous text of the item, if it had one. With
-	// require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-	// FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
-	// INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
-	// item does not have the expected_sequence.
+	// If the text of an item without vectors of the caller cannot be embedded now, the item is stored
+	// as pending, and Akin embeds it in the background. Until then recommendations use the previous
+	// text of the item, if it had one. With require_indexed the call fails instead, with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) or FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED).
+	// The call fails with INVALID_ARGUMENT if the model rejects the text.
+	//
+	// The call fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the expected_sequence.
 	UpsertItem(context.Context, *UpsertItemRequest) (*UpsertItemResponse, error)
 	// Changes some fields of an item. The fields outside of the update mask keep their values, and
-	// concurrent updates of different fields do not overwrite each other. Every successful call is a
-	// write with a sequence number of its own, even if it changes no value.
+	// concurrent updates of different fields do not overwrite each other. The exception are vectors
+	// of the caller: an update of the text without `vectors` in the mask removes them, also those
+	// that another call has just written. Use expected_sequence where both are updated. Every
+	// successful call is a write with a sequence number of its own, even if it changes no value.
 	//
-	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
-	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
-	// indexed or pending.
+	// The text is embedded if it is in the mask, or if the update removes vectors of the caller. A
+	// text whose vectors are known costs nothing, such as the unchanged text of an item without
+	// vectors of the caller. If the text cannot be embedded now, the call acts like UpsertItem.
+	// Without a text or vectors in the mask, nothing is embedded, and the item keeps its vectors and
+	// stays indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -529,7 +538,8 @@ type RecommenderServiceServer interface {
 	// one call would be; the key is then refused until the limit allows further calls.
 	//
 	// The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+	// fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+	// texts or the vectors of one query alone do, only the result of that query contains the error.
 	BatchRecommend(context.Context, *BatchRecommendRequest) (*BatchRecommendResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }

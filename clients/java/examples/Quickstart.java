@@ -55,7 +55,8 @@ public final class Quickstart {
         client.recommender().getItem(GetItemRequest.newBuilder().setItemId("no such").build());
       } catch (StatusRuntimeException e) {
         AkinException error = AkinException.of(e);
-        System.out.println(error.code() + " " + error.reason());
+        System.out.println(
+            "an item that does not exist: " + error.code() + " " + error.reason());
       }
     }
   }

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from akin._json_values import check_numbers
+from akin._vectors import build_vector, build_vectors
 from akin.filters import all_of
 from akin.options import (
     BatchDeleteItemsOptions,
@@ -57,8 +58,8 @@ def item(
 
     Raises:
         TypeError: a vector is not a list of numbers.
-        ValueError: an attribute is not a JSON value, a double cannot hold a number exactly, or the
-            time has no time zone.
+        ValueError: an attribute is not a JSON value, a double cannot hold a number exactly, the
+            time has no time zone, or a number of a vector is too large.
     """
     message = item_pb2.Item(item_id=item_id, text=text)
     if attributes:
@@ -68,10 +69,7 @@ def item(
         if expire_time.tzinfo is None:
             raise ValueError("expire_time needs a time zone")
         message.expire_time.FromDatetime(expire_time)
-    for values in () if vectors is None else vectors:
-        if not isinstance(values, Iterable):
-            raise TypeError("vectors must be a list of lists of numbers, such as [[0.6, 0.8]]")
-        message.vectors.add(values=values)
+    message.vectors.extend(build_vectors(vectors))
     return message
 
 
@@ -228,9 +226,9 @@ def recommend_similar(
     """Build a request for recommendations.
 
     Raises:
-        TypeError: a keyword is not an option of the method.
-        ValueError: the options do not have exactly one source, or the types of interactions are a
-            single string.
+        TypeError: a keyword is not an option of the method, or the vector is not a list of numbers.
+        ValueError: the options do not have exactly one source, the types of interactions are a
+            single string, or a number of the vector is too large.
     """
     check_options(RecommendSimilarOptions, options)
     check_source(options)
@@ -246,7 +244,7 @@ def recommend_similar(
         options,
         catalog=catalog,
         exclude_interactions=excluded,
-        vector=None if values is None else item_pb2.Vector(values=values),
+        vector=None if values is None else build_vector("vector", values),
     )
 
 

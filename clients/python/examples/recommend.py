@@ -31,7 +31,7 @@ def main(address: str) -> None:
         try:
             client.get_item("missing")
         except akin.AkinError as error:
-            print(error.code.name, error.reason)
+            print("an item that does not exist:", error.code.name, error.reason)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ try {
   if (!(error instanceof AkinError)) {
     throw error;
   }
-  console.log(error.codeName, error.reason);
+  console.log("an item that does not exist:", error.codeName, error.reason);
 }
 
 client.close();

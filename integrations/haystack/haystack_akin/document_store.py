@@ -26,8 +26,8 @@ _BATCH_ITEMS = 1_000
 class AkinDocumentStore:
     """Documents in a catalog of Akin: the content is the text, and the metadata the attributes.
 
-    Akin embeds documents itself and does not store their embeddings. Every call may raise
-    `akin.AkinError`. The methods for asyncio run the blocking ones in a thread.
+    Akin embeds documents itself, and stores their embeddings only with `use_embeddings`. Every call
+    may raise `akin.AkinError`. The methods for asyncio run the blocking ones in a thread.
 
     Args:
         address: `host:port` of the server.
@@ -35,6 +35,9 @@ class AkinDocumentStore:
         api_key: key to send with each call; without TLS, only to a server on this machine.
         tls: connect with TLS.
         tls_ca_file: CA bundle (PEM) for verifying the server. Default: the bundle of gRPC.
+        use_embeddings: store the embeddings of documents in place of the vectors that Akin would
+            make of their contents. They must come from the model of the catalog; Akin can check
+            their width only. Akin embeds documents without an embedding.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class AkinDocumentStore:
         api_key: Secret | None = None,
         tls: bool = False,
         tls_ca_file: str | None = None,
+        use_embeddings: bool = False,
     ) -> None:
         self.address = address
         self.catalog = catalog
         self.api_key = api_key
         self.tls = tls
         self.tls_ca_file = tls_ca_file
+        self.use_embeddings = use_embeddings
         ca = None if tls_ca_file is None else Path(tls_ca_file).read_bytes()
         self.client = akin.Client(
             address,
@@ -68,6 +73,7 @@ class AkinDocumentStore:
             api_key=self.api_key.to_dict() if self.api_key else None,
             tls=self.tls,
             tls_ca_file=self.tls_ca_file,
+            use_embeddings=self.use_embeddings,
         )
 
     @classmethod
@@ -102,7 +108,7 @@ class AkinDocumentStore:
         """Store documents, and return how many.
 
         Args:
-            documents: documents with content. Embeddings are not stored.
+            documents: documents with content.
             policy: what to do with documents whose ids exist. NONE means FAIL.
 
         Raises:
@@ -110,10 +116,10 @@ class AkinDocumentStore:
             DuplicateDocumentError: the policy is FAIL, and an id exists; nothing is stored.
             ValueError: the argument is not a list of documents with content and JSON metadata.
         """
-        _check_documents(documents)
+        _check_documents(documents, use_embeddings=self.use_embeddings)
         if policy != DuplicatePolicy.OVERWRITE:
             documents = self._drop_duplicates(documents, fail=policy != DuplicatePolicy.SKIP)
-        items = [build_item(document) for document in documents]
+        items = [build_item(document, with_embedding=self.use_embeddings) for document in documents]
         check_results(list(self.client.import_items(items)))
         return len(items)
 
@@ -151,18 +157,27 @@ class AkinDocumentStore:
         return len(documents)
 
     def search(
-        self, query: str, filters: dict[str, Any] | None, top_k: int, **options: Any
+        self,
+        query: str | Sequence[float],
+        filters: dict[str, Any] | None,
+        top_k: int,
+        **options: Any,
     ) -> list[Document]:
-        """Return the documents most similar to a text, with cosine similarities, best first.
+        """Return the documents most similar to a query, with cosine similarities, best first.
 
         Args:
-            query: the text.
+            query: a text, or a vector of the catalog's model.
             filters: filters on metadata; None for all documents.
             top_k: the number of documents, from 1 to 1,000.
             **options: see `akin.options.RecommendSimilarOptions`.
         """
         response = self.client.recommend_similar(
-            text=query, where=translate_filters(filters), limit=top_k, full=True, **options
+            text=query if isinstance(query, str) else None,
+            vector=None if isinstance(query, str) else query,
+            where=translate_filters(filters),
+            limit=top_k,
+            full=True,
+            **options,
         )
         return [build_document(hit.item, hit.score) for hit in response.recommendations]
 
@@ -211,13 +226,19 @@ class AkinDocumentStore:
         return new
 
 
-def _check_documents(documents: object) -> None:
+def _check_documents(documents: object, *, use_embeddings: bool) -> None:
     if not isinstance(documents, list) or not all(
         isinstance(document, Document) for document in documents
     ):
         raise ValueError("write_documents needs a list of documents")
-    if any(document.embedding or document.sparse_embedding for document in documents):
-        logger.warning("Akin embeds documents itself; the embeddings of documents are not stored")
+    if any(
+        document.sparse_embedding or (document.embedding and not use_embeddings)
+        for document in documents
+    ):
+        logger.warning(
+            "Akin embeds documents itself: without use_embeddings, embeddings of documents are not "
+            "stored, and sparse ones never are"
+        )
 
 
 def _require(filters: dict[str, Any]) -> akin.Filter:

@@ -21,15 +21,22 @@ _MIN_DATE_CHARACTERS = 8
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def build_item(document: Document) -> akin.Item:
+def build_item(document: Document, *, with_embedding: bool) -> akin.Item:
     """Return the item of a document: its content as text, and its metadata as attributes.
+
+    Args:
+        document: the document.
+        with_embedding: the vector of the item is the embedding of the document, if it has one.
 
     Raises:
         ValueError: the document has no content, or metadata that are not JSON.
     """
     if not document.content:
         raise ValueError(f"document {document.id!r} has no content; Akin stores texts only")
-    return akin.item(document.id, document.content, build_attributes(document.meta))
+    vectors = [document.embedding] if with_embedding and document.embedding else None
+    return akin.item(
+        document.id, document.content, build_attributes(document.meta), vectors=vectors
+    )
 
 
 def build_attributes(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ _TOP_K = 10
 
 @component
 class AkinRetriever:
-    """Retrieves the documents most similar to a query. It needs no text embedder before it.
+    """Retrieves the documents most similar to a query, which is a text or a vector.
+
+    Akin embeds a text itself, without a text embedder before it.
 
     Args:
         document_store: the store that contains the documents.
@@ -73,7 +75,11 @@ class AkinRetriever:
 
     @component.output_types(documents=list[Document])
     def run(
-        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+        self,
+        query: str | None = None,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        query_embedding: list[float] | None = None,
     ) -> dict[str, list[Document]]:
         """Return the documents most similar to a query, best first.
 
@@ -81,12 +87,16 @@ class AkinRetriever:
             query: the text.
             filters: filters that replace those of the constructor, or are merged with them.
             top_k: the number of documents. Default: that of the constructor.
+            query_embedding: a vector of the catalog's model, in place of the text.
 
         Returns:
             `documents`, whose scores are cosine similarities from -1 to 1.
+
+        Raises:
+            ValueError: there is no query, or a text and a vector.
         """
         documents = self.document_store.search(
-            query,
+            _choose_query(query, query_embedding),
             apply_filter_policy(self.filter_policy, self.filters, filters),
             self.top_k if top_k is None else top_k,
             min_score=self.min_score,
@@ -97,9 +107,21 @@ class AkinRetriever:
 
     @component.output_types(documents=list[Document])
     async def run_async(
-        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+        self,
+        query: str | None = None,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        query_embedding: list[float] | None = None,
     ) -> dict[str, list[Document]]:
         """Return the documents most similar to a query; see `run`."""
         documents: dict[str, list[Document]]
-        documents = await asyncio.to_thread(self.run, query, filters, top_k)
+        documents = await asyncio.to_thread(self.run, query, filters, top_k, query_embedding)
         return documents
+
+
+def _choose_query(query: str | None, query_embedding: list[float] | None) -> str | list[float]:
+    if query is not None and query_embedding is None:
+        return query
+    if query_embedding is not None and query is None:
+        return query_embedding
+    raise ValueError("the retriever needs either query or query_embedding")

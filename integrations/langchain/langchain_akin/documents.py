@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import akin
@@ -30,20 +30,41 @@ def choose_ids(documents: Sequence[Document], ids: Sequence[str | None] | None) 
     return [item_id or str(uuid.uuid4()) for item_id in ids]
 
 
-def build_items(documents: Iterable[Document], ids: Iterable[str]) -> list[akin.Item]:
-    """Return the items of documents.
+def build_items(
+    documents: Sequence[Document],
+    ids: Sequence[str],
+    embeddings: Sequence[Sequence[float]] | None = None,
+) -> list[akin.Item]:
+    """Return the items of documents, with an embedding each if there are any.
 
     Raises:
         ValueError: metadata has a value that is not a JSON value, such as a datetime.
     """
-    return [
-        _build_item(document, item_id) for document, item_id in zip(documents, ids, strict=True)
-    ]
+    vectors = [None] * len(documents) if embeddings is None else [[each] for each in embeddings]
+    return list(map(_build_item, documents, ids, vectors))
 
 
-def _build_item(document: Document, item_id: str) -> akin.Item:
+def build_documents(
+    texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None
+) -> list[Document]:
+    """Return the documents of texts and their metadata.
+
+    Raises:
+        ValueError: the numbers of texts and metadata differ.
+    """
+    if metadatas is None:
+        return [Document(page_content=text) for text in texts]
+    if len(metadatas) != len(texts):
+        raise ValueError(f"{len(metadatas)} metadatas for {len(texts)} texts")
+    pairs = zip(texts, metadatas, strict=True)
+    return [Document(page_content=text, metadata=metadata) for text, metadata in pairs]
+
+
+def _build_item(
+    document: Document, item_id: str, vectors: list[Sequence[float]] | None
+) -> akin.Item:
     try:
-        return akin.item(item_id, document.page_content, document.metadata)
+        return akin.item(item_id, document.page_content, document.metadata, vectors=vectors)
     except ValueError as exc:
         raise ValueError(f"the metadata of document {item_id!r} must be JSON: {exc}") from None
 
@@ -51,6 +72,11 @@ def _build_item(document: Document, item_id: str) -> akin.Item:
 def build_document(item: akin.Item) -> Document:
     """Return the document of an item, with its attributes as metadata."""
     return Document(id=item.item_id, page_content=item.text, metadata=_read_attributes(item))
+
+
+def read_hits(response: akin.RecommendSimilarResponse) -> list[tuple[Document, float]]:
+    """Return the recommended documents with their scores."""
+    return [(build_document(hit.item), hit.score) for hit in response.recommendations]
 
 
 def check_results(results: Sequence[akin.ItemResult]) -> None:

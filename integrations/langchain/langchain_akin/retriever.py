@@ -13,8 +13,9 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
+from langchain_akin.embeddings import DEFAULT_K
 from langchain_akin.filters import MetadataFilter, parse_filter
-from langchain_akin.vectorstore import DEFAULT_K, AkinVectorStore
+from langchain_akin.vectorstore import AkinVectorStore
 
 
 class AkinRetriever(BaseRetriever):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-import akin
 from akin.filters import any_of, exists
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
 from langchain_akin.connections import Connections
 from langchain_akin.documents import (
@@ -17,28 +15,25 @@ from langchain_akin.documents import (
     build_items,
     check_results,
     choose_ids,
+    read_hits,
     split_ids,
 )
+from langchain_akin.embeddings import DEFAULT_K, DEFAULT_LAMBDA, EmbeddingMethods
 from langchain_akin.filters import MetadataFilter, parse_filter
 
 # The address that `akin serve` listens on by default.
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
-# The default of LangChain's vector stores.
-DEFAULT_K = 4
-
-# The default trade-off of LangChain between relevance (1) and diversity (0).
-DEFAULT_LAMBDA = 0.5
-
 # Akin refuses to delete by a filter without conditions.
 _ANY_ITEM = any_of(exists("id"), exists("id", present=False))
 
 
-class AkinVectorStore(VectorStore):
+class AkinVectorStore(EmbeddingMethods):
     """Documents in a catalog of Akin: the page content is the text, the metadata the attributes.
 
-    Akin embeds the documents and the queries itself. Searches by a vector therefore raise
-    NotImplementedError. Every call may raise `akin.AkinError`.
+    Akin embeds the documents and the queries itself. `add_embeddings` stores vectors of your own
+    instead, and the searches by a vector take such vectors. Both must come from the model of the
+    catalog, of which Akin can check the width only. Every call may raise `akin.AkinError`.
 
     Args:
         address: `host:port` of the server.
@@ -64,7 +59,7 @@ class AkinVectorStore(VectorStore):
 
         Args:
             texts: the texts.
-            embedding: must be None, because Akin embeds the texts itself.
+            embedding: must be None, because Akin embeds the texts itself; see `add_embeddings`.
             metadatas: the metadata of each text.
             ids: the id of each text.
             address: `host:port` of the server.
@@ -194,7 +189,7 @@ class AkinVectorStore(VectorStore):
         response = self.connections.client.recommend_similar(
             text=query, limit=k, where=parse_filter(filter), full=True, **options
         )
-        return _read_hits(response)
+        return read_hits(response)
 
     async def asimilarity_search_with_score(
         self,
@@ -207,7 +202,7 @@ class AkinVectorStore(VectorStore):
         response = await self.connections.async_client.recommend_similar(
             text=query, limit=k, where=parse_filter(filter), full=True, **options
         )
-        return _read_hits(response)
+        return read_hits(response)
 
     def similarity_search(self, query: str, k: int = DEFAULT_K, **options: Any) -> list[Document]:
         """Return the documents most similar to a text; see `similarity_search_with_score`."""
@@ -256,10 +251,9 @@ class AkinVectorStore(VectorStore):
         return lambda score: min(max(score, 0.0), 1.0)
 
 
-def _read_hits(response: akin.RecommendSimilarResponse) -> list[tuple[Document, float]]:
-    return [(build_document(hit.item), hit.score) for hit in response.recommendations]
-
-
 def _refuse_embeddings(embedding: Embeddings | None) -> None:
     if embedding is not None:
-        raise ValueError("Akin embeds texts itself; pass embedding=None")
+        raise ValueError(
+            "Akin embeds texts itself: pass embedding=None, or store vectors of your own with "
+            "add_embeddings"
+        )

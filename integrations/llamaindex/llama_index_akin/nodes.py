@@ -22,15 +22,20 @@ _NODE_CONTENT = "_node_content"
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def build_item(node: BaseNode) -> akin.Item:
+def build_item(node: BaseNode, *, with_embedding: bool) -> akin.Item:
     """Return the item of a node: its text without metadata, and the metadata as attributes.
+
+    Args:
+        node: the node.
+        with_embedding: the vector of the item is the embedding of the node, if it has one.
 
     Raises:
         ValueError: metadata has a value that is not a JSON value.
     """
     attributes = node_to_metadata_dict(node, remove_text=True)
     attributes[NODE_ID] = node.node_id
-    return akin.item(node.node_id, node.get_content(MetadataMode.NONE), attributes)
+    vectors = [node.embedding] if with_embedding and node.embedding else None
+    return akin.item(node.node_id, node.get_content(MetadataMode.NONE), attributes, vectors=vectors)
 
 
 def build_node(item: akin.Item) -> BaseNode:

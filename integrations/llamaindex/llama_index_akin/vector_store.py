@@ -31,11 +31,16 @@ _MMR_THRESHOLD = 0.5
 class AkinVectorStore(BasePydanticVectorStore):
     """Nodes in a catalog of Akin: the text is embedded, and the metadata are the attributes.
 
-    Akin embeds nodes and queries itself, and ignores the embeddings of nodes. Every call may raise
-    `akin.AkinError`. The methods for asyncio run the blocking ones in a thread.
+    Akin embeds nodes and queries itself, and ignores their embeddings unless `use_embeddings` is
+    set. Every call may raise `akin.AkinError`. The methods for asyncio run the blocking ones in a
+    thread.
 
     Args:
         address: `host:port` of the server.
+        use_embeddings: store the embeddings of nodes in place of the vectors that Akin would make
+            of their texts, and search by those of queries. They must come from the model of the
+            catalog; Akin can check their width only. Nodes and queries without an embedding are
+            embedded by Akin.
         options: the keyword arguments of `akin.Client`: `catalog`, `api_key`, `tls`,
             `timeout_seconds` and `idle_timeout_seconds`. The catalog must exist.
     """
@@ -46,8 +51,10 @@ class AkinVectorStore(BasePydanticVectorStore):
 
     _client: akin.Client = PrivateAttr()
 
-    def __init__(self, address: str = "127.0.0.1:50051", **options: Any) -> None:
-        super().__init__(stores_text=True, address=address)
+    def __init__(
+        self, address: str = "127.0.0.1:50051", *, use_embeddings: bool = False, **options: Any
+    ) -> None:
+        super().__init__(stores_text=True, is_embedding_query=use_embeddings, address=address)
         self._client = akin.Client(address, **options)
 
     @property
@@ -70,7 +77,7 @@ class AkinVectorStore(BasePydanticVectorStore):
             AkinError: some nodes were not stored; the others are.
             ValueError: metadata has a value that is not a JSON value.
         """
-        items = [build_item(node) for node in nodes]
+        items = [build_item(node, with_embedding=self.is_embedding_query) for node in nodes]
         return check_results(list(self._client.import_items(items, **options)))
 
     def get_nodes(
@@ -120,19 +127,22 @@ class AkinVectorStore(BasePydanticVectorStore):
         """Return the nodes most similar to a text, with cosine similarities, best first.
 
         Args:
-            query: a query with `query_str`, in the mode DEFAULT or MMR. Its embedding is ignored.
+            query: a query with `query_str`, in the mode DEFAULT or MMR. With `use_embeddings`, its
+                embedding is used if there is one, and ignored otherwise.
             **options: see `akin.options.RecommendSimilarOptions`, such as `min_score` and
                 `max_similarity`.
 
         Raises:
             ValueError: the query has no text, another mode, or a filter that Akin lacks.
         """
-        if not query.query_str:
+        embedding = query.query_embedding if self.is_embedding_query else None
+        if not embedding and not query.query_str:
             raise ValueError("Akin embeds queries itself: the query needs query_str")
         # VectorStoreIndex passes empty lists for no restriction.
         documents = one_of(REF_DOC_ID, query.doc_ids) if query.doc_ids else None
         response = self._client.recommend_similar(
-            text=query.query_str,
+            text=None if embedding else query.query_str,
+            vector=embedding or None,
             limit=query.similarity_top_k,
             where=join_filters([documents, _select(query.node_ids or None, query.filters)]),
             diversity=_choose_diversity(query),

@@ -181,6 +181,7 @@ def item_message(stored: StoredItem) -> item_pb2.Item:
         update_time=timestamp(stored.update_time_us),
         pending_reason=stored.pending_reason,
         pending_message=stored.pending_message,
+        has_own_vectors=stored.has_own_vectors,
     )
     if stored.item.attributes:
         message.attributes.update(stored.item.attributes)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from service.cli.analysis_output import format_count
 from service.cli.formats.rows import (
     MAX_LINE_BYTES,
     FileError,
@@ -15,7 +16,7 @@ from service.cli.formats.rows import (
     Row,
     check_columns,
     check_encoding,
-    exceeds_line_limit,
+    exceeds_bytes,
 )
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ def _read_rows(reader: Reader, columns: list[str]) -> Iterator[Row]:
 
 def _build_row(columns: list[str], cells: list[str]) -> dict[str, str] | LineError:
     if len(cells) != len(columns):
-        return LineError(f"{len(cells)} cells, but the table has {len(columns)} columns")
+        expected = format_count(len(columns), "column")
+        return LineError(f"{format_count(len(cells), 'cell')}, but the table has {expected}")
     line = "".join(cells)
-    if exceeds_line_limit(line):
+    if exceeds_bytes(line, MAX_LINE_BYTES):
         return LineError(f"longer than {MAX_LINE_BYTES} bytes")
     try:
         check_encoding(line)

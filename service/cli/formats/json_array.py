@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from service.cli.formats.json_values import JsonDecoder
 from service.cli.formats.rows import (
-    MAX_LINE_BYTES,
+    MAX_JSON_BYTES,
     FileError,
     LineError,
     Records,
     Row,
     check_encoding,
-    exceeds_line_limit,
+    exceeds_bytes,
 )
 
 # Characters to read at once; more if a value is longer.
@@ -94,8 +94,8 @@ class _Scanner:
         text = self._text[self._position : end]
         self._position = end
         self._line += text.count("\n")
-        if exceeds_line_limit(text):
-            return Row(number, LineError(f"longer than {MAX_LINE_BYTES} bytes"))
+        if exceeds_bytes(text, MAX_JSON_BYTES):
+            return Row(number, LineError(f"longer than {MAX_JSON_BYTES} bytes"))
         try:
             check_encoding(text)
         except LineError as exc:
@@ -120,8 +120,8 @@ class _Scanner:
                 if end < len(self._text) or not self._fill():
                     return value, end
                 continue
-            if len(self._text) - self._position > MAX_LINE_BYTES:
-                problem = f"no complete value within {MAX_LINE_BYTES} bytes"
+            if len(self._text) - self._position > MAX_JSON_BYTES:
+                problem = f"no complete value within {MAX_JSON_BYTES} bytes"
             elif self._fill():
                 continue
             raise FileError(f"not JSON at line {line}: {problem}")

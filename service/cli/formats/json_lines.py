@@ -8,12 +8,12 @@ from typing import BinaryIO
 
 from service.cli.formats.json_values import JsonDecoder
 from service.cli.formats.rows import (
-    MAX_LINE_BYTES,
+    MAX_JSON_BYTES,
     LineError,
     Records,
     Row,
     check_encoding,
-    exceeds_line_limit,
+    exceeds_bytes,
 )
 
 
@@ -44,16 +44,16 @@ def _decode(decoder: JsonDecoder, line: str) -> object:
 def _read_lines(stream: BinaryIO) -> Iterator[str | LineError]:
     """Yield lines that end with LF, CRLF or CR, and an error for one that is too long."""
     text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape")
-    while line := text.readline(MAX_LINE_BYTES):
-        is_cut = len(line) == MAX_LINE_BYTES and not line.endswith("\n")
+    while line := text.readline(MAX_JSON_BYTES):
+        is_cut = len(line) == MAX_JSON_BYTES and not line.endswith("\n")
         if is_cut:
             _skip_line(text)
-        if is_cut or exceeds_line_limit(line):
-            yield LineError(f"longer than {MAX_LINE_BYTES} bytes")
+        if is_cut or exceeds_bytes(line, MAX_JSON_BYTES):
+            yield LineError(f"longer than {MAX_JSON_BYTES} bytes")
         else:
             yield line
 
 
 def _skip_line(text: io.TextIOWrapper) -> None:
-    while (rest := text.readline(MAX_LINE_BYTES)) and not rest.endswith("\n"):
+    while (rest := text.readline(MAX_JSON_BYTES)) and not rest.endswith("\n"):
         pass

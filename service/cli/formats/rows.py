@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 from service.domain import limits
 
-# Half of a message, so that a parsed line always fits into one. Valid items are far shorter.
+# A line of a table. Those of valid items without vectors are far shorter.
 MAX_LINE_BYTES = limits.MESSAGE_BYTES // 2
+
+# A value in JSON. The item or user of the largest message fits, whose JSON is longer: a number of
+# a vector takes 4 bytes there and up to 17 here, and a byte of a text takes up to 6 here.
+MAX_JSON_BYTES = 5 * limits.MESSAGE_BYTES
 
 # The most bytes of a character in UTF-8.
 _MAX_CHARACTER_BYTES = 4
@@ -74,10 +78,10 @@ def check_columns(columns: Sequence[str]) -> None:
             raise FileError(f"{count} columns have the name {name}")
 
 
-def exceeds_line_limit(line: str) -> bool:
-    """Does a line have more than MAX_LINE_BYTES bytes in UTF-8?"""
-    return len(line) > MAX_LINE_BYTES // _MAX_CHARACTER_BYTES and (
-        len(line.encode(errors="surrogateescape")) > MAX_LINE_BYTES
+def exceeds_bytes(text: str, max_bytes: int) -> bool:
+    """Does a text have more bytes in UTF-8 than the limit?"""
+    return len(text) > max_bytes // _MAX_CHARACTER_BYTES and (
+        len(text.encode(errors="surrogateescape")) > max_bytes
     )
 
 

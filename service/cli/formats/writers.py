@@ -57,9 +57,7 @@ class JsonLinesWriter:
         """Write rows; see RowWriter."""
         for row in rows:
             fields = {name: _to_text(value) for name, value in row.items() if value is not None}
-            line = f"{to_json_line(fields)}\n".encode()
-            _check_length(line, row)
-            self._stream.write(line)
+            self._stream.write(f"{to_json_line(fields)}\n".encode())
 
     def close(self) -> None:
         """Write nothing more."""
@@ -85,7 +83,12 @@ class CsvWriter:
         """Write rows; see RowWriter."""
         for row in rows:
             line = self._encode([_to_cell(row[column]) for column in self._columns])
-            _check_length(line, row)
+            if len(line) > MAX_LINE_BYTES:
+                row_id = row.get("id", row.get("user_id"))
+                raise FileError(
+                    f"the row of {row_id} has {len(line):,} bytes, and akin import reads up to "
+                    f"{MAX_LINE_BYTES:,} in CSV; use JSON lines or Parquet"
+                )
             self._stream.write(line)
 
     def close(self) -> None:
@@ -173,12 +176,3 @@ def _to_cell(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case _:
             return str(_to_text(value))
-
-
-def _check_length(line: bytes, row: FieldValues) -> None:
-    if len(line) > MAX_LINE_BYTES:
-        row_id = row.get("id", row.get("user_id"))
-        raise FileError(
-            f"the row of {row_id} has {len(line):,} bytes, and akin import reads up to "
-            f"{MAX_LINE_BYTES:,} in a text file; use Parquet"
-        )

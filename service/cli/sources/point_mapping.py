@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
+from service.cli.analysis_output import format_count
 from service.cli.formats.python_values import to_json_value
 from service.cli.formats.rows import FileError, LineError, Row
 from service.cli.table_columns import require_column
@@ -104,10 +105,11 @@ class PointMapping:
         for point in self._sample:
             for vector in point.vectors:
                 if len(vector) != dimensions:
+                    values = format_count(len(vector), "value")
                     raise FileError(
-                        f"the vectors have {len(vector)} values, and those of the catalog "
-                        f"{dimensions}: they belong to another model. Import without --vectors, or "
-                        "into a catalog with the model of the vectors"
+                        f"the vectors have {values}, and those of the catalog {dimensions}: they "
+                        "belong to another model. Import without --vectors, or into a catalog with "
+                        "the model of the vectors"
                     )
 
     def _map(self, point: SourcePoint) -> dict[str, object]:

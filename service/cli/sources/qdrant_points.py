@@ -73,10 +73,12 @@ def read_qdrant(
 def list_vectors(vector: object) -> list[list[float]]:
     """Return the vectors of a point, which has none, one, or a list of several.
 
+    In a collection with names of vectors, a point without vectors has an empty dict of them.
+
     Raises:
         FileError: the vectors have names, so that more than one space is possible.
     """
-    if isinstance(vector, dict):
+    if isinstance(vector, dict) and vector:
         names = ", ".join(sorted(map(str, vector)))
         raise FileError(f"--vectors needs vectors without names; those of the points are: {names}")
     if not isinstance(vector, list) or not vector:

@@ -25,7 +25,7 @@ def test_rows_are_numbered_by_their_first_line() -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("1", "1 cells, but the table has 2 columns"),
+        ("1", "1 cell, but the table has 2 columns"),
         ("1,2,3", "3 cells, but the table has 2 columns"),
         ('"1"x,2', "not a row"),
     ],

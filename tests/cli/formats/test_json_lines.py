@@ -6,7 +6,7 @@ import pytest
 
 from service.cli.formats.json_array import read_json_array
 from service.cli.formats.json_lines import read_json_lines
-from service.cli.formats.rows import MAX_LINE_BYTES, LineError
+from service.cli.formats.rows import MAX_JSON_BYTES, LineError
 
 
 def show(rows: Any) -> list[tuple[int, Any]]:
@@ -73,8 +73,8 @@ def test_values_that_stay_the_same_pass(value: str) -> None:
         (b"[" * 100_000, "not JSON: too many levels of brackets"),
         (b'{"a": "\xe9"}', "not UTF-8: byte 0xe9"),
         (b"\0" * 512, "only NUL bytes"),
-        (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', f"longer than {MAX_LINE_BYTES} bytes"),
-        ('{"a": "' + "é" * (MAX_LINE_BYTES // 2) + '"}', f"longer than {MAX_LINE_BYTES} bytes"),
+        (b'{"a": "' + b"x" * MAX_JSON_BYTES + b'"}', f"longer than {MAX_JSON_BYTES} bytes"),
+        ('{"a": "' + "é" * (MAX_JSON_BYTES // 2) + '"}', f"longer than {MAX_JSON_BYTES} bytes"),
     ],
     ids=itertools.count(),
 )

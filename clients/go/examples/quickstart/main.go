@@ -62,7 +62,7 @@ func run(ctx context.Context, client *akin.Client) error {
 	_, err = client.Recommender.GetItem(ctx, &akinv1.GetItemRequest{ItemId: "no such item"})
 	var failed *akin.Error
 	if errors.As(err, &failed) {
-		fmt.Println(failed.Code, failed.Reason)
+		fmt.Println("an item that does not exist:", failed.Code, failed.Reason)
 	}
 	return nil
 }

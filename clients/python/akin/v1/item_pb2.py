@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61kin/v1/item.proto\x12\x07\x61kin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12+\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.akin.v1.ItemState\x12\x10\n\x08sequence\x18\x06 \x01(\x03\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0epending_reason\x18\x08 \x01(\t\x12\x17\n\x0fpending_message\x18\t \x01(\t\x12 \n\x07vectors\x18\n \x03(\x0b\x32\x0f.akin.v1.Vector\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x81\x01\n\nItemResult\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.akin.v1.ItemState\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t*W\n\tItemState\x12\x1a\n\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12ITEM_STATE_INDEXED\x10\x01\x12\x16\n\x12ITEM_STATE_PENDING\x10\x02*N\n\x08ItemView\x12\x19\n\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0fITEM_VIEW_BASIC\x10\x01\x12\x12\n\x0eITEM_VIEW_FULL\x10\x02\x42\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61kin/v1/item.proto\x12\x07\x61kin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12+\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.akin.v1.ItemState\x12\x10\n\x08sequence\x18\x06 \x01(\x03\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0epending_reason\x18\x08 \x01(\t\x12\x17\n\x0fpending_message\x18\t \x01(\t\x12 \n\x07vectors\x18\n \x03(\x0b\x32\x0f.akin.v1.Vector\x12\x17\n\x0fhas_own_vectors\x18\x0c \x01(\x08\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x81\x01\n\nItemResult\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.akin.v1.ItemState\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t*W\n\tItemState\x12\x1a\n\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12ITEM_STATE_INDEXED\x10\x01\x12\x16\n\x12ITEM_STATE_PENDING\x10\x02*N\n\x08ItemView\x12\x19\n\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0fITEM_VIEW_BASIC\x10\x01\x12\x12\n\x0eITEM_VIEW_FULL\x10\x02\x42\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'akin.v1.item_pb2', _globals
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
-  _globals['_ITEMSTATE']._serialized_start=571
-  _globals['_ITEMSTATE']._serialized_end=658
-  _globals['_ITEMVIEW']._serialized_start=660
-  _globals['_ITEMVIEW']._serialized_end=738
+  _globals['_ITEMSTATE']._serialized_start=596
+  _globals['_ITEMSTATE']._serialized_end=683
+  _globals['_ITEMVIEW']._serialized_start=685
+  _globals['_ITEMVIEW']._serialized_end=763
   _globals['_ITEM']._serialized_start=95
-  _globals['_ITEM']._serialized_end=411
-  _globals['_VECTOR']._serialized_start=413
-  _globals['_VECTOR']._serialized_end=437
-  _globals['_ITEMRESULT']._serialized_start=440
-  _globals['_ITEMRESULT']._serialized_end=569
+  _globals['_ITEM']._serialized_end=436
+  _globals['_VECTOR']._serialized_start=438
+  _globals['_VECTOR']._serialized_end=462
+  _globals['_ITEMRESULT']._serialized_start=465
+  _globals['_ITEMRESULT']._serialized_end=594
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,8 @@ class _ItemStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemState.V
     """The text is embedded or the caller gave vectors, and the item can be recommended."""
     ITEM_STATE_PENDING: _ItemState.ValueType  # 2
     """The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-    then recommendations use the previous text of the item, if it had one.
+    then recommendations use the previous text of the item, if it had one, except that exact words
+    (lexical_weight) are those of the new text.
     """
 
 class ItemState(_ItemState, metaclass=_ItemStateEnumTypeWrapper):
@@ -45,7 +46,8 @@ ITEM_STATE_INDEXED: ItemState.ValueType  # 1
 """The text is embedded or the caller gave vectors, and the item can be recommended."""
 ITEM_STATE_PENDING: ItemState.ValueType  # 2
 """The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-then recommendations use the previous text of the item, if it had one.
+then recommendations use the previous text of the item, if it had one, except that exact words
+(lexical_weight) are those of the new text.
 """
 Global___ItemState: _TypeAlias = ItemState  # noqa: Y015
 
@@ -89,6 +91,7 @@ class Item(_message.Message):
     PENDING_REASON_FIELD_NUMBER: _builtins.int
     PENDING_MESSAGE_FIELD_NUMBER: _builtins.int
     VECTORS_FIELD_NUMBER: _builtins.int
+    HAS_OWN_VECTORS_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
     to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
@@ -96,10 +99,9 @@ class Item(_message.Message):
     """
     text: _builtins.str
     """Required. The text that describes the item. Akin embeds it, unless the item has vectors of the
-    caller. It must be 1 byte to 1 MiB of UTF-8
-    and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
-    markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
-    call fails with INVALID_ARGUMENT.
+    caller. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. In a catalog with the text
+    format TEXT_FORMAT_HTML, it may contain markup, which counts toward the limit, and must have
+    text outside of the markup. Otherwise the call fails with INVALID_ARGUMENT.
     """
     state: Global___ItemState.ValueType
     """Output only. Whether the text of the item is embedded. Requests that set it are accepted, and
@@ -119,6 +121,12 @@ class Item(_message.Message):
     pending_message: _builtins.str
     """Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
     item is not pending. Requests that set it are accepted, and the value is ignored.
+    """
+    has_own_vectors: _builtins.bool
+    """Output only. Whether the caller gave the vectors with which the item is recommended. False if
+    they are those of its text, as in a generation that a re-embedding made, and if the item is
+    pending. Every response with the item has the field, even without include_vectors. Requests
+    that set it are accepted, and the value is ignored.
     """
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct:
@@ -146,22 +154,27 @@ class Item(_message.Message):
         """The vectors of the item.
 
         In a response: one for each chunk of its text, in order, or those that the caller gave. They
-        have unit length and the dimensions of the catalog's space. Those of a pending item belong to
-        its previous version. Empty unless the request has include_vectors, and for a pending item
-        without a previous version.
+        have unit length and the dimensions of the catalog's space. Empty unless the request has
+        include_vectors, and for a pending item, even while recommendations use its previous text.
 
         In a write: vectors of the catalog's space that the caller made, in place of those of the text.
-        They can be any number of vectors up to 256. Each must have exactly the dimensions of the space
-        that serves, which are in Catalog.space, finite values, and a value that is not 0. Otherwise
-        the call fails with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs
-        nothing to embed and is not pending. SearchPassages does not find it, because no vector belongs
-        to a part of its text. The vectors stay until a write of the item replaces them: a write of the
-        text without vectors removes them, and the text is embedded.
+        Default: Akin embeds the text. There can be at most 16,384 vectors, as far as they fit into a
+        message of 16 MiB. Each must have exactly the dimensions of the space that serves, which are in
+        Catalog.space, no value that is not finite, and a value that is not 0. Otherwise the call fails
+        with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs nothing to embed and
+        is not pending. SearchPassages does not find it, because no vector belongs to a part of its
+        text. The vectors stay until a write of the item replaces them: a write of the text without
+        vectors removes them, and the text is embedded.
+
+        The best vector of an item determines its score, and the cost of a search grows with the
+        numbers of vectors of both sides. As a source, an item with more than 256 vectors, its own or
+        those of its text, is represented by 256 that are evenly spread over them.
 
         The vectors belong to the space that serves when they are written. In another space, as during
         and after a re-embedding, the item has the vectors of its text. A rollback gives it the
-        caller's vectors again, unless another write of its text or vectors came between. Default: Akin
-        embeds the text.
+        caller's vectors again, unless another write of its text or vectors came between. Akin can
+        check the width of vectors, and not which model made them. Stop the writers of vectors before
+        the switch to a model of the same width, or they mix vectors of two models.
         """
 
     def __init__(
@@ -177,10 +190,11 @@ class Item(_message.Message):
         pending_reason: _builtins.str = ...,
         pending_message: _builtins.str = ...,
         vectors: _abc.Iterable[Global___Vector] | None = ...,
+        has_own_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time", "vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "has_own_vectors", b"has_own_vectors", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -70,7 +70,7 @@ class _DecayShapeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecayShape
     DECAY_SHAPE_UNSPECIFIED: _DecayShape.ValueType  # 0
     """The default: DECAY_SHAPE_EXPONENTIAL."""
     DECAY_SHAPE_EXPONENTIAL: _DecayShape.ValueType  # 1
-    """decay ^ x: fast at first, then ever more slowly."""
+    """decay ^ x: it falls fast at first, and more slowly as the distance grows."""
     DECAY_SHAPE_GAUSSIAN: _DecayShape.ValueType  # 2
     """decay ^ (x * x): slowly at first, then fast."""
     DECAY_SHAPE_LINEAR: _DecayShape.ValueType  # 3
@@ -82,7 +82,7 @@ class DecayShape(_DecayShape, metaclass=_DecayShapeEnumTypeWrapper):
 DECAY_SHAPE_UNSPECIFIED: DecayShape.ValueType  # 0
 """The default: DECAY_SHAPE_EXPONENTIAL."""
 DECAY_SHAPE_EXPONENTIAL: DecayShape.ValueType  # 1
-"""decay ^ x: fast at first, then ever more slowly."""
+"""decay ^ x: it falls fast at first, and more slowly as the distance grows."""
 DECAY_SHAPE_GAUSSIAN: DecayShape.ValueType  # 2
 """decay ^ (x * x): slowly at first, then fast."""
 DECAY_SHAPE_LINEAR: DecayShape.ValueType  # 3
@@ -517,7 +517,10 @@ class BatchGetItemsRequest(_message.Message):
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     include_vectors: _builtins.bool
-    """If true, the response has the vectors of the items, in Item.vectors. Default: false."""
+    """If true, the response has the vectors of the items, in Item.vectors. If the response then exceeds
+    16 MiB, the call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items.
+    Default: false.
+    """
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
@@ -1247,7 +1250,8 @@ class RecommendSimilarRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
     """The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
-    without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+    without control characters. Otherwise the call fails with INVALID_ARGUMENT. If the item has
+    more than 256 vectors, Akin uses 256 that are evenly spread over them.
     """
     user_id: _builtins.str
     """The id of a user, who is stored or has interactions. Otherwise the call fails with NOT_FOUND
@@ -1323,7 +1327,8 @@ class RecommendSimilarRequest(_message.Message):
     """
     include_vectors: _builtins.bool
     """If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-    ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+    ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+    call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
     """
     lexical_weight: _builtins.float
     """How much exact words count beside the similarity of meaning, if the source is a text. Words
@@ -1333,7 +1338,11 @@ class RecommendSimilarRequest(_message.Message):
     repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
     rank, and items without any of the words have the score 0. Words are compared without case and
     as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
-    text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+    text, the first 100,000 characters count. Of a source text with more than 256 different words,
+    the 256 rarest count that items have, or, if these are fewer, some that no item has as well.
+    A pending item is found by the words of its new text at once, so that a new part number does not
+    wait for the model, but its cosine is that of its previous text until the new one is embedded. A
+    pending item without a previous text is not found.
     The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
     the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
     (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
@@ -1570,14 +1579,14 @@ class NumberBoost(_message.Message):
     INVALID_ARGUMENT. Default: BOOST_CURVE_RANK.
     """
     min: _builtins.float
-    """The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-    BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-    call fails with INVALID_ARGUMENT.
+    """Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+    and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+    INVALID_ARGUMENT.
     """
     max: _builtins.float
-    """The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-    and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-    the call fails with INVALID_ARGUMENT.
+    """This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+    BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+    BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
     """
     def __init__(
         self,
@@ -1873,8 +1882,8 @@ class BatchRecommendRequest(_message.Message):
 
         Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
         the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
-        call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
-        if there is no such write.
+        call waits for the largest min_sequence of the valid queries. It fails with INVALID_ARGUMENT,
+        and names the field of that query, if there is no such write.
         """
 
     def __init__(

@@ -375,17 +375,27 @@ export interface SearchPassagesRequest {
   minSequence: string;
   /**
    * How much exact words count beside the similarity of meaning, as in RecommendSimilarRequest. The
-   * share is that of the words in the passage. The value must be between 0 and 1. Otherwise the call
-   * fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION (HYBRID_OFF) if the
-   * server's setting AKIN_HYBRID is off. Default: the server's setting AKIN_LEXICAL_WEIGHT, or 0 if
-   * AKIN_HYBRID is off.
+   * share is that of the words in the passage. If words count, Akin compares all passages of the
+   * items that RecommendSimilar would rank best for the text: of the best 50 items or, if that is
+   * more, of two items for each passage of the limit. It ends earlier once these texts have 16
+   * million characters and `limit` passages. While there are fewer than `limit` passages, it goes
+   * on to further items, until the passages of 20 items in a row all have less than the min_score,
+   * or until it has read 4,096 items or 64 million characters. The value must be between 0 and 1.
+   * Otherwise the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
+   * (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
+   * AKIN_LEXICAL_WEIGHT, or 0 if AKIN_HYBRID is off.
    */
   lexicalWeight?: number | undefined;
 }
 
 /** Response of SearchPassages. */
 export interface SearchPassagesResponse {
-  /** The passages, best first. Equal scores are ordered by ascending item id and offset. */
+  /**
+   * The passages, best first. Equal scores are ordered by ascending item id and offset. There are
+   * fewer than `limit` if no further passage matches, and if very many better items have none, such
+   * as pending items: the search ends after 4,096 of them, or after 4 million characters of texts
+   * that would now be split differently. If words count, it ends as lexical_weight says.
+   */
   passages: Passage[];
   /** The sequence number of the last write that the response reflects. */
   sequence: string;
@@ -397,7 +407,7 @@ export interface SearchPassagesResponse {
  * A piece of an item's text that has a vector of its own. A text that fits the model is one
  * passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
  * passages if this setting has changed since its text was embedded, until the item is written
- * again.
+ * again. An item with vectors of its caller has none.
  */
 export interface Passage {
   /** The id of the item. */

@@ -14,7 +14,8 @@ export enum ItemState {
   INDEXED = 1,
   /**
    * PENDING - The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
-   * then recommendations use the previous text of the item, if it had one.
+   * then recommendations use the previous text of the item, if it had one, except that exact words
+   * (lexical_weight) are those of the new text.
    */
   PENDING = 2,
   UNRECOGNIZED = -1,
@@ -105,10 +106,9 @@ export interface Item {
   itemId: string;
   /**
    * Required. The text that describes the item. Akin embeds it, unless the item has vectors of the
-   * caller. It must be 1 byte to 1 MiB of UTF-8
-   * and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
-   * markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
-   * call fails with INVALID_ARGUMENT.
+   * caller. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. In a catalog with the text
+   * format TEXT_FORMAT_HTML, it may contain markup, which counts toward the limit, and must have
+   * text outside of the markup. Otherwise the call fails with INVALID_ARGUMENT.
    */
   text: string;
   /**
@@ -162,24 +162,36 @@ export interface Item {
    * The vectors of the item.
    *
    * In a response: one for each chunk of its text, in order, or those that the caller gave. They
-   * have unit length and the dimensions of the catalog's space. Those of a pending item belong to
-   * its previous version. Empty unless the request has include_vectors, and for a pending item
-   * without a previous version.
+   * have unit length and the dimensions of the catalog's space. Empty unless the request has
+   * include_vectors, and for a pending item, even while recommendations use its previous text.
    *
    * In a write: vectors of the catalog's space that the caller made, in place of those of the text.
-   * They can be any number of vectors up to 256. Each must have exactly the dimensions of the space
-   * that serves, which are in Catalog.space, finite values, and a value that is not 0. Otherwise
-   * the call fails with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs
-   * nothing to embed and is not pending. SearchPassages does not find it, because no vector belongs
-   * to a part of its text. The vectors stay until a write of the item replaces them: a write of the
-   * text without vectors removes them, and the text is embedded.
+   * Default: Akin embeds the text. There can be at most 16,384 vectors, as far as they fit into a
+   * message of 16 MiB. Each must have exactly the dimensions of the space that serves, which are in
+   * Catalog.space, no value that is not finite, and a value that is not 0. Otherwise the call fails
+   * with INVALID_ARGUMENT. Akin scales them to unit length. Such an item costs nothing to embed and
+   * is not pending. SearchPassages does not find it, because no vector belongs to a part of its
+   * text. The vectors stay until a write of the item replaces them: a write of the text without
+   * vectors removes them, and the text is embedded.
+   *
+   * The best vector of an item determines its score, and the cost of a search grows with the
+   * numbers of vectors of both sides. As a source, an item with more than 256 vectors, its own or
+   * those of its text, is represented by 256 that are evenly spread over them.
    *
    * The vectors belong to the space that serves when they are written. In another space, as during
    * and after a re-embedding, the item has the vectors of its text. A rollback gives it the
-   * caller's vectors again, unless another write of its text or vectors came between. Default: Akin
-   * embeds the text.
+   * caller's vectors again, unless another write of its text or vectors came between. Akin can
+   * check the width of vectors, and not which model made them. Stop the writers of vectors before
+   * the switch to a model of the same width, or they mix vectors of two models.
    */
   vectors: Vector[];
+  /**
+   * Output only. Whether the caller gave the vectors with which the item is recommended. False if
+   * they are those of its text, as in a generation that a re-embedding made, and if the item is
+   * pending. Every response with the item has the field, even without include_vectors. Requests
+   * that set it are accepted, and the value is ignored.
+   */
+  hasOwnVectors: boolean;
 }
 
 /** A vector. */
@@ -222,6 +234,7 @@ function createBaseItem(): Item {
     pendingReason: "",
     pendingMessage: "",
     vectors: [],
+    hasOwnVectors: false,
   };
 }
 
@@ -256,6 +269,9 @@ export const Item: MessageFns<Item> = {
     }
     for (const v of message.vectors) {
       Vector.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.hasOwnVectors !== false) {
+      writer.uint32(96).bool(message.hasOwnVectors);
     }
     return writer;
   },
@@ -353,6 +369,14 @@ export const Item: MessageFns<Item> = {
             message.vectors.push(Vector.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.hasOwnVectors = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -399,6 +423,11 @@ export const Item: MessageFns<Item> = {
       vectors: globalThis.Array.isArray(object?.vectors)
         ? object.vectors.map((e: any) => Vector.fromJSON(e))
         : [],
+      hasOwnVectors: isSet(object.hasOwnVectors)
+        ? globalThis.Boolean(object.hasOwnVectors)
+        : isSet(object.has_own_vectors)
+        ? globalThis.Boolean(object.has_own_vectors)
+        : false,
     };
   },
 
@@ -434,6 +463,9 @@ export const Item: MessageFns<Item> = {
     if (message.vectors?.length) {
       obj.vectors = message.vectors.map((e) => Vector.toJSON(e));
     }
+    if (message.hasOwnVectors !== false) {
+      obj.hasOwnVectors = message.hasOwnVectors;
+    }
     return obj;
   },
 
@@ -452,6 +484,7 @@ export const Item: MessageFns<Item> = {
     message.pendingReason = object.pendingReason ?? "";
     message.pendingMessage = object.pendingMessage ?? "";
     message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
+    message.hasOwnVectors = object.hasOwnVectors ?? false;
     return message;
   },
 };

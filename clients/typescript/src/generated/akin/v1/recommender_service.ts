@@ -70,7 +70,7 @@ export function boostCurveToJSON(object: BoostCurve): string {
 export enum DecayShape {
   /** UNSPECIFIED - The default: DECAY_SHAPE_EXPONENTIAL. */
   UNSPECIFIED = 0,
-  /** EXPONENTIAL - decay ^ x: fast at first, then ever more slowly. */
+  /** EXPONENTIAL - decay ^ x: it falls fast at first, and more slowly as the distance grows. */
   EXPONENTIAL = 1,
   /** GAUSSIAN - decay ^ (x * x): slowly at first, then fast. */
   GAUSSIAN = 2,
@@ -436,7 +436,11 @@ export interface BatchGetItemsRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
-  /** If true, the response has the vectors of the items, in Item.vectors. Default: false. */
+  /**
+   * If true, the response has the vectors of the items, in Item.vectors. If the response then exceeds
+   * 16 MiB, the call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); request fewer items.
+   * Default: false.
+   */
   includeVectors: boolean;
 }
 
@@ -724,7 +728,8 @@ export interface RecommendSimilarRequest {
   catalog: string;
   /**
    * The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
-   * without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   * without control characters. Otherwise the call fails with INVALID_ARGUMENT. If the item has
+   * more than 256 vectors, Akin uses 256 that are evenly spread over them.
    */
   itemId?:
     | string
@@ -863,7 +868,8 @@ export interface RecommendSimilarRequest {
   fallback: Fallback;
   /**
    * If true, the response has the vectors of the recommended items, in Item.vectors. The view must be
-   * ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. Default: false.
+   * ITEM_VIEW_FULL. Otherwise the call fails with INVALID_ARGUMENT. If the vectors exceed 16 MiB, the
+   * call fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE); lower the limit. Default: false.
    */
   includeVectors: boolean;
   /** Limits how many items with the same value of an attribute are recommended. Default: no limit. */
@@ -885,7 +891,11 @@ export interface RecommendSimilarRequest {
    * repeats all of them; rare words count more. With 0, vectors alone rank. With 1, words alone
    * rank, and items without any of the words have the score 0. Words are compared without case and
    * as they are written; in scripts without spaces, pairs of letters are compared. Of an item's
-   * text, the first 100,000 characters count, and of a long source text the 256 rarest words.
+   * text, the first 100,000 characters count. Of a source text with more than 256 different words,
+   * the 256 rarest count that items have, or, if these are fewer, some that no item has as well.
+   * A pending item is found by the words of its new text at once, so that a new part number does not
+   * wait for the model, but its cosine is that of its previous text until the new one is embedded. A
+   * pending item without a previous text is not found.
    * The value must be between 0 and 1, and must not be set unless the source is a text. Otherwise
    * the call fails with INVALID_ARGUMENT. A value above 0 fails with FAILED_PRECONDITION
    * (HYBRID_OFF) if the server's setting AKIN_HYBRID is off. Default: the server's setting
@@ -976,17 +986,17 @@ export interface NumberBoost {
    */
   curve: BoostCurve;
   /**
-   * The number from which down the value is 0. Required with BOOST_CURVE_LINEAR and
-   * BOOST_CURVE_LOG, and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the
-   * call fails with INVALID_ARGUMENT.
+   * Numbers up to this one have the value 0. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
+   * and it must be finite. With BOOST_CURVE_RANK it must be unset. Otherwise the call fails with
+   * INVALID_ARGUMENT.
    */
   min?:
     | number
     | undefined;
   /**
-   * The number from which up the value is 1. Required with BOOST_CURVE_LINEAR and BOOST_CURVE_LOG,
-   * and it must be finite and greater than `min`. With BOOST_CURVE_RANK it must be unset. Otherwise
-   * the call fails with INVALID_ARGUMENT.
+   * This number and larger ones have the value 1. Required with BOOST_CURVE_LINEAR and
+   * BOOST_CURVE_LOG. It must be greater than `min`, and it and `max - min` must be finite. With
+   * BOOST_CURVE_RANK it must be unset. Otherwise the call fails with INVALID_ARGUMENT.
    */
   max?: number | undefined;
 }
@@ -1132,8 +1142,8 @@ export interface BatchRecommendRequest {
    *
    * Each query is a request of RecommendSimilar. Its catalog must not be set or must be equal to
    * the catalog of the batch. Otherwise the result of the query has the code INVALID_ARGUMENT. The
-   * call waits for the largest min_sequence of the valid queries, and fails with INVALID_ARGUMENT
-   * if there is no such write.
+   * call waits for the largest min_sequence of the valid queries. It fails with INVALID_ARGUMENT,
+   * and names the field of that query, if there is no such write.
    */
   queries: RecommendSimilarRequest[];
 }
@@ -6514,14 +6524,15 @@ export const RecommenderServiceDefinition = {
     /**
      * Stores an item. It replaces the item with the same id, or creates the item. If the item has
      * vectors, they are stored in place of those of the text, and the text is not embedded: see
-     * Item.vectors. The rest is about items without vectors.
+     * Item.vectors.
      *
-     * If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
-     * background. Until then recommendations use the previous text of the item, if it had one. With
-     * require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-     * FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
-     * INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
-     * item does not have the expected_sequence.
+     * If the text of an item without vectors of the caller cannot be embedded now, the item is stored
+     * as pending, and Akin embeds it in the background. Until then recommendations use the previous
+     * text of the item, if it had one. With require_indexed the call fails instead, with UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) or FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED).
+     * The call fails with INVALID_ARGUMENT if the model rejects the text.
+     *
+     * The call fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the expected_sequence.
      */
     upsertItem: {
       name: "UpsertItem",
@@ -6533,13 +6544,16 @@ export const RecommenderServiceDefinition = {
     },
     /**
      * Changes some fields of an item. The fields outside of the update mask keep their values, and
-     * concurrent updates of different fields do not overwrite each other. Every successful call is a
-     * write with a sequence number of its own, even if it changes no value.
+     * concurrent updates of different fields do not overwrite each other. The exception are vectors
+     * of the caller: an update of the text without `vectors` in the mask removes them, also those
+     * that another call has just written. Use expected_sequence where both are updated. Every
+     * successful call is a write with a sequence number of its own, even if it changes no value.
      *
-     * Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
-     * known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-     * text or vectors in the mask, nothing is embedded, and the item keeps its vectors and stays
-     * indexed or pending.
+     * The text is embedded if it is in the mask, or if the update removes vectors of the caller. A
+     * text whose vectors are known costs nothing, such as the unchanged text of an item without
+     * vectors of the caller. If the text cannot be embedded now, the call acts like UpsertItem.
+     * Without a text or vectors in the mask, nothing is embedded, and the item keeps its vectors and
+     * stays indexed or pending.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
      * create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -6751,7 +6765,8 @@ export const RecommenderServiceDefinition = {
      * one call would be; the key is then refused until the limit allows further calls.
      *
      * The call fails as a whole, like any call, if the server or its store cannot serve it now. It
-     * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB.
+     * fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE) if all results together exceed 16 MiB. If the
+     * texts or the vectors of one query alone do, only the result of that query contains the error.
      */
     batchRecommend: {
       name: "BatchRecommend",

@@ -194,6 +194,7 @@ final class StandIn extends RecommenderServiceImplBase
     private final Function<Q, Integer> count;
     private final Function<Q, R> response;
     private final StreamObserver<R> responses;
+    private boolean closed;
 
     Importer(
         Function<Q, String> catalog,
@@ -208,10 +209,15 @@ final class StandIn extends RecommenderServiceImplBase
 
     @Override
     public void onNext(Q request) {
+      if (closed) {
+        return; // sent before the client received the end
+      }
       if (catalog.apply(request).equals(MISSING_CATALOG)) {
         awaitFailing();
+        closed = true;
         responses.onError(Status.NOT_FOUND.asRuntimeException());
       } else if (catalog.apply(request).equals(SILENT_CATALOG)) {
+        closed = true;
         responses.onCompleted();
       } else {
         imported.add(count.apply(request));
@@ -232,7 +238,9 @@ final class StandIn extends RecommenderServiceImplBase
 
     @Override
     public void onCompleted() {
-      responses.onCompleted();
+      if (!closed) {
+        responses.onCompleted();
+      }
     }
   }
 
