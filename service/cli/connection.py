@@ -198,8 +198,9 @@ def open_client(address: str, parameters: ConnectionOptions | None = None) -> It
         address: of the server.
         parameters: the parameters of the connection; None for those of the running command.
     """
+    parameters = parameters or read_parameters()
     try:
-        with akin.Client(address, **(parameters or read_parameters())._asdict()) as client:
+        with akin.Client(address, **parameters._asdict()) as client:
             yield client
     except akin.AkinError as exc:
         console.exit_with_error(

@@ -126,7 +126,7 @@ class HttpListener:
         try:
             sockets = await _bind(address, shared_port=self._shared_port)
         except OSError as exc:
-            raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
+            raise errors.AddressUnavailable(f"cannot listen on {address}", address) from exc
         await self._server.startup(sockets=sockets)
         self._is_listening = True
         return _get_port(sockets[0])
