@@ -14,7 +14,7 @@ GROUP_LINE_BYTES = 1024 * 1024
 GROUP_WAIT_SECONDS = 0.1
 
 
-class Line(NamedTuple):
+class BodyLine(NamedTuple):
     """A line: its number from 1, and its text, None if it exceeds the limit."""
 
     number: int
@@ -39,9 +39,9 @@ class BodyLines:
         self._has_ended = False
         self._pending: asyncio.Task[bytes | None] | None = None
 
-    async def read_group(self) -> list[Line]:
+    async def read_group(self) -> list[BodyLine]:
         """Return the next lines, none at the end of the body."""
-        group: list[Line] = []
+        group: list[BodyLine] = []
         size = 0
         while len(group) < GROUP_LINES and size < GROUP_LINE_BYTES:
             line = self._take_line()
@@ -75,7 +75,7 @@ class BodyLines:
     async def _receive(self) -> bytes | None:
         return await self._read_chunk()
 
-    def _take_line(self) -> Line | None:
+    def _take_line(self) -> BodyLine | None:
         """Return the next line that is not empty, None if more data is needed."""
         while (end := self._find_end()) is not None:
             text = bytes(self._buffer[:end])
@@ -84,9 +84,9 @@ class BodyLines:
             self._number += 1
             if self._is_skipping or len(text) > self._max_bytes:
                 self._is_skipping = False
-                return Line(self._number, None)
+                return BodyLine(self._number, None)
             if text.strip():
-                return Line(self._number, text)
+                return BodyLine(self._number, text)
         if len(self._buffer) > self._max_bytes:
             self._is_skipping = True
         if self._is_skipping:

@@ -14,7 +14,7 @@ from google.rpc import code_pb2
 from service import errors
 from service.api.method_calls import CallEnd
 from service.domain import limits
-from service.http.body_lines import BodyLines, Line
+from service.http.body_lines import BodyLine, BodyLines
 from service.http.call_messages import IncomingCall, check_content_type
 from service.http.conversions import Conversions
 from service.http.json_messages import decode_json, merge_json
@@ -116,7 +116,7 @@ class ImportMessages:
         set_parameters(request, call.route, call.values, call.query)
         return request
 
-    def _convert(self, lines: Sequence[Line]) -> _Group:
+    def _convert(self, lines: Sequence[BodyLine]) -> _Group:
         request = type(self._template)()
         request.CopyFrom(self._template)
         resources = getattr(request, self._call.route.body)
@@ -131,7 +131,7 @@ class ImportMessages:
         return group._replace(request=request.SerializeToString())
 
 
-def _append(resources: Any, line: Line) -> None:  # noqa: ANN401 (a repeated field)
+def _append(resources: Any, line: BodyLine) -> None:  # noqa: ANN401 (a repeated field)
     """Append the resource of a line, or raise InvalidRequest."""
     if line.text is None:
         raise errors.invalid_field(LINE, f"must be at most {limits.MESSAGE_BYTES} bytes")

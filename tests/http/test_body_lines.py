@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from service.http import body_lines
-from service.http.body_lines import BodyLines, Line
+from service.http.body_lines import BodyLine, BodyLines
 
 LIMIT = 20
 
@@ -26,9 +26,9 @@ class Chunks:
         return part
 
 
-async def read(parts: Iterable[bytes]) -> list[Line]:
+async def read(parts: Iterable[bytes]) -> list[BodyLine]:
     lines = BodyLines(Chunks(parts), LIMIT)
-    found: list[Line] = []
+    found: list[BodyLine] = []
     while group := await lines.read_group():
         found += group
     return found
@@ -40,18 +40,18 @@ async def test_lines_do_not_depend_on_the_parts(size: int) -> None:
     body = b"one\n\n two \r\n" + b"x" * 30 + b"\nfour\n" + b"y" * 50
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     assert [
-        Line(1, b"one"),
-        Line(3, b" two \r"),
-        Line(4, None),
-        Line(5, b"four"),
-        Line(6, None),
+        BodyLine(1, b"one"),
+        BodyLine(3, b" two \r"),
+        BodyLine(4, None),
+        BodyLine(5, b"four"),
+        BodyLine(6, None),
     ] == await read(parts)
 
 
 async def test_the_last_line_needs_no_end() -> None:
     """A body can end with or without the end of a line, and can be empty."""
-    assert [Line(1, b"a")] == await read([b"a"])
-    assert [Line(1, b"a")] == await read([b"a\n"])
+    assert [BodyLine(1, b"a")] == await read([b"a"])
+    assert [BodyLine(1, b"a")] == await read([b"a\n"])
     assert [] == await read([])
     assert [] == await read([b"\n", b"  "])
 
@@ -67,5 +67,5 @@ async def test_a_group_has_a_limit() -> None:
 async def test_a_group_does_not_wait_for_more() -> None:
     """Lines that have arrived are read, also while the client pauses before the next one."""
     lines = BodyLines(Chunks([b"a\nb\nc"], hangs=True), LIMIT)
-    assert [Line(1, b"a"), Line(2, b"b")] == await lines.read_group()
+    assert [BodyLine(1, b"a"), BodyLine(2, b"b")] == await lines.read_group()
     lines.close()
