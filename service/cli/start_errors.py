@@ -6,6 +6,7 @@ import errno
 import socket
 
 from service import errors
+from service.server.listen_addresses import bind_address
 from service.settings import Settings
 
 _REASONS = {
@@ -45,14 +46,9 @@ def describe_start_error(error: BaseException, settings: Settings | None) -> str
 
 def _explain_address(address: str) -> str:
     """Return why nobody can listen on an address; empty if somebody can by now."""
-    host, _, port = address.rpartition(":")
+    port = address.rpartition(":")[2]
     try:
-        family, _, _, _, name = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(name)
+        bind_address(address, socket.SO_REUSEADDR).close()
     except socket.gaierror:
         return "the host is unknown; "
     except PermissionError as exc:

@@ -125,11 +125,6 @@ class ExactIndex:
         """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
         return (self.sum / max(self.vector_count, 1)).astype(np.float32)
 
-    def sample(self, rows: int) -> Vectors:
-        """Return up to `rows` evenly spread vectors; no copies."""
-        step = max(-(-self.vector_count // rows), 1)
-        return self._matrix[::step]
-
     def search(
         self,
         queries: Vectors,

@@ -121,14 +121,6 @@ class SegmentedIndex:
         mean: Vectors = (total / max(self.vector_count, 1)).astype(np.float32)
         return mean
 
-    def sample(self, rows: int) -> Vectors:
-        """Return up to `rows` vectors, evenly spread over the largest segment; no copies."""
-        largest = self._graphs.find_largest()
-        if largest is None:
-            return max(self._list_exact_segments(), key=len).sample(rows)
-        step = -(-len(largest.keys) // rows)
-        return largest.row_search.get_vectors(slice(None, None, step))
-
     def search(
         self,
         queries: Vectors,

@@ -22,6 +22,7 @@ from service.domain.filters import Filter
 from service.domain.items import BEGINNING, Anchor, Change
 from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
+from service.index.corpus_sample import CorpusSample
 from service.index.expiry_queue import ExpiryQueue
 from service.index.own_vector_keys import OwnVectorKeys
 from service.index.term_index import TermIndex
@@ -60,8 +61,9 @@ class ItemIndex:
     It gives each item a key of its own, a small number that is free again once the item is gone.
     `key_version` rises whenever an item becomes searchable or no longer is.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
-    describes that index, and `attributes` has the attributes of all live items by key. `terms` has
-    the words of their texts; None if the index is for searches by vectors alone.
+    describes that index, and `attributes` has the attributes of all live items by key. `sample`
+    represents the vectors. `terms` has the words of the items' texts; None if the index is for
+    searches by vectors alone.
     `lacks_own_vector_keys` tells that the index is from a snapshot that does not say which items
     have vectors of their callers.
 
@@ -81,6 +83,7 @@ class ItemIndex:
         self._rekeyed_ids: deque[str] = deque(maxlen=MAX_REKEYED_IDS)
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
+        self.sample = CorpusSample(index, self.get_ids)
         self.attributes = Attributes()
         self.terms = terms
         self.lacks_own_vector_keys = False
@@ -207,6 +210,7 @@ class ItemIndex:
         text = arrays["ids"].tobytes().decode()
         self._ids = text.split("\n") if text else []
         self._keys = {item_id: key for key, item_id in enumerate(self._ids) if item_id}
+        self.sample.replace(())
         self._free_keys = [key for key, item_id in enumerate(self._ids) if not item_id]
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:
@@ -326,6 +330,7 @@ class ItemIndex:
         pending_keys = [key for key, change in keyed_changes if not change.vectors]
         if pending_keys:
             self.maintenance.delete(pending_keys)
+            self.sample.discard(pending_keys)
         keyed_vectors = [
             (key, vector) for key, change in keyed_changes for vector in change.vectors
         ]
@@ -333,9 +338,9 @@ class ItemIndex:
         self._note_rekeyed([key for key, _ in keyed_vectors if key not in self.vectors])
         if keyed_vectors:
             vectors = np.frombuffer(b"".join(vector for _, vector in keyed_vectors), "<f4")
-            self.maintenance.upsert(
-                [key for key, _ in keyed_vectors], vectors.reshape(-1, self.vectors.dimensions)
-            )
+            owners = [key for key, _ in keyed_vectors]
+            self.maintenance.upsert(owners, vectors.reshape(-1, self.vectors.dimensions))
+            self.sample.replace(owners)
 
     def _note_rekeyed(self, keys: Collection[int]) -> None:
         """Note that the items with these keys become searchable or no longer are."""
@@ -347,6 +352,7 @@ class ItemIndex:
         distinct = set(keys)
         self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
+        self.sample.discard(distinct)
         self.attributes.delete(distinct)
         self._own_vector_keys.discard(distinct)
         if self.terms is not None:

@@ -133,12 +133,6 @@ class VectorSearch(Protocol):
     def mean(self) -> Vectors:
         """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
 
-    def sample(self, rows: int) -> Vectors:
-        """Return up to `rows` evenly spread vectors.
-
-        The array is not a copy: do not change it, nor use it after the next write.
-        """
-
     def search(
         self,
         queries: Vectors,

@@ -24,6 +24,7 @@ import structlog
 
 from service import errors
 from service.domain.printable import replace_controls
+from service.server.listen_addresses import bind_address
 from service.settings import Settings
 from service.storage.data_folder import FolderLock, lock_folder, secure_folder
 from service.storage.opening import prepare_store
@@ -235,18 +236,11 @@ def _reserve_port(listen: str) -> Iterator[str]:
     Raises:
         AddressUnavailable: another server listens on the port, or nobody can.
     """
-    host, _, port = listen.rpartition(":")
+    host = listen.rpartition(":")[0]
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family) as unshared:
-            # This fails if another server listens, even one that would share its port.
-            unshared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            unshared.bind(address)
-        with socket.socket(family) as shared:
-            shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            shared.bind(address)
+        # This fails if another server listens, even one that would share its port.
+        bind_address(listen, socket.SO_REUSEADDR).close()
+        with bind_address(listen, socket.SO_REUSEPORT) as shared:
             yield f"{host}:{shared.getsockname()[1]}"
     except OSError as exc:
         raise errors.AddressUnavailable(f"cannot listen on {listen}", listen) from exc

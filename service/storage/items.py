@@ -224,8 +224,7 @@ class ItemStore(ItemReads):
 
         # The number and the rows must be of the same moment.
         batch = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
-        if batch.reached > self.last_sequence:
-            self._database.commits.announce(batch.reached)
+        self._database.commits.announce(batch.reached)
         return batch
 
     async def changed_catalogs(self, after: int, anchors: Collection[Anchor]) -> ChangedCatalogs:
@@ -258,8 +257,7 @@ class ItemStore(ItemReads):
             return ChangedCatalogs(ids, reached, anchor, frozenset({anchor, *confirmed}))
 
         changed = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
-        if changed.reached > self.last_sequence:
-            self._database.commits.announce(changed.reached)
+        self._database.commits.announce(changed.reached)
         return changed
 
     def _delete_rows(

@@ -359,18 +359,6 @@ def test_a_key_is_there_between_upsert_and_delete(factory: Factory) -> None:
 
 
 @every_index
-@pytest.mark.parametrize(("count", "rows"), [(0, 5), (3, 5), (16, 16), (16, 5), (1_000, 100)])
-def test_a_sample_is_of_the_vectors(factory: Factory, count: int, rows: int) -> None:
-    """A sample has at most `rows` of the index's vectors, and all of them if there are no more."""
-    vectors = units(34, count, 24)
-    index = filled(factory, vectors)
-    sample = {row.tobytes() for row in index.sample(rows)}
-    assert sample <= {row.tobytes() for row in vectors}
-    assert min(count, rows) / 2 <= len(sample) <= rows
-    assert count == len(sample) or count > rows
-
-
-@every_index
 @pytest.mark.parametrize("limit", [1, 10, 31, 200])
 def test_the_nearest_to_a_key_leave_it_out(factory: Factory, limit: int) -> None:
     """The nearest keys to a key are those to its vector, except itself and excluded keys."""

@@ -74,7 +74,7 @@ def test_masks_leave_out_excluded_keys() -> None:
 
 
 def test_an_index_from_a_former_snapshot_says_so() -> None:
-    """A snapshot without the keys is told from one of items without such vectors."""
+    """A snapshot without the keys differs from one of items without such vectors."""
     item_index = ItemIndex(ExactIndex(DIMENSIONS), FakeClock())
     item_index.apply([change(name, own=False) for name in "ab"], 2)
     state = item_index.capture()

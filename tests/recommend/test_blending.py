@@ -78,7 +78,7 @@ def blend_all(
     behavior: ScoredBehavior, item_index: ItemIndex, scorer: InnerProduct, allowed: Mask, limit: int
 ) -> list[tuple[str, float]]:
     """Return the best items and their scores."""
-    vectors = item_index.vectors.sample(COUNT)
+    vectors = item_index.sample.read()
     blend = behavior.blend(item_index, allowed, limit, scorer.score(vectors))
     hits = search_by_sources(item_index, scorer, limit, allowed, blend.follow(None))
     return [(item_id, score) for item_id, score, _ in item_index.rank_hits(hits, limit)]
@@ -163,9 +163,8 @@ def test_graphs_miss_little(large_index: ItemIndex, share: float, text_weight: f
     behavior = prepare(BlendWeights(1.0, 0.4, text_weight))
     allowed = large_index.compute_mask(Filter(), large_index.find_keys(LIKES))
     allowed &= np.random.default_rng(3).random(len(allowed)) < share
-    blend = behavior.blend(
-        large_index, allowed, 20, scorer.score(large_index.vectors.sample(4_096))
-    )
+    sample_scores = scorer.score(large_index.sample.read())
+    blend = behavior.blend(large_index, allowed, 20, sample_scores)
     ranked = []
     for exact in (True, False):
         hits = search_by_sources(large_index, scorer, 20, allowed, blend.follow(None), exact=exact)

@@ -33,7 +33,7 @@ def make_item_index() -> ItemIndex:
 
 
 async def test_changes_tell_whose_vectors_serve(tmp_path: Path) -> None:
-    """Items that serve with vectors of callers are told, pending ones with former ones, too."""
+    """The answer has the items that serve with vectors of callers, present or former ones."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         writes = [own("a", 1), own("b", 2), own("c", 3), own("d", 4), indexed("e", "tea")]
         await stores.items.upsert_many(catalog, writes)

@@ -307,7 +307,7 @@ async def test_a_snapshot_without_a_place_in_the_history_is_saved_again(tmp_path
 
 
 async def publish_in_the_end(replica: Replica, folder: Path) -> None:
-    """Publish again and again, as a server does: the builder may replace the files meanwhile."""
+    """Publish again and again, as a server does: the builder may replace the files."""
     while not published_files(folder):
         with suppress(FileNotFoundError):
             await replica.publisher.publish()
