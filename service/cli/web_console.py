@@ -15,6 +15,7 @@ from service.cli import console, options
 from service.cli.connection import ConnectionOptions, read_parameters
 from service.domain.addresses import is_loopback, replace_port
 from service.domain.generations import DEFAULT_CATALOG
+from service.server.listen_addresses import open_listeners
 
 DEFAULT_LISTEN = "127.0.0.1:0"
 
@@ -81,8 +82,10 @@ async def _serve(
     async with connect_caller(address, authorization, parameters.tls) as caller:
         application = Application(SERVICES, caller)
         site = LoopbackGuard(ConsoleSite(application))
-        listener = HttpListener(site, None, shared_port=False)
-        port = await listener.start(listen)
+        listener = HttpListener(site, None)
+        sockets = open_listeners(listen, shared_port=False)
+        await listener.start(sockets)
+        port = sockets[0].getsockname()[1]
         catalog = quote(parameters.catalog or DEFAULT_CATALOG, safe="")
         url = f"http://{replace_port(listen, port)}/#/{catalog}/overview"
         console.print_line(f"The console is at {url}")

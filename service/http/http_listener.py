@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import ssl
-from contextlib import ExitStack
 
 import structlog
 import uvicorn
@@ -14,7 +13,6 @@ import uvicorn.server
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service import errors
 from service.http.response_writer import ABORT
 
 # Largest request line with all headers. A path has two ids of 256 bytes, each byte of which takes
@@ -85,12 +83,9 @@ class HttpListener:
     Args:
         application: answers the requests.
         tls: the certificate; None for plaintext.
-        shared_port: whether other processes listen on the same port.
     """
 
-    def __init__(
-        self, application: ASGIApp, tls: ssl.SSLContext | None, *, shared_port: bool
-    ) -> None:
+    def __init__(self, application: ASGIApp, tls: ssl.SSLContext | None) -> None:
         _route_log()
         config = uvicorn.Config(
             application,
@@ -114,22 +109,12 @@ class HttpListener:
         self._server = uvicorn.Server(config)
         self._state = self._server.server_state = _ServerState()
         self._server.lifespan = config.lifespan_class(config)
-        self._shared_port = shared_port
         self._is_listening = False
 
-    async def start(self, address: str) -> int:
-        """Listen on `address`, host:port with 0 for a free port; return the port.
-
-        Raises:
-            AddressUnavailable: the server cannot listen on the address.
-        """
-        try:
-            sockets = await _bind(address, shared_port=self._shared_port)
-        except OSError as exc:
-            raise errors.AddressUnavailable(f"cannot listen on {address}", address) from exc
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """Accept connections on bound sockets, which the listener closes when it drains."""
         await self._server.startup(sockets=sockets)
         self._is_listening = True
-        return _get_port(sockets[0])
 
     async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:
         """Accept no more requests, and let those in progress finish within the grace period.
@@ -157,33 +142,6 @@ class HttpListener:
         while self._state.connections:
             self._state.has_closed.clear()
             await self._state.has_closed.wait()
-
-
-async def _bind(address: str, *, shared_port: bool) -> list[socket.socket]:
-    """Return a socket for each address of the host, all with the same port."""
-    host, _, port = address.rpartition(":")
-    infos = await asyncio.get_running_loop().getaddrinfo(
-        host.strip("[]"), int(port), type=socket.SOCK_STREAM
-    )
-    with ExitStack() as opened:
-        sockets: list[socket.socket] = []
-        for family, _, _, _, target in dict.fromkeys(infos):
-            bound = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared_port:
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6 and len(infos) > 1:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.setblocking(False)
-            first_port = _get_port(sockets[0]) if sockets else int(port)
-            bound.bind((target[0], first_port, *target[2:]))
-            sockets.append(bound)
-        opened.pop_all()
-    return sockets
-
-
-def _get_port(bound: socket.socket) -> int:
-    return int(bound.getsockname()[1])
 
 
 class _LogHandler(logging.Handler):

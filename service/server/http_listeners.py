@@ -12,6 +12,7 @@ from service.api.server import SERVICES, Server
 from service.api.tls import TlsFiles
 from service.console.site import ConsoleSite
 from service.domain.addresses import replace_port
+from service.server.listen_addresses import open_listeners
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class HttpListeners:
         self, settings: Settings, server: Server, tls: TlsFiles | None, *, shared_port: bool
     ) -> None:
         self._application: Application | None = None
+        self._shared_port = shared_port
         self._listeners: list[tuple[str, str, HttpListener]] = []
         addresses = {
             "http_listening": settings.http_listen,
@@ -64,7 +66,7 @@ class HttpListeners:
                 site = (
                     ConsoleSite(self._application) if event == _CONSOLE_EVENT else self._application
                 )
-                listener = HttpListener(site, context, shared_port=shared_port)
+                listener = HttpListener(site, context)
                 self._listeners.append((event, address, listener))
 
     async def start(self) -> None:
@@ -74,7 +76,9 @@ class HttpListeners:
             AddressUnavailable: the server cannot listen on an address.
         """
         for event, address, listener in self._listeners:
-            port = await listener.start(address)
+            sockets = open_listeners(address, shared_port=self._shared_port)
+            await listener.start(sockets)
+            port = sockets[0].getsockname()[1]
             structlog.get_logger().info(event, address=replace_port(address, port))
 
     async def drain(self, grace_seconds: float, hurry: asyncio.Event) -> None:

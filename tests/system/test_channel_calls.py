@@ -20,6 +20,7 @@ from service.api.channel_calls import CHANNEL_OPTIONS, ChannelCaller
 from service.api.server import SERVICES
 from service.http.application import Application
 from service.http.http_listener import HttpListener
+from service.server.listen_addresses import open_listeners
 
 ITEMS = "/v1/catalogs/default/items"
 
@@ -41,8 +42,10 @@ async def application_over(
     """A client of an application in this process that calls a server over a channel."""
     async with grpc.aio.insecure_channel(address, CHANNEL_OPTIONS) as channel:
         application = Application(SERVICES, ChannelCaller(channel, authorization))
-        listener = HttpListener(application, None, shared_port=False)
-        port = await listener.start("127.0.0.1:0")
+        listener = HttpListener(application, None)
+        sockets = open_listeners("127.0.0.1:0", shared_port=False)
+        await listener.start(sockets)
+        port = sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         try:
             async with httpx.AsyncClient(
