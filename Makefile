@@ -5,20 +5,27 @@ BIN := .venv/bin
 # The folders of the packages for other frameworks.
 INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
 
+# The web console, from where the server and the packages take it.
+CONSOLE_BUILD := service/console/static/index.html
+CONSOLE_SOURCES := $(addprefix console/,index.html package.json tsconfig.json vite.config.ts) \
+	$(shell find console/src console/public)
+
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo serve console browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
-demo: .venv/ready
-	$(BIN)/akin demo
+# With CONSOLE=1, a terminal then has the web console of the sample books until Ctrl-C.
+demo: .venv/ready $(if $(CONSOLE),$(CONSOLE_BUILD))
+	$(BIN)/akin demo $(if $(CONSOLE),--console)
 
 serve: .venv/ready
 	$(BIN)/akin serve
 
-# Build the web console into service/console/static/, from where the server and the packages take it.
-# Needs Node.js 20.19 or later, and downloads 40 MB of tools.
-console: console/node_modules/.package-lock.json
+# Build the web console. Needs Node.js 20.19 or later, and downloads 40 MB of tools.
+console: $(CONSOLE_BUILD)
+
+$(CONSOLE_BUILD): console/node_modules/.package-lock.json $(CONSOLE_SOURCES)
 	cd console && npm run --silent build
 
 # What the tests of the console need: its build, and Debian's Chromium, whose installation needs root.
@@ -26,6 +33,7 @@ browser: console
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends chromium)
 
 console/node_modules/.package-lock.json: console/package-lock.json
+	@command -v npm >/dev/null || { echo "The console needs Node.js 20.19 or later, with npm." >&2; exit 1; }
 	cd console && npm ci --silent --no-audit --no-fund
 	touch $@
 

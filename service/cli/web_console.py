@@ -51,6 +51,22 @@ def serve_console(
     parameters = read_parameters()
     if parameters.api_key and parameters.tls is None and not is_loopback(_find_host(address)):
         console.exit_with_error("an API key is sent over TLS or to this machine only: use --tls")
+    run_console(listen, address, parameters, opens_browser=opens_browser)
+
+
+def run_console(
+    listen: str, address: str, parameters: ConnectionOptions, *, opens_browser: bool = False
+) -> None:
+    """Print the address of a console, and serve it until SIGINT or SIGTERM.
+
+    Exits with status 1 if it cannot be served.
+
+    Args:
+        listen: host:port of the console, with 0 for a free port.
+        address: of the server that the console shows.
+        parameters: how to call the server.
+        opens_browser: whether to open the console in the browser.
+    """
     try:
         asyncio.run(_serve(listen, address, parameters, opens_browser=opens_browser))
     except ImportError:
