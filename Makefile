@@ -13,7 +13,7 @@ CONSOLE_SOURCES := $(addprefix console/,index.html package.json tsconfig.json vi
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve console browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console screenshot browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 # With CONSOLE=1, a terminal then has the web console of the sample books until Ctrl-C.
 demo: .venv/ready $(if $(CONSOLE),$(CONSOLE_BUILD))
@@ -24,6 +24,10 @@ serve: .venv/ready
 
 # Build the web console. Needs Node.js 20.19 or later, and downloads 40 MB of tools.
 console: $(CONSOLE_BUILD)
+
+# Draw the picture of the console in the README, with Chromium.
+screenshot: .venv/ready browser
+	PYTHONPATH=tests $(BIN)/python tools/make_console_screenshot.py
 
 $(CONSOLE_BUILD): console/node_modules/.package-lock.json $(CONSOLE_SOURCES)
 	cd console && npm run --silent build

@@ -78,7 +78,7 @@ def run_demo(
         if with_console and on_terminal:
             typer.echo()
             run_console(DEFAULT_LISTEN, address, ConnectionOptions())
-    _show_next_steps()
+    _show_next_steps(names_console=not with_console)
 
 
 def _import_books(client: akin.Client) -> ImportSummary:
@@ -164,7 +164,7 @@ def _answer_question(client: akin.Client, text: str) -> None:
         console.print_line(f"the text {problems}: try other words in English")
 
 
-def _show_next_steps() -> None:
+def _show_next_steps(*, names_console: bool) -> None:
     program = find_command_line()
     sample = os.path.relpath(SAMPLE_BOOKS)
     typer.echo(
@@ -185,10 +185,11 @@ From Python, with the package akin-client (pip install ./clients/python):
   with akin.Client("{DEFAULT_ADDRESS}") as client:
       client.upsert_item("shoe-1", "Trail running shoes with a grippy sole")
       for hit in client.recommend_similar(text="jogging", full=True).recommendations:
-          print(hit.score, hit.item_id, hit.item.text)
-
-To see in a browser what is recommended, and why: {_find_console_command(program)}"""
+          print(hit.score, hit.item_id, hit.item.text)"""
     )
+    if names_console:
+        command = _find_console_command(program)
+        typer.echo(f"\nTo see in a browser what is recommended, and why: {command}")
 
 
 def _find_console_command(program: str) -> str:

@@ -87,6 +87,7 @@ def test_texts_with_weights_are_examples(show: Callable[..., Page], client: akin
 def test_a_user_is_explored_on_a_phone(show: Callable[..., Page], client: akin.Client) -> None:
     """A phone shows one side at a time."""
     page = show("explore", "?user=ann", size=PHONE)
+    page.get_by_text("expeditions, mountains and the sea; dislikes science fiction").wait_for()
     hits = client.recommend_similar(user_id="ann").recommendations
     assert [hit.item_id for hit in hits] == ranked(page, "A")
     assert page.get_by_role("region", name="Setting B").count() == 0

@@ -156,3 +156,4 @@ def test_without_a_terminal_the_demo_does_not_wait_for_the_console(tmp_path: Pat
     assert 0 == done.status, done.stderr
     assert b"The console is at" not in done.stdout
     assert b"has stopped" in done.stdout
+    assert b"CONSOLE=1" not in done.stdout

@@ -9,7 +9,8 @@ const CHOICES = 12;
 
 export function describeUser({ preferences = [], likedItems = [] }: User): string {
   const likes = formatPlural(likedItems.length, "liked item");
-  return preferences.length ? `${preferences.map(({ text }) => text).join("; ")} · ${likes}` : likes;
+  const texts = preferences.map(({ text, weight = 1 }) => (weight < 0 ? `dislikes ${text}` : text));
+  return texts.length ? `${texts.join("; ")} · ${likes}` : likes;
 }
 
 /** The first users of the catalog, and a field for the id of another one. */
