@@ -75,7 +75,7 @@ FILES = {
     "no JSON\n"
     '{"id": "up-3", "text": "Three"}\n',
     "table.csv": 'id,text,n\nup-1,"One, with ""quotes""\nand a line",1\n'
-    "up-2,,2\nup-3,Three,x\n,No id,4\n",
+    "up-2,,2\nup-3,Three,3\n,No id,4\n",
 }
 
 

@@ -94,7 +94,7 @@ export class CatalogApi {
     return call({ verb: "GET", path: `${this.root}/interactions`, query, signal });
   }
 
-  importLines(kind: "items" | "users", lines: string, validateOnly: boolean, signal?: Signal) {
+  importLines(kind: "items" | "users" | "interactions", lines: string, validateOnly: boolean, signal?: Signal) {
     const query = validateOnly ? { validateOnly } : {};
     return callLines<t.ImportEvent>({ verb: "POST", path: `${this.root}/${kind}:import`, query, lines, signal });
   }

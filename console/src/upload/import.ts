@@ -17,8 +17,12 @@ export interface Refusal {
 export interface ImportProgress {
   readBytes: number;
   stored: number;
+  /** Interactions that the catalog had already. */
+  duplicates: number;
   refused: number;
   refusals: Refusal[];
+  /** How the file is read. */
+  notes: string[];
 }
 
 interface ImportOptions {
@@ -31,7 +35,7 @@ interface ImportOptions {
 /** Send the records of a file in batches, so that progress shows and cancelling keeps what is stored. */
 export async function importFile(api: CatalogApi, file: File, options: ImportOptions): Promise<ImportProgress> {
   const { kind, validateOnly, signal, onProgress } = options;
-  const progress: ImportProgress = { readBytes: 0, stored: 0, refused: 0, refusals: [] };
+  const progress: ImportProgress = { readBytes: 0, stored: 0, duplicates: 0, refused: 0, refusals: [], notes: [] };
   let batch: { line: number; json: string }[] = [];
   let letters = 0;
 
@@ -46,7 +50,10 @@ export async function importFile(api: CatalogApi, file: File, options: ImportOpt
     onProgress({ ...progress, refusals: [...progress.refusals] });
   };
 
-  for await (const record of readRecords(file, kind, (count) => (progress.readBytes += count))) {
+  const types = kind === "interactions" ? Object.keys((await api.get(signal)).settings?.interactionWeights ?? {}) : [];
+  const onBytes = (count: number) => (progress.readBytes += count);
+  const onNotes = (notes: string[]) => (progress.notes = notes);
+  for await (const record of readRecords(file, { kind, types, onBytes, onNotes })) {
     if (signal.aborted) break;
     if (!isReadable(record)) {
       refuse(record.line, record.error);
@@ -79,6 +86,7 @@ async function sendBatch(
       } else {
         // A check counts valid lines in place of stored ones.
         progress.stored += Number(event.stored ?? 0) + Number(event.valid ?? 0);
+        progress.duplicates += Number(event.duplicates ?? 0);
         if (event.error) throw new Error(event.error.message);
       }
     }

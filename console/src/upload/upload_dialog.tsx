@@ -4,21 +4,26 @@ import { describeError } from "../api/errors";
 import { formatCount } from "../format";
 import { Progress } from "../parts/bar";
 import { Dialog } from "../parts/dialog";
-import { CheckField, Field } from "../parts/field";
+import { CheckField, Choice, Field } from "../parts/field";
 import { ErrorNotice, Notice } from "../parts/notice";
 import { useSession } from "../state";
 import type { Kind } from "./convert";
 import { type ImportProgress, MAX_LISTED_REFUSALS, importFile } from "./import";
 
+const KINDS: Record<Kind, string> = { items: "Items", users: "Users", interactions: "Interactions" };
+
 const HINTS: Record<Kind, string> = {
-  items: "JSON lines or CSV with a header. Items need id and text; other columns of CSV become attributes.",
-  users: "JSON lines or CSV with a header. Users need user_id, and can have preferences and liked_items as JSON.",
+  items: "Items need id and text. Other columns of a CSV become attributes.",
+  users: "Users need user_id, and preferences or liked_items, which are JSON in a CSV.",
+  interactions: "Interactions need a user, an item, and a type or a rating up to 5. Columns with usual names are found.",
 };
 
 type State = "choosing" | "running" | "done";
 
-export function UploadDialog({ kind, onClose }: { kind: Kind; onClose: () => void }) {
+/** The upload of a file in a form that `akin import` reads, too. */
+export function UploadDialog({ initialKind, onClose }: { initialKind: Kind; onClose: () => void }) {
   const { api } = useSession();
+  const [kind, setKind] = useState(initialKind);
   const [file, setFile] = useState<File>();
   const [validateOnly, setValidateOnly] = useState(false);
   const [state, setState] = useState<State>("choosing");
@@ -38,12 +43,25 @@ export function UploadDialog({ kind, onClose }: { kind: Kind; onClose: () => voi
     }
     setState("done");
   };
+  const restart = (change: () => void) => {
+    change();
+    setState("choosing");
+    setProgress(undefined);
+    setError(undefined);
+  };
   const close = () => {
     controller.current.abort();
     onClose();
   };
   return (
     <Dialog title={`Upload ${kind}`} onClose={close} isWide>
+      {state !== "running" && (
+        <Choice legend="What the file contains" value={kind} options={KINDS} onValue={(next) => restart(() => setKind(next))} />
+      )}
+      <p class="hint">
+        JSON lines, a JSON array, or CSV with a header, in UTF-8. For Parquet and compressed files, or to map columns, use{" "}
+        <code>akin import</code>.
+      </p>
       <Field label="File" hint={HINTS[kind]}>
         {(id, hintId) => (
           <input
@@ -53,9 +71,8 @@ export function UploadDialog({ kind, onClose }: { kind: Kind; onClose: () => voi
             aria-describedby={hintId}
             disabled={state === "running"}
             onChange={(event) => {
-              setFile(event.currentTarget.files?.[0]);
-              setState("choosing");
-              setProgress(undefined);
+              const chosen = event.currentTarget.files?.[0];
+              restart(() => setFile(chosen));
             }}
           />
         )}
@@ -96,12 +113,14 @@ interface OutcomeProps {
 }
 
 function Outcome({ file, progress, isDone, verb }: OutcomeProps) {
-  const { readBytes, stored, refused } = progress;
+  const { readBytes, stored, duplicates, refused, notes } = progress;
   const refusals = [...progress.refusals].sort((left, right) => left.line - right.line);
-  const label = `${formatCount(stored)} ${verb}, ${formatCount(refused)} refused`;
+  const known = duplicates ? `, ${formatCount(duplicates)} recorded before` : "";
+  const label = `${formatCount(stored)} ${verb}${known}, ${formatCount(refused)} refused`;
   return (
     <>
       <Progress share={file.size ? readBytes / file.size : 1} label={label} />
+      {notes.length > 0 && <p class="hint">{notes.join(". ")}.</p>}
       {isDone && <Notice kind={refused ? "warning" : "info"}>{`Done: ${label}.`}</Notice>}
       {refusals.length > 0 && (
         <div class="table-scroll" role="region" aria-label="Refused lines" tabIndex={0}>

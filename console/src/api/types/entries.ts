@@ -65,5 +65,6 @@ export interface ImportEvent {
   error?: { code?: number; message?: string };
   stored?: number | string;
   valid?: number | string;
+  duplicates?: number | string;
   refused?: number | string;
 }

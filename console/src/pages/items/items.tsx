@@ -98,7 +98,7 @@ export function Items() {
           onChange={load}
         />
       )}
-      {opened === "upload" && <UploadDialog kind="items" onClose={close} />}
+      {opened === "upload" && <UploadDialog initialKind="items" onClose={close} />}
       {opened === "new" && <NewItemDialog onClose={close} />}
       {opened === "delete" && listed && (
         <Confirm

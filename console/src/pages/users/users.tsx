@@ -68,7 +68,7 @@ export function Users() {
           onChange={load}
         />
       )}
-      {opened === "upload" && <UploadDialog kind="users" onClose={close} />}
+      {opened === "upload" && <UploadDialog initialKind="users" onClose={close} />}
       {opened === "new" && <UserEditor user={{ userId: "" }} onClose={close} onSaved={close} />}
     </>
   );
