@@ -3,6 +3,13 @@ import type { Attributes, Item, Json } from "./api/types";
 const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const AGE = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
 
 export function formatCount(count: number | string | undefined): string {
   return COUNT.format(Number(count ?? 0));
@@ -18,6 +25,13 @@ export function formatPlural(count: number | string | undefined, noun: string): 
 
 export function formatTime(time: string | undefined): string {
   return time ? TIME.format(new Date(time)) : "";
+}
+
+/** Return how long ago a time was, in its largest unit: 3 hours ago. */
+export function formatAge(time: string): string {
+  const seconds = Math.min(0, (Date.parse(time) - Date.now()) / 1000);
+  const [unit, length] = UNITS.find(([, candidate]) => -seconds >= candidate) ?? ["second", 1];
+  return AGE.format(Math.ceil(seconds / length), unit);
 }
 
 export function formatPercent(share: number): string {

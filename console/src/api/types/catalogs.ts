@@ -23,6 +23,7 @@ export interface PendingGroup {
   reason: string;
   message?: string;
   itemCount?: Int64;
+  oldestUpdateTime?: string;
 }
 
 export interface DailyUsage {

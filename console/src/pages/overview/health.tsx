@@ -1,5 +1,5 @@
 import type { Catalog, PendingGroup } from "../../api/types";
-import { formatBytes, formatCount, formatEnum, formatPercent, formatPlural } from "../../format";
+import { formatAge, formatBytes, formatCount, formatEnum, formatPercent, formatPlural, formatTime } from "../../format";
 import { Notice } from "../../parts/notice";
 
 const POOR_UNKNOWN_SHARE = 0.2;
@@ -39,12 +39,20 @@ export function PendingCard({ groups }: { groups: PendingGroup[] }) {
       <h2>Pending items</h2>
       {groups.length === 0 && <p class="muted">All items are embedded.</p>}
       <ul class="rows">
-        {groups.map(({ reason, message, itemCount }) => (
+        {groups.map(({ reason, message, itemCount, oldestUpdateTime }) => (
           <li key={`${reason} ${message}`}>
             <p>
               <strong>{formatPlural(itemCount, "item")}</strong> <span class="tag tag-warning">{reason}</span>
             </p>
             <p class="muted">{message}</p>
+            {oldestUpdateTime && (
+              <p class="muted">
+                {Number(itemCount) === 1 ? "Written" : "The oldest was written"}{" "}
+                <time dateTime={oldestUpdateTime} title={formatTime(oldestUpdateTime)}>
+                  {formatAge(oldestUpdateTime)}
+                </time>
+              </p>
+            )}
           </li>
         ))}
       </ul>

@@ -84,7 +84,6 @@ function MissingCard() {
       <h2>Not on this page</h2>
       <p class="muted">The API does not give:</p>
       <ul class="bullets">
-        <li>how long items have been pending; an item shows when it was written</li>
         <li>the state of each worker and replica, and call rates: the metrics listener has them</li>
         <li>the spend of a single catalog: usage is counted for all catalogs together</li>
       </ul>
