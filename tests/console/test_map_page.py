@@ -59,6 +59,18 @@ def test_lasso_lists_the_items(show: Callable[..., Page]) -> None:
     assert page.get_by_role("region", name="Selected items").get_by_role("link").count() > 1
 
 
+def test_other_points_start_without_a_selection(show: Callable[..., Page]) -> None:
+    """A selection ends with the points that it is of."""
+    page = show("map")
+    page.get_by_label("Select", exact=True).check(force=True)
+    drag(page, [(0.01, 0.12), (0.99, 0.12), (0.99, 0.99), (0.01, 0.99), (0.01, 0.12)])
+    page.get_by_role("heading", name="336 selected items").wait_for()
+    page.get_by_role("spinbutton", name="Clusters").fill("3")
+    page.get_by_role("heading", name="336 selected items").wait_for(state="detached")
+    page.locator("canvas").wait_for()
+    assert 3 == page.get_by_role("list", name="Clusters").get_by_role("button").count()
+
+
 def test_colors_show_an_attribute(show: Callable[..., Page]) -> None:
     """The values of an attribute replace the clusters, most frequent first."""
     page = show("map")

@@ -1,4 +1,4 @@
-import type { Item } from "../../api/types";
+import type { Attributes } from "../../api/types";
 import { formatJson } from "../../format";
 
 export type Rgb = [number, number, number];
@@ -51,8 +51,8 @@ export interface Grouping {
 }
 
 /** Group points by an attribute of their items. Rare values, and items without one, are group -1. */
-export function groupByAttribute(ids: string[], items: Map<string, Item>, attribute: string): Grouping {
-  const values = ids.map((id) => readValue(items.get(id), attribute));
+export function groupByAttribute(ids: string[], attributes: Map<string, Attributes>, attribute: string): Grouping {
+  const values = ids.map((id) => readValue(attributes.get(id), attribute));
   const counts = new Map<string, number>();
   for (const value of values) if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
   const frequent = [...counts]
@@ -64,8 +64,8 @@ export function groupByAttribute(ids: string[], items: Map<string, Item>, attrib
 }
 
 /** Return an attribute as text; the first value of a list stands for it. */
-function readValue(item: Item | undefined, attribute: string): string | undefined {
-  let value = item?.attributes?.[attribute];
+function readValue(attributes: Attributes | undefined, attribute: string): string | undefined {
+  let value = attributes?.[attribute];
   if (Array.isArray(value)) [value] = value;
   return value === undefined || value === null ? undefined : formatJson(value);
 }

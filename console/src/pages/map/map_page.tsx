@@ -1,6 +1,6 @@
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
-import type { ClusterMap, Item } from "../../api/types";
+import type { Attributes, ClusterMap } from "../../api/types";
 import { type FilterRow, buildFilter, describeFilter } from "../../filters";
 import { formatPlural } from "../../format";
 import { TextField, SelectField } from "../../parts/field";
@@ -9,14 +9,11 @@ import { PageHead } from "../../parts/layout";
 import { Busy, Empty, ErrorNotice } from "../../parts/notice";
 import { useLoaded, useSession, useSettled, useTask } from "../../state";
 import { ClusterList, SelectionList, ValueList } from "./map_lists";
+import { ColorField, loadAttributes } from "./color_field";
 import { type Grouping, groupByAttribute, paint } from "./colors";
 import { MapCanvas } from "./map_canvas";
 
 const POINT_LIMITS = { "10000": "10,000", "50000": "50,000", "100000": "100,000" };
-
-// Colors by attribute need the items themselves, which are much larger than their points.
-const MAX_COLORED_ITEMS = 20_000;
-const BATCH = 500;
 
 // Clustering takes seconds in large catalogs.
 const TYPING_PAUSE_MS = 800;
@@ -42,6 +39,9 @@ export function MapPage() {
       ),
     [api, pointLimit, count, JSON.stringify(filter)],
   );
+  // Selections and colors belong to the points of one response.
+  const versions = useRef(0);
+  const version = useMemo(() => (versions.current += 1), [task.value]);
   return (
     <>
       <PageHead title="Map">
@@ -69,7 +69,7 @@ export function MapPage() {
       <ErrorNotice error={task.error} onRetry={task.reload} />
       {task.isRunning && <Busy>Clustering the items…</Busy>}
       {task.value && !task.value.points?.length && <Empty>No item to show.</Empty>}
-      {task.value?.points?.length ? <Clusters map={task.value} /> : null}
+      {task.value?.points?.length ? <Clusters key={version} map={task.value} /> : null}
     </>
   );
 }
@@ -80,7 +80,8 @@ function Clusters({ map }: { map: ClusterMap }) {
   const [attribute, setAttribute] = useState("");
   const [focus, setFocus] = useState<number>();
   const [selection, setSelection] = useState<number[]>([]);
-  const coloring = useTask<Map<string, Item>>();
+  const coloring = useTask<Map<string, Attributes>>();
+  const [loaded, setLoaded] = useState(0);
   const ids = useMemo(() => points.map(({ itemId }) => itemId), [map]);
   const positions = useMemo(() => Float32Array.from(points.flatMap(({ x = 0, y = 0 }) => [x, y])), [map]);
   const clusterOf = useMemo(() => Int32Array.from(points, ({ clusterIndex = 0 }) => clusterIndex), [map]);
@@ -97,7 +98,11 @@ function Clusters({ map }: { map: ClusterMap }) {
   const colorBy = (name: string) => {
     setFocus(undefined);
     setAttribute(name);
-    if (name && !coloring.value) void coloring.run((signal) => loadItems(ids, (part) => api.batchGetItems(part, signal)));
+    if (!name) coloring.cancel();
+    else if (!coloring.value && !coloring.isRunning) {
+      setLoaded(0);
+      void coloring.run((signal) => loadAttributes(ids, (part) => api.batchGetItems(part, signal), setLoaded));
+    }
   };
   return (
     <div class="map-page">
@@ -113,9 +118,8 @@ function Clusters({ map }: { map: ClusterMap }) {
         )}
       </div>
       <div class="stack">
-        <ColorField onAttribute={colorBy} count={ids.length} />
+        <ColorField onAttribute={colorBy} loaded={coloring.isRunning ? loaded : undefined} total={ids.length} />
         <ErrorNotice error={coloring.error} />
-        {coloring.isRunning && <Busy>Loading the items…</Busy>}
         {grouping ? (
           <ValueList grouping={grouping} attribute={attribute} focus={focus} onFocus={setFocus} />
         ) : (
@@ -123,32 +127,5 @@ function Clusters({ map }: { map: ClusterMap }) {
         )}
       </div>
     </div>
-  );
-}
-
-async function loadItems(ids: string[], load: (part: string[]) => Promise<Item[]>): Promise<Map<string, Item>> {
-  const items = new Map<string, Item>();
-  for (let start = 0; start < ids.length; start += BATCH) {
-    for (const item of await load(ids.slice(start, start + BATCH))) items.set(item.itemId, item);
-  }
-  return items;
-}
-
-function ColorField({ onAttribute, count }: { onAttribute: (name: string) => void; count: number }) {
-  const [name, setName] = useState("");
-  if (count > MAX_COLORED_ITEMS) {
-    return <p class="hint">Colored by cluster. Up to 20,000 points can be colored by an attribute.</p>;
-  }
-  return (
-    <form
-      class="inline-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        onAttribute(name.trim());
-      }}
-    >
-      <TextField label="Color by attribute" value={name} onValue={setName} placeholder="empty: by cluster" />
-      <button class="button">Color</button>
-    </form>
   );
 }
