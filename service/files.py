@@ -46,10 +46,15 @@ def require_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
         raise NoRoomError(f"it takes about {size_bytes:,} bytes, {free:,} are free{reserve}")
 
 
-def create_folder(folder: Path) -> None:
+def create_folder(folder: Path, *, private_levels: int = 1) -> None:
     """Create a private folder and its missing parents, so that their names survive a power loss.
 
-    The parents get the usual mode. A folder that exists is left as it is.
+    A folder that exists is left as it is.
+
+    Args:
+        folder: the folder.
+        private_levels: the number of folders, this one and its nearest parents, that are for their
+            owner alone. Further parents get the usual mode.
 
     Raises:
         OSError: the folder cannot be created, or is a file.
@@ -59,10 +64,11 @@ def create_folder(folder: Path) -> None:
         if path.exists():
             break
         missing.append(path)
+    private = (folder, *folder.parents)[:private_levels]
     for path in reversed(missing):
         with suppress(FileExistsError):  # another process may have just created it
-            path.mkdir(PRIVATE_FOLDER_MODE if path == folder else 0o777)
-            if path == folder:
+            path.mkdir(PRIVATE_FOLDER_MODE if path in private else 0o777)
+            if path in private:
                 path.chmod(PRIVATE_FOLDER_MODE)  # whatever the umask
             with suppress(PermissionError):  # a folder may be writable and not readable
                 sync(path.parent)

@@ -11,10 +11,11 @@ ROOT = Path(service.__file__).parent
 FOLDERS: dict[str, set[str]] = {
     "domain": set(),
     "errors | files": {"domain"},
+    "extras": set(),
     "environment": {"domain"},
     "settings": {"environment"},
     "settings_loading": {"settings"},
-    "telemetry": {"domain", "errors", "files"},
+    "telemetry": {"domain", "errors", "extras", "files"},
     "storage | embedding | index": {"telemetry"},
     "recommend | analysis": {"storage", "embedding", "index"},
     "catalog": {"recommend", "analysis"},

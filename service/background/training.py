@@ -219,7 +219,7 @@ class Trainer:
             state if former is not None and _can_continue(former, present, state) else None,
             folder,
         )
-        await asyncio.to_thread(files.create_folder, folder)
+        await asyncio.to_thread(files.create_folder, folder, private_levels=3)
         try:
             result = await self._run_process(name, task)
             summary = TrainingSummary(

@@ -173,14 +173,16 @@ class _TextScores:
 
 
 def write_arrays(folder: Path, arrays: Arrays) -> None:
-    """Write arrays to a new folder, each to a file of its name.
+    """Write arrays to a new private folder, each to a file of its name.
 
     Raises:
         OSError: the disk is full or fails.
     """
     files.create_folder(folder)
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+        path = folder / f"{name}.npy"
+        files.create_file(path)
+        np.save(path, array)
 
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:

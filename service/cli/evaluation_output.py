@@ -55,7 +55,8 @@ def describe_learned(learned: LearnedSummary) -> str:
     start = (
         f"learned from {likes} about {items}"
         if learned.item_count
-        else f"nothing learned yet from {likes} (interactions with a weight above 0, liked items)"
+        else f"trained on {likes} (liked items, and interactions with a weight above 0), "
+        "nothing learned yet"
     )
     if learned.test_people < MIN_TEST_PEOPLE:
         return (

@@ -190,4 +190,6 @@ def _show_rows() -> Progress:
 
 def _print_summary(file: str, counts: dict[KindName, int]) -> None:
     parts = [format_count(count, kind.removesuffix("s")) for kind, count in counts.items()]
-    console.print_line(f"{file}: {', '.join(parts)}", to_stderr=file == STANDARD_OUTPUT)
+    is_standard_output = file == STANDARD_OUTPUT
+    target = "standard output" if is_standard_output else file
+    console.print_line(f"{target}: {', '.join(parts)}", to_stderr=is_standard_output)

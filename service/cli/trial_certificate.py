@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from service.cli import console, options
+from service.extras import describe_installation
 from service.files import create_file, create_folder
 
 # Long enough for trying, and short enough that nobody relies on the files.
@@ -57,7 +58,7 @@ def _issue(names: Sequence[str], end: datetime) -> dict[str, bytes]:
         import trustme  # noqa: PLC0415  (an extra)
     except ImportError as exc:
         console.exit_with_error(
-            f"trustme is required: pip install 'akin-service[tls]' ({exc})",
+            f"trustme is required: {describe_installation('tls')} ({exc})",
             command="akin tls",
             status=2,
         )

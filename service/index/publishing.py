@@ -186,7 +186,7 @@ class SnapshotDownloader:
             raise ValueError("the store has lost writes that are in the snapshot")
         if not all(map(is_snapshot_file, manifest.files)):
             raise ValueError("it has files of other names")
-        await asyncio.to_thread(self._create_folder)
+        await asyncio.to_thread(create_folder, self._snapshots.folder, private_levels=2)
         for name in manifest.files:
             await self._fetch(name, manifest)
         await asyncio.to_thread(self._snapshots.install, text)
@@ -206,7 +206,3 @@ class SnapshotDownloader:
             await self._shelf.fetch(name, temporary)
             if await asyncio.to_thread(compute_checksum, temporary) != checksum:
                 raise ValueError(f"{name} is damaged")
-
-    def _create_folder(self) -> None:
-        create_folder(self._snapshots.folder.parent)
-        create_folder(self._snapshots.folder)

@@ -81,8 +81,7 @@ class Snapshots:
 
         After any error the previous snapshot stays, and nothing is left of this one.
         """
-        create_folder(self._folder.parent)
-        create_folder(self._folder)
+        create_folder(self._folder, private_levels=2)
         new_files = {
             name: file
             for name, file in state.files.items()

@@ -13,6 +13,7 @@ import structlog
 
 from service import errors
 from service.domain.generations import Generation
+from service.extras import describe_installation
 from service.storage.data_folder import create_data_folder
 from service.storage.database import Database
 from service.storage.duties import Duties, FixedDuties
@@ -148,6 +149,6 @@ def _import_postgres() -> ModuleType:
         from service.storage.postgres import postgres_database  # noqa: PLC0415
     except ImportError as exc:
         raise errors.StoreUnavailable(
-            "the packages for PostgreSQL are not installed: pip install 'akin[postgres]'"
+            f"the packages for PostgreSQL are not installed: {describe_installation('postgres')}"
         ) from exc
     return postgres_database

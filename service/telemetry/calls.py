@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service import errors
+from service.extras import describe_installation
 from service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -37,6 +38,6 @@ def _make_tracing(endpoint: str) -> Tracing:
         from service.telemetry.tracing import Tracing  # noqa: PLC0415
     except ImportError as exc:
         raise errors.TracingUnavailable(
-            "AKIN_TRACES_ENDPOINT requires the extra: pip install akin-service[tracing]"
+            f"AKIN_TRACES_ENDPOINT requires an extra: {describe_installation('tracing')}"
         ) from exc
     return Tracing(endpoint)

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from support.clock import START_US
-from support.disks import largest_file
+from support.disks import created_with_mode_mask, largest_file, modes
 from support.item_lists import SUMMARY, draw_lists
 from support.open_catalogs import WordCatalogs, word_catalogs
 from support.stores import default_catalog, folder_of, indexed, upsert_user
@@ -167,6 +167,21 @@ async def test_a_model_is_learned_from_likes(tmp_path: Path) -> None:
             await until(lambda: expected == running.list_folders())
             (line,) = running.list_events("trained")
             assert ("shop", summary.like_count) == (line["catalog"], line["likes"])
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o277])
+async def test_what_is_learned_is_private(tmp_path: Path, mask: int) -> None:
+    """Whatever the umask, only the owner can read the files and folders of trainings."""
+    async with word_catalogs(tmp_path) as factory:
+        await fill(factory)
+        with created_with_mode_mask(mask):
+            async with run_trainer(factory) as running:
+                summary = await running.wait_for_model()
+                state = f"{running.generation.catalog_id}/{summary.train_time_us}/{STATE_FOLDER}"
+                found = modes(running.folder)
+    files = {name for name in found if name.startswith(f"{state}/")}
+    assert {0o600} == {found[name] for name in files}
+    assert {0o700} == {found[name] for name in (".", *map(str, Path(state).parents[:2]), state)}
 
 
 async def test_a_deleted_user_is_forgotten(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_json_lines_on_standard_output() -> None:
     assert {"id": "a\u202e", "text": "tea", "attributes": {"price": 9.5, "none": None}} == item
     assert {"user_id": "ann", "preferences": [], "liked": []} == user
     assert "\u202e" not in result.stdout
-    assert "-: 1 item, 1 user, 0 interactions\n" == result.stderr
+    assert "standard output: 1 item, 1 user, 0 interactions\n" == result.stderr
 
 
 def test_csv_on_standard_output() -> None:

@@ -131,8 +131,8 @@ def test_status_says_that_nothing_was_learned() -> None:
     """Without items learned about, the line says so, and what counts as a like."""
     model = make_model(1)
     model.like_count, model.item_count = 1, 0
-    likes = "1 like (interactions with a weight above 0, liked items)"
-    expected = f"nothing learned yet from {likes}; auto, the default, uses text alone"
+    likes = "1 like (liked items, and interactions with a weight above 0)"
+    expected = f"trained on {likes}, nothing learned yet; auto, the default, uses text alone"
     assert expected in describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
 
 

@@ -69,9 +69,10 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             "EMBEDDING_BASE_URL": provider.url,
         }
         with HttpServer(folder, **settings) as server, server.client() as client:
-            for item_id in ("sku-1", "sku-2"):
+            for item_id in ("sku-1", "sku-2", "tea-1"):
                 client.upsert_item(item_id, "A rain jacket", {"color": "red", "price": 79})
-            client.upsert_user("ann", preferences=["hiking"])
+            for user_id in ("ann", "bea"):
+                client.upsert_user(user_id, preferences=["hiking"])
             page = request.node.callspec.params["page"]
             if page in NEEDS_SHOP:
                 client.create_catalog("shop")

@@ -321,7 +321,7 @@ def test_parquet_needs_pyarrow(server: RunningServer, tmp_path: Path) -> None:
     words = ("export", file, "--only", "items", "--address", server.address)
     done = run(*words, folder=server.folder, variables={"PYTHONPATH": path})
     assert 1 == done.status
-    assert "pip install 'akin-service[parquet]'" in done.error_lines[0]
+    assert "pip install '.[parquet]' in a checkout" in done.error_lines[0]
     assert [stub] == list(tmp_path.iterdir())
 
 

@@ -69,4 +69,4 @@ def test_trustme_is_an_extra(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = run("tls", tmp_path / "tls", folder=tmp_path, variables={"PYTHONPATH": path})
     assert 2 == done.status
-    assert "pip install 'akin-service[tls]'" in done.error_lines[0]
+    assert "pip install '.[tls]' in a checkout" in done.error_lines[0]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from service.domain import limits
+from service.extras import describe_installation
 
 # A line of a table. Those of valid items without vectors are far shorter.
 MAX_LINE_BYTES = limits.MESSAGE_BYTES // 2
@@ -38,7 +39,7 @@ class PackageMissing(FileError):
     """
 
     def __init__(self, user: str, package: str, extra: str, cause: ImportError) -> None:
-        super().__init__(f"{user} {package}: pip install 'akin-service[{extra}]' ({cause})")
+        super().__init__(f"{user} {package}: {describe_installation(extra)} ({cause})")
 
 
 class Row(NamedTuple):

@@ -15,6 +15,7 @@ from uuid import uuid4
 from service.cli import console
 from service.cli.plotting.hover import Hover
 from service.cli.plotting.page import build_page
+from service.extras import describe_installation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def require_plotting(path: Path) -> None:
         import matplotlib.figure  # noqa: F401, PLC0415  (an extra, and slow to import)
     except ImportError as exc:
         raise PlotError(
-            f"--plot needs matplotlib: pip install 'akin-service[plot]' ({exc})"
+            f"--plot needs matplotlib: {describe_installation('plot')} ({exc})"
         ) from exc
     # The folder cannot have the file, or this process cannot write to the folder or to the file.
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):

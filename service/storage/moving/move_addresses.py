@@ -10,6 +10,7 @@ from types import ModuleType
 from urllib.parse import unquote
 
 from service import errors
+from service.extras import describe_installation
 from service.storage.moving.moves import MoveSource, MoveTarget
 from service.storage.moving.sqlite_moves import SqliteMoveSource, SqliteMoveTarget
 
@@ -96,7 +97,7 @@ def _import_postgres() -> ModuleType:
         from service.storage.moving import postgres_moves  # noqa: PLC0415
     except ImportError as exc:
         raise errors.StoreUnavailable(
-            "the packages for PostgreSQL are not installed: pip install 'akin[postgres]'"
+            f"the packages for PostgreSQL are not installed: {describe_installation('postgres')}"
         ) from exc
     return postgres_moves
 

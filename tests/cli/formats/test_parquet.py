@@ -132,5 +132,5 @@ def test_the_extra_is_named_without_pyarrow(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (2, "") == (result.returncode, result.stdout)
-    assert "pip install 'akin-service[parquet]'" in result.stderr
+    assert "pip install '.[parquet]' in a checkout" in result.stderr
     assert 1 == result.stderr.count("\n")
