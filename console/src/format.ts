@@ -3,6 +3,8 @@ import type { Attributes, Item, Json } from "./api/types";
 const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const TIME = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const SMALL_AMOUNT = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
+
 const AGE = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -54,7 +56,7 @@ export function formatBytes(bytes: number | string | undefined): string {
 /** Return an amount in US dollars; an amount that is not 0 never looks like 0. */
 export function formatUsd(amount: number | undefined): string {
   if (!amount) return "$0";
-  return amount >= 0.1 ? `$${amount.toFixed(2)}` : `$${Number(amount.toPrecision(2))}`;
+  return `$${amount >= 0.1 ? amount.toFixed(2) : SMALL_AMOUNT.format(amount)}`;
 }
 
 /** Return a duration of proto3 JSON, such as `93.5s`, for people. */

@@ -7,6 +7,9 @@ import { formatCompact, formatUsd } from "../format";
 const HEIGHT = 180;
 const DAY_SECONDS = 86_400;
 
+/** The chart has at least these days, up to the latest one with a value. */
+const MIN_DAYS = 30;
+
 export interface DayValue {
   day: string;
   value: number;
@@ -16,10 +19,18 @@ function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/** Return each day as its first second, without gaps, and its value. */
+function fillDays(days: DayValue[]): [number[], number[]] {
+  const values = new Map(days.map(({ day, value }) => [Date.parse(`${day}T00:00:00Z`) / 1000, value]));
+  const last = Math.max(...values.keys());
+  const first = Math.min(...values.keys(), last - (MIN_DAYS - 1) * DAY_SECONDS);
+  const seconds = Array.from({ length: (last - first) / DAY_SECONDS + 1 }, (_, place) => first + place * DAY_SECONDS);
+  return [seconds, seconds.map((second) => values.get(second) ?? 0)];
+}
+
 function build(parent: HTMLElement, days: DayValue[], unit: "usd" | "tokens"): uPlot {
   const format = unit === "usd" ? formatUsd : formatCompact;
   const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, font: "12px system-ui" };
-  const seconds = days.map(({ day }) => Date.parse(`${day}T00:00:00Z`) / 1000);
   const options: uPlot.Options = {
     width: parent.clientWidth,
     height: HEIGHT,
@@ -32,7 +43,7 @@ function build(parent: HTMLElement, days: DayValue[], unit: "usd" | "tokens"): u
     },
     axes: [
       { ...axis, values: "{MMM} {D}", space: 60, grid: { show: false } },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map(format) },
+      { ...axis, size: 92, values: (_, ticks) => ticks.map(format) },
     ],
     series: [
       {},
@@ -43,7 +54,7 @@ function build(parent: HTMLElement, days: DayValue[], unit: "usd" | "tokens"): u
       },
     ],
   };
-  return new uPlot(options, [seconds, days.map(({ value }) => value)], parent);
+  return new uPlot(options, fillDays(days), parent);
 }
 
 /** Bars for the days of the embedding usage. The table beside it has the same numbers. */
