@@ -15,6 +15,7 @@ from service.cli import console, options
 from service.cli.connection import ConnectionOptions, read_parameters
 from service.domain.addresses import is_loopback, replace_port
 from service.domain.generations import DEFAULT_CATALOG
+from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
 
 DEFAULT_LISTEN = "127.0.0.1:0"
@@ -70,7 +71,7 @@ def run_console(
     try:
         asyncio.run(_serve(listen, address, parameters, opens_browser=opens_browser))
     except ImportError:
-        console.exit_with_error("this command requires the extra: pip install akin-service[http]")
+        console.exit_with_error(f"akin console requires an extra: {describe_installation('http')}")
     except (errors.AkinError, ValueError) as exc:
         console.exit_with_error(str(exc))
 

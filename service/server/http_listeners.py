@@ -12,6 +12,7 @@ from service.api.server import SERVICES, Server
 from service.api.tls import TlsFiles
 from service.console.site import ConsoleSite
 from service.domain.addresses import replace_port
+from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
 from service.settings import Settings
 
@@ -56,8 +57,8 @@ class HttpListeners:
             from service.http.tls_context import make_tls_context  # noqa: PLC0415
         except ImportError as exc:
             raise errors.HttpUnavailable(
-                "AKIN_HTTP_LISTEN and AKIN_CONSOLE_LISTEN require the extra: "
-                "pip install akin-service[http]"
+                "AKIN_HTTP_LISTEN and AKIN_CONSOLE_LISTEN require an extra: "
+                f"{describe_installation('http')}"
             ) from exc
         self._application = Application(SERVICES, server.make_caller())
         context = None if tls is None else make_tls_context(tls)
