@@ -17,7 +17,8 @@ from service.domain import limits
 from service.http.body_lines import BodyLine, BodyLines
 from service.http.call_messages import IncomingCall, check_content_type
 from service.http.conversions import Conversions
-from service.http.json_messages import decode_json, merge_json
+from service.http.json_documents import decode_json
+from service.http.json_messages import get_descriptor, merge_json
 from service.http.line_summary import LineSummary
 from service.http.response_backlog import ResponseBacklog
 from service.http.response_writer import NDJSON, ResponseWriter
@@ -137,7 +138,10 @@ def _append(resources: Any, line: BodyLine) -> None:  # noqa: ANN401 (a repeated
         raise errors.invalid_field(LINE, f"must be at most {limits.MESSAGE_BYTES} bytes")
     resource = resources.add()
     try:
-        merge_json(decode_json(line.text, LINE), resource)
+        descriptor = get_descriptor(resource)
+        # As the server names the resource in its own errors: `item` in `item.text`.
+        path = descriptor.name.lower()
+        merge_json(decode_json(line.text, descriptor, path, LINE), resource, path)
         if resource.ByteSize() > RESOURCE_BYTES:
             raise errors.invalid_field(LINE, f"must be at most {RESOURCE_BYTES} bytes as a message")
     except errors.InvalidRequest:

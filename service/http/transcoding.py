@@ -13,9 +13,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from service import errors
+from service.http.json_documents import decode_json
 from service.http.json_messages import (
     BODY,
-    decode_json,
     describe_type,
     find_field,
     get_descriptor,
@@ -64,12 +64,11 @@ def _set_body(request: Message, route: Route, body: bytes) -> None:
         return
     if not route.body:
         raise errors.invalid_field(BODY, f"must be empty for {route.verb}")
-    value = decode_json(body)
-    if route.body == "*":
-        merge_json(value, request)
-    else:
-        merge_json(value, getattr(request, route.body), route.body)
-        getattr(request, route.body).SetInParent()
+    path = "" if route.body == "*" else route.body
+    message = getattr(request, path) if path else request
+    merge_json(decode_json(body, get_descriptor(message), path), message, path)
+    if path:
+        message.SetInParent()
 
 
 def _set_capture(request: Message, path: str, data: bytes) -> None:

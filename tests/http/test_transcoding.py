@@ -131,3 +131,90 @@ def test_an_explanation_of_a_large_document_is_short() -> None:
     assert [
         ("body", "must be the JSON form of akin.v1.BatchGetItemsRequest, without deep nesting")
     ] == found
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        b"12345678901234567890",
+        b"9007199254740993",
+        b"-9007199254740993",
+        b"9007199254740993.0",
+        b"1e400",
+        b"1e-400",
+        b"1" + b"0" * 400,
+        b"1" + b"0" * 5_000,
+    ],
+)
+def test_a_number_that_would_change_is_refused(number: bytes) -> None:
+    """A number that no double holds is refused with its place, also as part of a list."""
+    body = b'{"text":"t","attributes":{"sku":%b,"sizes":[1,{"max":%b}]}}' % (number, number)
+    description = "must be a number that can be stored exactly; use a string"
+    assert [
+        ("item.attributes.sku", description),
+        ("item.attributes.sizes[1].max", description),
+    ] == violations("UpsertItem", (b"c", b"a"), b"", body)
+
+
+@pytest.mark.parametrize(
+    ("literal", "value"),
+    [
+        (b"0", 0),
+        (b"-0.0", 0),
+        (b"0e5", 0),
+        (b"0.1", 0.1),
+        (b"5e-324", 5e-324),
+        (b"1e22", 1e22),
+        (b"9007199254740992", 2.0**53),
+        (b"9007199254740992.0", 2.0**53),
+        (b"10000000000000000000000", 1e22),
+    ],
+)
+def test_a_number_of_a_double_is_stored(literal: bytes, value: float) -> None:
+    """A number that a double holds, or comes nearest to, is part of the request."""
+    body = b'{"text":"t","attributes":{"a":%b}}' % literal
+    assert value == make("UpsertItem", (b"c", b"a"), b"", body).item.attributes["a"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "problem"),
+    [
+        (b'{"text":"\\ud800"}', "item.text", "half of a surrogate pair"),
+        (b'{"attributes":{"a":["x\\uDFFF"]}}', "item.attributes.a[0]", "half of a surrogate pair"),
+        (b'{"secret\\ud800":1}', "item", "a name with half of a surrogate pair"),
+        (b'{"attributes":{"secret\\ud800":1}}', "item.attributes", "a name with half of a"),
+        (b'{"itemId":NaN}', "item.item_id", "must not be NaN"),
+        (b'{"attributes":{"a":-Infinity}}', "item.attributes.a", "must not be NaN"),
+        (b'{"attributes":{"a":1,"b":{"c":1,"c":1}}}', "item.attributes.b.c", "must be given once"),
+        (b'{"text":"a","text":"a"}', "item.text", "must be given once"),
+        (b'{"text":"\xff"}', "body", "UTF-8"),
+        (b"[" * 100_000, "body", "deep nesting"),
+        (b'{"text":"secret}', "body", "must be JSON"),
+    ],
+)
+def test_what_json_cannot_say_is_refused(body: bytes, field: str, problem: str) -> None:
+    """Text that is no JSON, or that readers understand differently, is refused with its place."""
+    ((place, description),) = violations("UpsertItem", (b"c", b"a"), b"", body)
+    assert field == place
+    assert problem in description
+    assert "secret" not in description
+
+
+def test_a_name_of_a_map_can_be_no_half_of_a_pair() -> None:
+    """A name in a map is refused like a name of a field."""
+    assert ["settings.interaction_weights"] == [
+        place
+        for place, _ in violations(
+            "UpdateCatalog",
+            (b"c",),
+            b"updateMask=interactionWeights",
+            b'{"interactionWeights":{"secret\\ud800":1}}',
+        )
+    ]
+
+
+def test_whole_pairs_are_characters() -> None:
+    """A pair of surrogates is one character, and an escaped backslash begins no surrogate."""
+    body = b'{"text":"\\ud83d\\ude00","attributes":{"\\ud83d\\ude00":"\\\\ud800"}}'
+    item = make("UpsertItem", (b"c", b"a"), b"", body).item
+    assert ("\U0001f600", "\\ud800") == (item.text, item.attributes["\U0001f600"])

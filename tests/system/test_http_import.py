@@ -70,6 +70,27 @@ def test_items_are_stored_and_refused_by_line(http: httpx.Client, catalog: str) 
     assert ("A canoe", 2) == (item["text"], item["attributes"]["seats"])
 
 
+def test_lines_that_json_cannot_hold_are_refused_alone(http: httpx.Client, catalog: str) -> None:
+    """Half of a surrogate pair or a number that would change refuses its line, with the place."""
+    body = b"\n".join(
+        [
+            b'{"itemId":"a","text":"A sloop"}',
+            b'{"itemId":"b","text":"A canoe","\\ud800":1}',
+            b'{"itemId":"c","text":"A canoe","attributes":{"seats":9007199254740993}}',
+            b'{"itemId":"d","text":"A canoe","attributes":{"seats":NaN}}',
+            b'{"itemId":"e","text":7}',
+            b'{"itemId":"f","text":"A dinghy"}',
+        ]
+    )
+    *refused, last = send(http, f"{catalog}/items:import", body)
+    fields = {
+        line["line"]: line["error"]["details"][1]["fieldViolations"][0]["field"] for line in refused
+    }
+    seats = "item.attributes.seats"
+    assert {2: "item", 3: seats, 4: seats, 5: "item.text"} == fields
+    assert (2, 4) == (last["stored"], last["refused"])
+
+
 def test_users_and_interactions_are_imported(http: httpx.Client, catalog: str) -> None:
     """The same holds for users and for interactions, whose duplicates are counted."""
     *refused, last = send(
