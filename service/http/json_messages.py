@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import islice
 from typing import Any, NoReturn, cast
 
@@ -81,7 +82,7 @@ def merge_json(value: object, message: Message, path: str = "") -> None:
         InvalidRequest: the value is not the JSON form of such a message.
     """
     try:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and _has_unique_fields(value, get_descriptor(message)):
             json_format.ParseDict(value, message)
             return
     except _FAILURES:
@@ -134,6 +135,34 @@ def is_structured(field: FieldDescriptor) -> bool:
     return kind is not None and kind.full_name not in WELL_KNOWN_TYPES
 
 
+def _has_unique_fields(value: dict[str, object], descriptor: Descriptor) -> bool:
+    """Return whether no field is given under both of its names, which ParseDict accepts."""
+    fields = _list_fields(descriptor)
+    numbers = set()
+    for name, part in value.items():
+        if name not in fields:
+            continue
+        number, kind = fields[name]
+        if number in numbers:
+            return False
+        numbers.add(number)
+        if kind is not None:
+            parts = part if isinstance(part, list) else [part]
+            if not all(_has_unique_fields(each, kind) for each in parts if isinstance(each, dict)):
+                return False
+    return True
+
+
+@cache
+def _list_fields(descriptor: Descriptor) -> dict[str, tuple[int, Descriptor | None]]:
+    """Return the number of each field by its names, and its type if that has fields."""
+    return {
+        name: (field.number, field.message_type if is_structured(field) else None)
+        for field in descriptor.fields
+        for name in (field.name, field.camelcase_name)
+    }
+
+
 def _raise_violations(value: object, descriptor: Descriptor, path: str) -> NoReturn:
     with suppress(RecursionError):
         violations = _Explanation().find_violations(value, descriptor, path)
@@ -158,6 +187,7 @@ class _Explanation:
         if not isinstance(value, dict):
             yield Violation(path or BODY, "must be an object")
             return
+        numbers: set[int] = set()
         seen: dict[str, str] = {}
         for name, part in value.items():
             field = find_field(descriptor, name)
@@ -165,10 +195,15 @@ class _Explanation:
             if field is None:
                 yield Violation(place, f"is not a field of {descriptor.full_name}")
                 continue
-            choice = field.name if field.containing_oneof is None else field.containing_oneof.name
-            if choice in seen and part is not None:
-                yield Violation(place, f"must not be given beside {seen[choice]}")
-            seen[choice] = name
+            if field.number in numbers:
+                yield Violation(place, "must be given once, under one of its names")
+                continue
+            numbers.add(field.number)
+            choice = field.containing_oneof
+            if choice is not None:
+                if choice.name in seen and part is not None:
+                    yield Violation(place, f"must not be given beside {seen[choice.name]}")
+                seen[choice.name] = name
             yield from self._check_field(part, field, place)
 
     def _check_field(

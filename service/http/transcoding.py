@@ -55,8 +55,12 @@ def set_parameters(request: Message, route: Route, values: Sequence[bytes], quer
     """
     for path, value in zip(route.captures, values, strict=True):
         _set_capture(request, path, value)
+    places: set[str] = set()
     for name, texts in _parse_query(query).items():
-        _set_parameter(request, route, name, texts)
+        place = _set_parameter(request, route, name, texts)
+        if place in places:
+            raise errors.invalid_field(place, "must be given under one of its names")
+        places.add(place)
 
 
 def _set_body(request: Message, route: Route, body: bytes) -> None:
@@ -103,7 +107,8 @@ def _parse_query(query: bytes) -> dict[str, list[str]]:
     return parameters
 
 
-def _set_parameter(request: Message, route: Route, name: str, texts: list[str]) -> None:
+def _set_parameter(request: Message, route: Route, name: str, texts: list[str]) -> str:
+    """Set the field of a parameter; return its path, with the names of the protos."""
     *parents, last = name.split(".")
     path: list[str] = []
     for parent in parents:
@@ -126,6 +131,7 @@ def _set_parameter(request: Message, route: Route, name: str, texts: list[str]) 
     if choice is not None and request.WhichOneof(choice.name) is not None:
         raise errors.invalid_field(place, "must not be given beside another choice")
     _set_texts(request, field, place, texts)
+    return place
 
 
 def _set_texts(request: Message, field: FieldDescriptor, place: str, texts: list[str]) -> None:

@@ -76,6 +76,8 @@ def test_an_empty_catalog_is_not_the_default_one() -> None:
         (b"expectedSequence=99999999999999999999", "expected_sequence"),
         (b"requireIndexed=1", "require_indexed"),
         (b"%FF=1", "query"),
+        (b"updateMask=text&update_mask=attributes", "update_mask"),
+        (b"expectedSequence=1&expected_sequence=1", "expected_sequence"),
         (b"nested.unheard=1", "nested.unheard"),
     ],
 )
@@ -218,3 +220,30 @@ def test_whole_pairs_are_characters() -> None:
     body = b'{"text":"\\ud83d\\ude00","attributes":{"\\ud83d\\ude00":"\\\\ud800"}}'
     item = make("UpsertItem", (b"c", b"a"), b"", body).item
     assert ("\U0001f600", "\\ud800") == (item.text, item.attributes["\U0001f600"])
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [
+        ("UpsertItem", b'{"itemId":"a","item_id":"a"}', "item.item_id"),
+        ("UpsertItem", b'{"expireTime":null,"expire_time":null}', "item.expire_time"),
+        ("BatchGetItems", b'{"itemIds":["a"],"item_ids":["b"]}', "item_ids"),
+        (
+            "RecommendSimilar",
+            b'{"groupBy":{"maxPerGroup":1,"max_per_group":2}}',
+            "group_by.max_per_group",
+        ),
+    ],
+)
+def test_a_field_under_both_names_is_refused(name: str, body: bytes, field: str) -> None:
+    """A field under both of its names is refused, on each level, instead of one value."""
+    values = (b"c", b"a") if name == "UpsertItem" else (b"c",)
+    description = "must be given once, under one of its names"
+    assert [(field, description)] == violations(name, values, b"", body)
+
+
+def test_names_of_attributes_are_not_names_of_fields() -> None:
+    """Attributes whose names are two forms of the same words are two attributes."""
+    body = b'{"attributes":{"inStock":1,"in_stock":2}}'
+    attributes = make("UpsertItem", (b"c", b"a"), b"", body).item.attributes
+    assert {"inStock": 1, "in_stock": 2} == dict(attributes)
