@@ -15,7 +15,7 @@ from service import errors
 from service.api.call import SERVER_TIMING
 from service.api.method_calls import CallEnd
 from service.domain import limits
-from service.http.conversions import Conversions
+from service.http.conversions import Conversions, estimate_document_values, estimate_message_values
 from service.http.json_messages import encode_message
 from service.http.request_body import RequestBody
 from service.http.response_writer import JSON, NDJSON, ResponseWriter
@@ -98,9 +98,9 @@ class UnaryMessages:
                 self._http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
                 raise
         make = partial(make_request, call.route, call.values, call.query, data)
-        size = len(data)
+        count = estimate_document_values(data, call.query)
         del data
-        return await self._conversions.run(size, lambda: make().SerializeToString())
+        return await self._conversions.run(count, lambda: make().SerializeToString())
 
     async def write(self, message: bytes) -> None:
         """Keep the response."""
@@ -124,7 +124,8 @@ class UnaryMessages:
         """Return the JSON form of a response."""
         response_class = GetMessageClass(self._call.route.method.output_type)
         return await self._conversions.run(
-            len(message), lambda: encode_message(_parse(response_class, message))
+            estimate_message_values(message),
+            lambda: encode_message(_parse(response_class, message)),
         )
 
 

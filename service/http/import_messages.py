@@ -18,7 +18,8 @@ from service.http.body_lines import BodyLine, BodyLines
 from service.http.call_messages import IncomingCall, check_content_type
 from service.http.conversions import Conversions
 from service.http.json_documents import decode_json
-from service.http.json_messages import get_descriptor, merge_json
+from service.http.json_merging import UnexplainedFailure, merge_json
+from service.http.json_messages import get_descriptor
 from service.http.line_summary import LineSummary
 from service.http.response_backlog import ResponseBacklog
 from service.http.response_writer import NDJSON, ResponseWriter
@@ -77,8 +78,8 @@ class ImportMessages:
             self._template = self._make_template()
             self._summary = LineSummary(validate_only=self._template.validate_only)
         while lines := await self._lines.read_group():
-            size = sum(len(line.text or b"") for line in lines)
-            group = await self._conversions.run(size, partial(self._convert, lines))
+            # Invalid lines are explained, which can take long for any number of values.
+            group = await self._conversions.run_in_thread(partial(self._convert, lines))
             for number, error in group.refusals:
                 await self._backlog.put(self._summary.refuse(number, error))
             if group.numbers:
@@ -125,6 +126,8 @@ class ImportMessages:
         for line in lines:
             try:
                 _append(resources, line)
+            except UnexplainedFailure as exc:
+                group.refusals.append((line.number, exc.explain()))
             except errors.InvalidRequest as exc:
                 group.refusals.append((line.number, exc))
             else:
@@ -133,7 +136,7 @@ class ImportMessages:
 
 
 def _append(resources: Any, line: BodyLine) -> None:  # noqa: ANN401 (a repeated field)
-    """Append the resource of a line, or raise InvalidRequest."""
+    """Append the resource of a line, or raise InvalidRequest or UnexplainedFailure."""
     if line.text is None:
         raise errors.invalid_field(LINE, f"must be at most {limits.MESSAGE_BYTES} bytes")
     resource = resources.add()
@@ -144,6 +147,6 @@ def _append(resources: Any, line: BodyLine) -> None:  # noqa: ANN401 (a repeated
         merge_json(decode_json(line.text, descriptor, path, LINE), resource, path)
         if resource.ByteSize() > RESOURCE_BYTES:
             raise errors.invalid_field(LINE, f"must be at most {RESOURCE_BYTES} bytes as a message")
-    except errors.InvalidRequest:
+    except (errors.InvalidRequest, UnexplainedFailure):
         del resources[-1]
         raise

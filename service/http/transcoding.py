@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service import errors
 from service.http.json_documents import decode_json
+from service.http.json_merging import merge_json
 from service.http.json_messages import (
     BODY,
     describe_type,
@@ -21,7 +22,6 @@ from service.http.json_messages import (
     get_descriptor,
     is_map,
     is_structured,
-    merge_json,
 )
 from service.http.routes import Route
 
@@ -40,6 +40,7 @@ def make_request(route: Route, values: Sequence[bytes], query: bytes, body: byte
 
     Raises:
         InvalidRequest: a part of it is invalid.
+        UnexplainedFailure: the body is not the JSON form of its message.
     """
     request: Message = GetMessageClass(route.method.input_type)()
     _set_body(request, route, body)

@@ -6,6 +6,7 @@ import pytest
 from support.security import METHODS
 
 from service import errors
+from service.http.json_merging import MAX_CHECKS, MAX_ENTRIES, UnexplainedFailure
 from service.http.routes import Route, load_routes
 from service.http.transcoding import make_request
 
@@ -20,9 +21,16 @@ def make(name: str, values: tuple[bytes, ...], query: bytes = b"", body: bytes =
     return make_request(route, values, query, body)
 
 
+def make_explained(name: str, values: tuple[bytes, ...], query: bytes, body: bytes) -> None:
+    try:
+        make(name, values, query, body)
+    except UnexplainedFailure as failure:
+        raise failure.explain() from None
+
+
 def violations(name: str, values: tuple[bytes, ...], query: bytes = b"", body: bytes = b"") -> Any:
     with pytest.raises(errors.InvalidRequest) as caught:
-        make(name, values, query, body)
+        make_explained(name, values, query, body)
     return [(violation.field, violation.description) for violation in caught.value.violations]
 
 
@@ -130,9 +138,28 @@ def test_an_explanation_of_a_large_document_is_short() -> None:
     assert ("item_ids[0]", "must be a string of Unicode characters") == found[0]
     valid = ",".join(['"a"'] * 50_000).encode()
     found = violations("BatchGetItems", (b"c",), b"", b'{"itemIds":[' + valid + b",1]}")
-    assert [
-        ("body", "must be the JSON form of akin.v1.BatchGetItemsRequest, without deep nesting")
-    ] == found
+    assert [("item_ids[50000]", "must be a string of Unicode characters")] == found
+    numbers = ",".join(["0.5"] * MAX_CHECKS).encode()
+    found = violations(
+        "UpsertItem", (b"c", b"a"), b"", b'{"vectors":[{"values":[' + numbers + b',"x"]}]}'
+    )
+    assert [("item", "must be the JSON form of akin.v1.Item, without deep nesting")] == found
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [
+        ("BatchGetItems", b'{"itemIds":[%b]}', "item_ids"),
+        ("UpsertItem", b'{"vectors":[{"values":[1]},{"values":[%b]}]}', "item.vectors[1].values"),
+        ("UpsertItem", b'{"attributes":{"a":1,"b":{"c":[[%b]]}}}', "item.attributes"),
+    ],
+)
+def test_a_list_longer_than_any_may_be_is_not_converted(name: str, body: bytes, field: str) -> None:
+    """A list with more entries than any list of the contract is refused before it is converted."""
+    entries = ",".join(["1"] * (MAX_ENTRIES + 1)).encode()
+    values = (b"c", b"a") if name == "UpsertItem" else (b"c",)
+    description = f"must have at most {MAX_ENTRIES} entries"
+    assert [(field, description)] == violations(name, values, b"", body % entries)
 
 
 @pytest.mark.parametrize(
