@@ -32,7 +32,7 @@ class IncomingCall(NamedTuple):
 
     Attributes:
         route: the route of its path and verb.
-        values: the values of the fields in the path.
+        values: the values of the fields in the path, percent-encoded.
         query: the query string.
         body: receives the body.
     """

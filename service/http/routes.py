@@ -39,7 +39,7 @@ class Route(NamedTuple):
 
 
 class Match(NamedTuple):
-    """The routes of a path by verb, and the values of the fields in the path, percent-decoded."""
+    """The routes of a path by verb, and the values of the fields in the path, percent-encoded."""
 
     routes: Mapping[str, Route]
     values: tuple[bytes, ...]
@@ -59,18 +59,15 @@ class RoutingTable:
 
         Segments are decoded after the path is split, so that values can contain slashes.
         """
-        segments = tuple(unquote_to_bytes(part) for part in raw_path.removeprefix(b"/").split(b"/"))
+        parts = raw_path.removeprefix(b"/").split(b"/")
+        segments = [unquote_to_bytes(part) for part in parts]
         for template, routes in self._by_template.items():
             if len(template) == len(segments) and all(
                 literal is None or literal == segment
                 for literal, segment in zip(template, segments, strict=True)
             ):
-                values = (
-                    segment
-                    for literal, segment in zip(template, segments, strict=True)
-                    if literal is None
-                )
-                return Match(routes, tuple(values))
+                pairs = zip(template, parts, strict=True)
+                return Match(routes, tuple(part for literal, part in pairs if literal is None))
         return None
 
 

@@ -28,13 +28,24 @@ from service.http.routes import Route
 _MASK = "google.protobuf.FieldMask"
 _BOOLS = {"true": True, "false": False}
 
+_MALFORMED_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
+
+# Python takes other texts as integers as well, such as `1_0` and digits of other scripts.
+_INTEGER = re.compile("-?[0-9]+")
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+}
+
 
 def make_request(route: Route, values: Sequence[bytes], query: bytes, body: bytes) -> Message:
     """Return the request.
 
     Args:
         route: the route of the call.
-        values: the values of the fields in the path.
+        values: the values of the fields in the path, percent-encoded.
         query: the query string, without its question mark.
         body: the body; empty for one without fields.
 
@@ -78,8 +89,8 @@ def _set_body(request: Message, route: Route, body: bytes) -> None:
 
 def _set_capture(request: Message, path: str, data: bytes) -> None:
     try:
-        value = data.decode()
-    except UnicodeDecodeError:
+        value = _decode_escapes(data)
+    except ValueError:
         raise errors.invalid_field(path, "must be UTF-8, percent-encoded in the path") from None
     *parents, name = path.split(".")
     holder: Any = request
@@ -101,11 +112,18 @@ def _parse_query(query: bytes) -> dict[str, list[str]]:
         if pair:
             name, _, value = pair.replace(b"+", b" ").partition(b"=")
             try:
-                text = unquote_to_bytes(value).decode()
-                parameters.setdefault(unquote_to_bytes(name).decode(), []).append(text)
-            except UnicodeDecodeError:
+                text = _decode_escapes(value)
+                parameters.setdefault(_decode_escapes(name), []).append(text)
+            except ValueError:
                 raise errors.invalid_field("query", "must be UTF-8, percent-encoded") from None
     return parameters
+
+
+def _decode_escapes(data: bytes) -> str:
+    """Return percent-encoded text, or raise ValueError."""
+    if _MALFORMED_ESCAPE.search(data):
+        raise ValueError("a percent sign is not followed by two hexadecimal digits")
+    return unquote_to_bytes(data).decode()
 
 
 def _set_parameter(request: Message, route: Route, name: str, texts: list[str]) -> str:
@@ -146,11 +164,14 @@ def _set_texts(request: Message, field: FieldDescriptor, place: str, texts: list
     values: list[Any] = list(texts)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         values = [_BOOLS.get(text, text) for text in texts]
+    invalid = errors.invalid_field(place, f"must be {describe_type(field)}")
+    if field.cpp_type in _INTEGERS and not all(map(_INTEGER.fullmatch, texts)):
+        raise invalid
     try:
         value = values if field.is_repeated else values[0]
         json_format.ParseDict({field.name: value}, request)
     except (json_format.ParseError, ValueError, OverflowError):
-        raise errors.invalid_field(place, f"must be {describe_type(field)}") from None
+        raise invalid from None
 
 
 def _to_snake_case(path: str) -> str:

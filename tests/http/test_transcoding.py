@@ -38,7 +38,7 @@ def test_path_query_and_body_make_one_request() -> None:
     """The path, the query and the body each set their fields."""
     request = make(
         "UpdateItem",
-        (b"shop", b"a/b"),
+        (b"shop", b"a%2Fb"),
         b"updateMask=expireTime,attributes.inStock&expected_sequence=7&require_indexed=true",
         b'{"text":"A kite","attributes":{"inStock":true}}',
     )
@@ -69,6 +69,17 @@ def test_the_path_and_the_body_must_agree() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [b"a%zz", b"a%", b"a%2", b"%FF"])
+def test_a_malformed_path_is_refused(value: bytes) -> None:
+    """A percent sign without two digits, or bytes that are no UTF-8, are no id."""
+    assert ["item_id"] == [place for place, _ in violations("GetItem", (b"c", value))]
+
+
+def test_values_in_a_path_are_decoded() -> None:
+    """Percent-encoding in a path is decoded once, and a plus sign stays one."""
+    assert "a%2F+é" == make("GetItem", (b"c", b"a%252F+%C3%A9")).item_id
+
+
 def test_an_empty_catalog_is_not_the_default_one() -> None:
     """A path without the name of a catalog is refused, although gRPC would take the default one."""
     assert [("catalog", "must be named in the path")] == violations("DeleteCatalog", (b"",))
@@ -84,6 +95,15 @@ def test_an_empty_catalog_is_not_the_default_one() -> None:
         (b"expectedSequence=99999999999999999999", "expected_sequence"),
         (b"requireIndexed=1", "require_indexed"),
         (b"%FF=1", "query"),
+        (b"updateMask=%zz", "query"),
+        (b"updateMask=%", "query"),
+        (b"expectedSequence=1_0", "expected_sequence"),
+        (b"expectedSequence=%2B5", "expected_sequence"),
+        (b"expectedSequence=5%0A", "expected_sequence"),
+        (b"expectedSequence=1.0", "expected_sequence"),
+        (b"expectedSequence=1e2", "expected_sequence"),
+        (b"expectedSequence=%D9%A1", "expected_sequence"),
+        (b"expectedSequence=", "expected_sequence"),
         (b"updateMask=text&update_mask=attributes", "update_mask"),
         (b"expectedSequence=1&expected_sequence=1", "expected_sequence"),
         (b"nested.unheard=1", "nested.unheard"),
