@@ -82,13 +82,18 @@ class BodyLines:
             del self._buffer[: end + 1]
             self._searched_bytes = 0
             self._number += 1
+            if len(text) > self._max_bytes:
+                text = text.lstrip()
             if self._is_skipping or len(text) > self._max_bytes:
                 self._is_skipping = False
                 return BodyLine(self._number, None)
             if text.strip():
                 return BodyLine(self._number, text)
-        if len(self._buffer) > self._max_bytes:
-            self._is_skipping = True
+        if not self._is_skipping and len(self._buffer) > self._max_bytes:
+            # A line of spaces is empty, however long it is.
+            self._buffer = self._buffer.lstrip()
+            self._searched_bytes = len(self._buffer)
+            self._is_skipping = len(self._buffer) > self._max_bytes
         if self._is_skipping:
             self._buffer.clear()
             self._searched_bytes = 0

@@ -48,6 +48,17 @@ async def test_lines_do_not_depend_on_the_parts(size: int) -> None:
     ] == await read(parts)
 
 
+@pytest.mark.parametrize("size", [1, 7, 25, 1_000])
+async def test_long_lines_of_spaces_are_empty(size: int) -> None:
+    """Spaces beyond the limit are no line, and those before a line do not count."""
+    spaces = b" " * 50
+    body = spaces + b"\n" + spaces + b"two\n" + spaces + b"x" * 21 + b"\nfour" + spaces + b"\n"
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    lines = [(line.number, line.text and line.text.strip()) for line in await read(parts)]
+    assert [(2, b"two"), (3, None), (4, None)] == lines
+    assert [] == await read([spaces[start : start + size] for start in range(0, 50, size)])
+
+
 async def test_the_last_line_needs_no_end() -> None:
     """A body can end with or without the end of a line, and can be empty."""
     assert [BodyLine(1, b"a")] == await read([b"a"])
