@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from service import errors
 from service.http.json_merging import UnexplainedFailure
 
 # A conversion takes up to 2.5 us for each value, for which all calls wait: 1 ms for as many.
@@ -52,7 +53,7 @@ class Conversions:
         if value_count > INLINE_VALUES:
             return await self.run_in_thread(convert)
         try:
-            return convert()
+            return _call(convert)
         except UnexplainedFailure as exc:
             failure = exc
         raise await self.run_in_thread(failure.explain)
@@ -85,6 +86,20 @@ def estimate_message_values(message: bytes) -> int:
 
 def _explain_failures(convert: Callable[[], Result]) -> Result:
     try:
-        return convert()
+        return _call(convert)
     except UnexplainedFailure as exc:
         raise exc.explain() from None
+
+
+def _call(convert: Callable[[], Result]) -> Result:
+    """Return what `convert` returns; a defect keeps its stack, and loses its message.
+
+    Messages of libraries quote the texts of callers, and the log has none.
+    """
+    try:
+        return convert()
+    except (errors.AkinError, UnexplainedFailure):
+        raise
+    except Exception as exc:  # noqa: BLE001 (the message of any defect can quote a caller)
+        defect = RuntimeError(f"a conversion raised {type(exc).__name__}")
+        raise defect.with_traceback(exc.__traceback__) from None

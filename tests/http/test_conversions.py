@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,22 @@ async def test_failures_are_explained_in_a_thread(conversions: Conversions, coun
     assert failure.thread not in {None, threading.get_ident()}
     with pytest.raises(errors.InvalidRequest, match=r"item_ids\[1\] must be a string"):
         await conversions.run(count, convert_invalid)
+
+
+@pytest.mark.parametrize("count", [1, INLINE_VALUES + 1])
+async def test_a_defect_quotes_nobody(conversions: Conversions, count: int) -> None:
+    """What a defect leaves for the log has its stack and no text of a caller."""
+
+    def fail() -> None:
+        raise ValueError("secret of a caller")
+
+    with pytest.raises(RuntimeError, match="a conversion raised ValueError") as caught:
+        await conversions.run(count, fail)
+    lines = [f"{frame.name}: {frame.line}" for frame in traceback.extract_tb(caught.tb)]
+    assert lines[-1].startswith("fail: raise ValueError")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.endswith("\nRuntimeError: a conversion raised ValueError\n")
+    assert "ValueError: secret" not in shown
 
 
 async def test_a_long_conversion_does_not_delay_another(conversions: Conversions) -> None:
