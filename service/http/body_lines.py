@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -82,6 +83,9 @@ class BodyLines:
             del self._buffer[: end + 1]
             self._searched_bytes = 0
             self._number += 1
+            if self._number == 1:
+                # Editors and spreadsheets begin files in UTF-8 with a byte order mark.
+                text = text.removeprefix(BOM_UTF8)
             if len(text) > self._max_bytes:
                 text = text.lstrip()
             if self._is_skipping or len(text) > self._max_bytes:

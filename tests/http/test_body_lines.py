@@ -59,6 +59,16 @@ async def test_long_lines_of_spaces_are_empty(size: int) -> None:
     assert [] == await read([spaces[start : start + size] for start in range(0, 50, size)])
 
 
+@pytest.mark.parametrize("size", [1, 2, 100])
+async def test_a_byte_order_mark_begins_a_body(size: int) -> None:
+    """The mark before the first line is no part of it, and one before another line is."""
+    mark = b"\xef\xbb\xbf"
+    body = mark + b"one\n" + mark + b"two\n"
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    assert [BodyLine(1, b"one"), BodyLine(2, mark + b"two")] == await read(parts)
+    assert [] == await read([mark])
+
+
 async def test_the_last_line_needs_no_end() -> None:
     """A body can end with or without the end of a line, and can be empty."""
     assert [BodyLine(1, b"a")] == await read([b"a"])
