@@ -10,11 +10,20 @@ export interface Route {
   query: URLSearchParams;
 }
 
+/** Decode a part of the address; one that is typed wrong stands for itself. */
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 export function parseRoute(fragment: string): Route {
   const [path = "", query = ""] = fragment.replace(/^#\/?/, "").split("?", 2);
   const [catalog = "", page = ""] = path.split("/");
   return {
-    catalog: decodeURIComponent(catalog) || "default",
+    catalog: decode(catalog) || "default",
     page: PAGES.find((known) => known === page) ?? "overview",
     query: new URLSearchParams(query),
   };

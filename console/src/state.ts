@@ -8,6 +8,8 @@ import { isCanceled } from "./api/errors";
 export interface Session {
   api: CatalogApi;
   scopes: Scopes;
+  /** Load what the head of the page shows again: the catalogs with their numbers of items. */
+  reload: () => void;
 }
 
 export const SessionContext = createContext<Session | null>(null);
@@ -56,14 +58,30 @@ export function useTask<T>(): Task<T> {
   return { value, error, isRunning, run, cancel, set };
 }
 
-/** Load a value at once, and again when an input changes. */
+/** Load a value at once, and again when an input changes. A value of former inputs is never returned. */
 export function useLoaded<T>(work: (signal: AbortSignal) => Promise<T>, inputs: unknown[]): Task<T> & {
   reload: () => void;
 } {
   const task = useTask<T>();
+  const loaded = useRef(inputs);
+  // The effect runs after the first drawing with new inputs, which must not have the former value.
+  const isFormer = inputs.some((input, index) => input !== loaded.current[index]);
   const reload = () => void task.run(work);
-  useEffect(reload, inputs);
-  return { ...task, reload };
+  useEffect(() => {
+    loaded.current = inputs;
+    task.set(undefined);
+    reload();
+  }, inputs);
+  return isFormer ? { ...task, value: undefined, error: undefined, isRunning: true, reload } : { ...task, reload };
+}
+
+/** Show the start of the page whenever what it shows changes. */
+export function useScrollUp(shown: string): void {
+  const former = useRef(shown);
+  useEffect(() => {
+    if (former.current !== shown) scrollTo(0, 0);
+    former.current = shown;
+  }, [shown]);
 }
 
 /** Return a value once it has not changed for a time, so that typing does not cause a call for each letter. */

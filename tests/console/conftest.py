@@ -44,9 +44,11 @@ def show(browser: Browser, server: ConsoleServer) -> Iterator[OpenPage]:
     """Opens a page of the console by name, with the options of `open_page`."""
     with ExitStack() as stack:
 
-        def open_it(name: str, query: str = "", **options: object) -> Page:
+        def open_it(
+            name: str, query: str = "", catalog: str = "default", **options: object
+        ) -> Page:
             page = stack.enter_context(open_page(browser, **options))  # type: ignore[arg-type]
-            page.goto(server.link(name, query))
+            page.goto(server.link(name, query, catalog))
             page.get_by_role("heading", level=1).wait_for()
             page.wait_for_load_state("networkidle")
             return page

@@ -41,6 +41,57 @@ def test_an_item_is_found_and_explored(show: Callable[..., Page], client: akin.C
     assert [hit.item_id for hit in diverse.recommendations] == ranked(page, "B")
 
 
+def test_the_source_is_the_one_of_the_address(
+    show: Callable[..., Page], server: ConsoleServer
+) -> None:
+    """With the id of no item in the address, the title and text of the former item are gone."""
+    page = show("explore", ITEM, allowed=("/items",))
+    source = page.get_by_role("region", name="Source")
+    source.get_by_role("heading", name="Dune", exact=True).wait_for()
+    page.goto(server.link("explore", "?item=gone"))
+    source.get_by_role("alert").wait_for()
+    assert source.get_by_role("heading", name="gone", exact=True).is_visible()
+    assert 0 == source.locator(".excerpt").count()
+
+
+def test_a_picked_item_is_in_the_address(show: Callable[..., Page]) -> None:
+    """A page that is loaded again has the same source, and so has the one before in the history."""
+    page = show("explore")
+    page.get_by_role("list", name="Items").get_by_role("button").first.click()
+    shown = ranked(page, "A")
+    page.reload()
+    assert shown == ranked(page, "A")
+    page.get_by_label("Popular").check(force=True)
+    page.get_by_text("The items with the most interactions").wait_for()
+    page.go_back()
+    assert shown == ranked(page, "A")
+
+
+def test_exploring_from_a_result_starts_at_the_top(show: Callable[..., Page]) -> None:
+    """The link below a card leads to the source, which is at the top of the page."""
+    page = show("explore", ITEM)
+    link = page.get_by_role("region", name="Setting A").get_by_text("Explore from this item").last
+    link.click()
+    page.get_by_role("heading", name="Dune", exact=True).wait_for(state="detached")
+    page.wait_for_function("scrollY === 0")
+
+
+def test_missing_input_is_named(show: Callable[..., Page]) -> None:
+    """Asking for recommendations without a text says that one is needed."""
+    page = show("explore", "?for=texts")
+    page.get_by_role("button", name="Recommend", exact=True).click()
+    page.get_by_role("alert").get_by_text("Type a text").wait_for()
+
+
+def test_an_empty_result_has_a_reason(show: Callable[..., Page], client: akin.Client) -> None:
+    """Without interactions, nothing is popular, which no filter has caused."""
+    client.create_catalog("unvisited")
+    page = show("explore", "?for=popular", catalog="unvisited")
+    page.get_by_text("The catalog has not learned enough").first.wait_for()
+    assert 0 == page.get_by_text("filter and the minimum score").count()
+    client.delete_catalog("unvisited")
+
+
 def test_an_id_is_found_exactly(show: Callable[..., Page]) -> None:
     """An item's own id finds it first."""
     page = show("explore")

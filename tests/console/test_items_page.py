@@ -6,7 +6,8 @@ from pathlib import Path
 import akin
 import pytest
 from google.protobuf.json_format import MessageToDict
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from support.browser import ConsoleServer
 
 
 def test_filter_lists_matching_items(show: Callable[..., Page], client: akin.Client) -> None:
@@ -40,6 +41,39 @@ def test_attributes_are_edited(show: Callable[..., Page], client: akin.Client) -
     client.delete_item("edited")
 
 
+def test_a_dialog_is_about_the_item_of_the_address(
+    show: Callable[..., Page], server: ConsoleServer
+) -> None:
+    """With another id in the address, nothing of the former item is shown or offered to delete."""
+    page = show("items", "?id=book%3Adune", allowed=("/items/gone",))
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete", exact=True).wait_for()
+    page.goto(server.link("items", "?id=gone"))
+    dialog.get_by_role("alert").wait_for()
+    assert dialog.get_by_role("heading", name="gone", exact=True).is_visible()
+    assert 0 == dialog.get_by_role("button", name="Delete", exact=True).count()
+
+
+def test_numbers_of_items_follow_the_writes(show: Callable[..., Page], client: akin.Client) -> None:
+    """Once an item is stored, the number at the top has it."""
+    client.create_catalog("counted")
+    page = show("items", catalog="counted")
+    page.get_by_role("button", name="New item").click()
+    page.get_by_label("Id", exact=True).fill("first")
+    page.get_by_label("Text", exact=True).fill("A text")
+    page.get_by_role("button", name="Store").click()
+    page.get_by_label("Catalog").get_by_text("counted (1)").wait_for(state="attached")
+    client.delete_catalog("counted")
+
+
+@pytest.mark.parametrize("address", ["nowhere", "%"])
+def test_a_missing_catalog_offers_nothing(show: Callable[..., Page], address: str) -> None:
+    """An address without a catalog, or with a wrong escape, says so and offers no writes."""
+    page = show("items", catalog=address)
+    page.get_by_text(f"There is no catalog {address}.").wait_for()
+    assert 0 == page.get_by_role("button", name="Upload a file").count()
+
+
 def test_an_item_is_deleted_after_a_question(
     show: Callable[..., Page], client: akin.Client
 ) -> None:
@@ -51,9 +85,60 @@ def test_an_item_is_deleted_after_a_question(
     assert "A thing to delete" == client.get_item("deleted").text
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete the item").click()
-    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("dialog").first.wait_for(state="detached")
     with pytest.raises(akin.AkinError, match="deleted"):
         client.get_item("deleted")
+
+
+def test_one_item_matches(show: Callable[..., Page]) -> None:
+    """The line above the list says in good English how many items match."""
+    page = show("items")
+    page.get_by_role("button", name="Add a condition").click()
+    page.get_by_label("Attribute of condition 1").fill("title")
+    page.get_by_label("Value of condition 1").fill("Dune")
+    page.get_by_text("1 item matches the filter", exact=True).wait_for()
+
+
+def test_focus_returns_from_dialogs(show: Callable[..., Page]) -> None:
+    """A dialog that closes gives the focus back to what opened it, also one within another."""
+    page = show("items")
+    link = page.get_by_role("list", name="Items").get_by_role("link").first
+    link.press("Enter")
+    delete = page.get_by_role("button", name="Delete", exact=True)
+    delete.press("Enter")
+    page.get_by_role("button", name="Keep").wait_for()
+    page.keyboard.press("Escape")
+    expect(delete).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(link).to_be_focused()
+
+
+def test_first_field_has_the_focus(show: Callable[..., Page]) -> None:
+    """What is typed after a dialog opens goes to its first field."""
+    page = show("items")
+    opener = page.get_by_role("button", name="New item")
+    opener.press("Enter")
+    expect(page.get_by_label("Id", exact=True)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()
+
+
+def test_a_new_page_of_the_list_starts_at_its_top(show: Callable[..., Page]) -> None:
+    """The button for the next page is below the list, which is then shown from its start."""
+    page = show("items")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Page 2").wait_for()
+    page.wait_for_function("scrollY === 0")
+
+
+def test_direction_follows_the_text(show: Callable[..., Page], client: akin.Client) -> None:
+    """A text in Hebrew is read from right to left, and one in English is not."""
+    for item_id, text, direction in (("he", "ספר טוב (1)", "rtl"), ("en", "A good book", "ltr")):
+        client.upsert_item(item_id, text)
+        page = show("items", f"?id={item_id}")
+        found = page.get_by_role("dialog").locator(".item-text")
+        assert direction == found.evaluate("element => getComputedStyle(element).direction")
+        client.delete_item(item_id)
 
 
 def test_new_item_is_stored(show: Callable[..., Page], client: akin.Client) -> None:

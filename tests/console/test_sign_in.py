@@ -42,6 +42,15 @@ def test_wrong_key_is_refused(browser: Browser, guarded: ConsoleServer) -> None:
         sign_in(page, guarded, "wrong-key")
         page.get_by_role("alert").wait_for()
         assert page.get_by_role("heading", name="Sign in").is_visible()
+        assert 0 == page.evaluate("sessionStorage.length")
+
+
+def test_key_of_other_letters_is_refused(browser: Browser, guarded: ConsoleServer) -> None:
+    """A key that no header can have is not sent, and the form says why."""
+    with open_page(browser, allowed=REFUSALS) as page:
+        sign_in(page, guarded, "ключ")
+        page.get_by_role("alert").get_by_text("no other letters").wait_for()
+        assert 0 == page.evaluate("sessionStorage.length")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +68,31 @@ def test_only_what_the_key_may_do_is_offered(
         page.get_by_role("link", name="Overview").click()
         page.get_by_role("heading", name="How the catalog recommends").wait_for()
         assert may_manage == page.get_by_role("button", name="Change the settings").count()
+
+
+def test_a_refused_catalog_is_not_shown(browser: Browser, guarded: ConsoleServer) -> None:
+    """A catalog that the key is not for leads to the form, and nothing of the former one stays."""
+    with open_page(browser, allowed=REFUSALS) as page:
+        sign_in(page, guarded, "guest-key")
+        page.get_by_text("336 items").wait_for()
+        page.goto(guarded.link("items", catalog="shop"))
+        page.get_by_role("alert").get_by_text("not for this catalog").wait_for()
+        assert page.get_by_role("heading", name="Sign in").is_visible()
+        assert 0 == page.get_by_text("336 items").count()
+
+
+def test_the_view_of_a_former_key_is_gone(browser: Browser, guarded: ConsoleServer) -> None:
+    """After signing out, a key that is refused opens nothing that the former key has shown."""
+    with open_page(browser, allowed=REFUSALS) as page:
+        sign_in(page, guarded, "owner-key")
+        page.get_by_text("336 items").wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("API key").fill("guest-key")
+        page.get_by_label("Catalog").fill("shop")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("alert").get_by_text("not for this catalog").wait_for()
+        assert page.get_by_role("heading", name="Sign in").is_visible()
+        assert 0 == page.get_by_role("button", name="Upload a file").count()
 
 
 def test_key_stays_in_the_session(browser: Browser, guarded: ConsoleServer) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import akin
 import pytest
 from playwright.sync_api import Page
+from support.browser import PHONE
 
 
 def test_user_is_stored_edited_and_deleted(show: Callable[..., Page], client: akin.Client) -> None:
@@ -29,9 +30,25 @@ def test_user_is_stored_edited_and_deleted(show: Callable[..., Page], client: ak
     assert [("book:dune", -0.5)] == [(liked.item_id, liked.weight) for liked in user.liked_items]
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete the user").click()
-    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("dialog").first.wait_for(state="detached")
     with pytest.raises(akin.AkinError, match="eve"):
         client.get_user("eve")
+
+
+def test_dislikes_are_no_likes(show: Callable[..., Page]) -> None:
+    """The list says which preferences of a user are dislikes."""
+    entry = show("users").get_by_role("listitem").filter(has_text="ann")
+    entry.get_by_text("and the sea; dislikes science fiction").wait_for()
+
+
+def test_times_of_interactions_fit_a_phone(show: Callable[..., Page], client: akin.Client) -> None:
+    """The table of interactions is not wider than the dialog."""
+    client.record_interactions([akin.interaction("zoe", "book:dune", "PURCHASE")])
+    page = show("users", "?id=zoe", size=PHONE, allowed=("/users/zoe",))
+    table = page.get_by_role("region", name="Interactions")
+    table.get_by_text("Dune").wait_for()
+    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
+    client.delete_interactions(user_id="zoe")
 
 
 def test_users_are_uploaded(show: Callable[..., Page], client: akin.Client, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`akin console`: the console on this machine for a server elsewhere."""
 
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,11 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.browser import require_console
+from support.browser import console_command, require_console
 from support.command import run
-from support.processes import AKIN
 from support.security import entry, write_keys
-from support.server import WAIT_SECONDS, RunningServer, environment, free_address
+from support.server import WAIT_SECONDS, RunningServer, free_address
 
 CATALOGS = "/v1/catalogs"
 
@@ -33,21 +31,11 @@ def console(
     address: str, folder: Path, **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """A running console and a client of it."""
-    process = subprocess.Popen(
-        [*AKIN, "console", "--address", address],
-        env=environment(folder) | variables,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+?(?=/#/)", process.stdout.readline())
-        assert found is not None
-        with httpx.Client(base_url=found[0], timeout=WAIT_SECONDS, trust_env=False) as client:
-            yield client, process
-    finally:
-        process.kill()
-        process.communicate()
+    with (
+        console_command(address, folder, **variables) as (url, process),
+        httpx.Client(base_url=url, timeout=WAIT_SECONDS, trust_env=False) as client,
+    ):
+        yield client, process
 
 
 def test_key_of_the_command_is_used(guarded: RunningServer, tmp_path: Path) -> None:

@@ -72,12 +72,13 @@ async function send(request: Request): Promise<Response> {
   } catch (error) {
     throw isCanceled(error) ? error : toUnreachable();
   }
+  // A key that has been replaced says nothing about the present one.
+  if (response.status === 401 && key === readKey()) onUnauthenticated();
   if (!response.ok) throw await readError(response);
   return response;
 }
 
 async function readError(response: Response): Promise<ApiError> {
-  if (response.status === 401) onUnauthenticated();
   const status = (await response.json().catch(() => ({}))) as Status;
   return toError(status, `The server answered with HTTP status ${response.status}.`);
 }

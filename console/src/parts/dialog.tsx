@@ -11,14 +11,27 @@ interface DialogProps {
   isWide?: boolean;
 }
 
-/** A modal dialog; Escape and the button in its corner close it. */
+const FIRST_FIELD = ".dialog-body :is(input:not([type=radio]:not(:checked)), textarea, select):not(:disabled)";
+
+/** Give the focus back to what opened a dialog, or to the page if that is gone. */
+function returnFocus(opener: Element | null): void {
+  if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+  if (document.activeElement === document.body) document.getElementById("content")?.focus({ preventScroll: true });
+}
+
+/** A modal dialog; Escape and the button in its corner close it. Its first field has the focus, if there is one. */
 export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
     const dialog = element.current;
+    const opener = document.activeElement;
     dialog?.showModal();
-    return () => dialog?.close();
+    dialog?.querySelector<HTMLElement>(FIRST_FIELD)?.focus();
+    return () => {
+      dialog?.close();
+      returnFocus(opener);
+    };
   }, []);
   return (
     <dialog
@@ -26,12 +39,16 @@ export function Dialog({ title, onClose, children, isWide = false }: DialogProps
       class={isWide ? "dialog dialog-wide" : "dialog"}
       aria-labelledby={titleId}
       onCancel={(event) => {
+        // Choosing no file after all is a cancellation as well, of a field in the dialog.
+        if (event.target !== event.currentTarget) return;
         event.preventDefault();
         onClose();
       }}
     >
       <header class="dialog-head">
-        <h2 id={titleId}>{title}</h2>
+        <h2 id={titleId} dir="auto">
+          {title}
+        </h2>
         <button class="button button-plain button-icon" aria-label="Close" onClick={onClose}>
           <Icon name="close" />
         </button>

@@ -47,6 +47,7 @@ export function TextField(props: TextFieldProps) {
           <textarea
             {...shared}
             id={id}
+            dir="auto"
             rows={lines}
             aria-describedby={hintId}
             onInput={(event) => onValue(event.currentTarget.value)}
@@ -56,6 +57,7 @@ export function TextField(props: TextFieldProps) {
             {...shared}
             {...bounds}
             id={id}
+            dir="auto"
             type={type as "number"}
             autocomplete="off"
             aria-describedby={hintId}

@@ -3,22 +3,19 @@ import { useEffect, useState } from "preact/hooks";
 import type { CatalogApi } from "../../api/methods";
 import { CheckField, Choice } from "../../parts/field";
 import { PageHead } from "../../parts/layout";
-import { useRoute } from "../../router";
-import { type Task, useSession, useTask } from "../../state";
+import { buildLink, useRoute } from "../../router";
+import { type Task, useScrollUp, useSession, useTask } from "../../state";
 import { DEFAULT_SETTINGS, type Settings, type Source, buildRequest } from "./request";
 import { type Outcome, ResultColumn } from "./result_column";
 import { SettingsPanel } from "./settings_panel";
 import { SnippetPanel } from "./snippet_panel";
+import { readSource, writeSource } from "./source_address";
 import { SourcePanel } from "./source_panel";
 
 type Side = "A" | "B";
 
 const SIDES: Record<Side, string> = { A: "Setting A", B: "Setting B" };
 
-function readSource(query: URLSearchParams): Source {
-  const userId = query.get("user");
-  return userId ? { kind: "user", userId } : { kind: "item", itemId: query.get("item") ?? "" };
-}
 
 async function recommend(api: CatalogApi, source: Source, settings: Settings, signal: AbortSignal): Promise<Outcome> {
   const request = buildRequest(source, settings);
@@ -30,13 +27,25 @@ async function recommend(api: CatalogApi, source: Source, settings: Settings, si
 
 /** Recommendations for one source, side by side for two settings. */
 export function Explore() {
+  const { api } = useSession();
   const route = useRoute();
   const [source, setSource] = useState(() => readSource(route.query));
   const [isComparing, setComparing] = useState(true);
   const [shown, setShown] = useState<Side>("A");
   const [typed, setTyped] = useState(0);
   const linked = route.query.toString();
-  useEffect(() => setSource(readSource(route.query)), [linked]);
+  const changeSource = (next: Source) => {
+    if (next.kind !== source.kind) setTyped(0);
+    setSource(next);
+    location.hash = buildLink(api.name, "explore", writeSource(next));
+  };
+  useEffect(() => {
+    // Texts are not in the address, so that one which names the present source must not replace it.
+    if (new URLSearchParams(writeSource(source)).toString() === linked) return;
+    setTyped(0);
+    setSource(readSource(route.query));
+  }, [linked]);
+  useScrollUp(linked);
 
   // Texts that are being typed are sent by their button only; other changes at once.
   const sent = source.kind === "texts" ? `texts ${typed}` : JSON.stringify(source);
@@ -53,10 +62,7 @@ export function Explore() {
       </PageHead>
       <SourcePanel
         source={source}
-        onSource={(next) => {
-          if (next.kind !== source.kind) setTyped(0);
-          setSource(next);
-        }}
+        onSource={changeSource}
         onSubmit={() => setTyped((count) => count + 1)}
       />
       {isReady && isComparing && (
@@ -66,14 +72,14 @@ export function Explore() {
       )}
       {isReady && (
         <div class={`sides sides-${sides.length} shows-${isComparing ? shown : "A"}`}>
-          {sides.map(([side, { settings, setSettings, task }]) => {
+          {sides.map(([side, { settings, setSettings, task, run }]) => {
             const other = side === "A" ? "B" : "A";
             return (
               <section key={side} class={`side side-${side}`} aria-label={SIDES[side]}>
                 <h2 class="side-title">{isComparing ? SIDES[side] : "Settings"}</h2>
                 <SettingsPanel kind={source.kind} settings={settings} onSettings={setSettings} />
                 {task.value && <SnippetPanel request={task.value.request} name={isComparing ? side : ""} />}
-                <ResultColumn task={task} other={outcomes[other]} otherName={other} />
+                <ResultColumn task={task} onRetry={run} other={outcomes[other]} otherName={other} />
               </section>
             );
           })}
@@ -87,6 +93,7 @@ interface SideState {
   settings: Settings;
   setSettings: (settings: Settings) => void;
   task: Task<Outcome>;
+  run: () => void;
 }
 
 const TYPING_PAUSE_MS = 250;
@@ -100,16 +107,14 @@ function useSide(source: Source, sent: string, isShown: boolean, initial: Settin
   useEffect(() => {
     task.set(undefined);
   }, [source.kind]);
+  const run = () => void task.run((signal) => recommend(api, source, settings, signal));
   useEffect(() => {
     if (!isWanted) {
       task.cancel();
       return;
     }
-    const timer = setTimeout(
-      () => void task.run((signal) => recommend(api, source, settings, signal)),
-      task.value ? TYPING_PAUSE_MS : 0,
-    );
+    const timer = setTimeout(run, task.value ? TYPING_PAUSE_MS : 0);
     return () => clearTimeout(timer);
   }, [api, sent, isWanted, JSON.stringify(settings)]);
-  return { settings, setSettings, task };
+  return { settings, setSettings, task, run };
 }

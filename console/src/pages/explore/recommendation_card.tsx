@@ -26,7 +26,7 @@ export function RecommendationCard(props: CardProps) {
           {rank}
         </span>
         <div class="result-name">
-          <h3>{findTitle(item, itemId)}</h3>
+          <h3 dir="auto">{findTitle(item, itemId)}</h3>
           <a class="id" href={buildLink(catalog, "items", { id: itemId })}>
             {itemId}
           </a>
@@ -39,12 +39,12 @@ export function RecommendationCard(props: CardProps) {
           {formatScore(score)}
         </span>
       </div>
-      {item && <p class="excerpt">{stripMarkup(item.text)}</p>}
+      {item && <p class="excerpt" dir="auto">{stripMarkup(item.text)}</p>}
       <dl class="facts">
         {listFacts(item, 4).map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd dir="auto">{value}</dd>
           </div>
         ))}
       </dl>
@@ -68,10 +68,9 @@ function Movement({ rank, otherRank, otherName }: { rank: number; otherRank: Oth
   if (otherRank === undefined) return null;
   if (otherRank === 0) return <span class="movement movement-new">not in {otherName}</span>;
   if (otherRank === rank) return <span class="movement">same in {otherName}</span>;
-  const direction = otherRank > rank ? "up" : "down";
   return (
-    <span class={`movement movement-${direction}`}>
-      {direction === "up" ? "▲" : "▼"} {otherRank} in {otherName}
+    <span class="movement">
+      rank {otherRank} in {otherName}
     </span>
   );
 }

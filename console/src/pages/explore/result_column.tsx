@@ -15,11 +15,12 @@ export interface Outcome {
 
 interface ResultColumnProps {
   task: Task<Outcome>;
+  onRetry: () => void;
   other: Outcome | undefined;
   otherName: string;
 }
 
-export function ResultColumn({ task, other, otherName }: ResultColumnProps) {
+export function ResultColumn({ task, onRetry, other, otherName }: ResultColumnProps) {
   const { api } = useSession();
   const response = task.value?.answer.value;
   const recommendations = response?.recommendations ?? [];
@@ -31,10 +32,10 @@ export function ResultColumn({ task, other, otherName }: ResultColumnProps) {
   const topScore = Math.max(0, ...recommendations.map(({ score = 0 }) => score));
   return (
     <div class={task.isRunning ? "results is-stale" : "results"} aria-busy={task.isRunning}>
-      <ErrorNotice error={task.error} />
+      <ErrorNotice error={task.error} onRetry={onRetry} />
       {task.isRunning && !task.value && <Busy />}
       {task.value && !task.error ? <Summary outcome={task.value} /> : null}
-      {response && !recommendations.length && !task.error && <Empty>No item passes.</Empty>}
+      {task.value && !recommendations.length && !task.error && <Empty>{describeEmpty(task.value.request)}</Empty>}
       {!task.error && (
         <ol class="result-list">
           {recommendations.map((recommendation, index) => (
@@ -73,6 +74,16 @@ function Summary({ outcome }: { outcome: Outcome }) {
       {missing.length > 0 && <p class="hint">Ignored, because they have no vector: {missing.join(", ")}</p>}
     </>
   );
+}
+
+/** Say why there is no recommendation, as far as the request shows it. */
+function describeEmpty({ popular, relation, filter, minScore }: RecommendRequest): string {
+  const isLimited = filter !== undefined || minScore !== undefined;
+  if (popular !== undefined || relation === "RELATION_ALSO_LIKED") {
+    const reason = "The catalog has not learned enough from interactions for this";
+    return isLimited ? `${reason}, or no item passes the filter and the minimum score.` : `${reason}.`;
+  }
+  return isLimited ? "No item passes the filter and the minimum score." : "There is nothing to recommend.";
 }
 
 function describeSignals(signals: Signals | undefined): string {

@@ -1,13 +1,14 @@
-import { useEffect } from "preact/hooks";
+import { useState } from "preact/hooks";
 
+import { ApiError, NOT_FOUND } from "../../api/errors";
 import type { Item, User } from "../../api/types";
 import { findTitle, stripMarkup } from "../../format";
 import { Choice } from "../../parts/field";
 import { Icon } from "../../parts/icon";
 import { ErrorNotice } from "../../parts/notice";
-import { useSession, useTask } from "../../state";
+import { useLoaded, useSession } from "../../state";
 import { ItemPicker } from "./item_picker";
-import type { Source, SourceKind, WeightedText } from "./request";
+import { DEFAULT_SETTINGS, type Source, type SourceKind, type WeightedText, buildRequest } from "./request";
 import { UserPicker, describeUser } from "./user_picker";
 
 const KINDS: Record<SourceKind, string> = { item: "Item", user: "User", texts: "Texts", popular: "Popular" };
@@ -59,15 +60,14 @@ export function SourcePanel({ source, onSource, onSubmit }: SourcePanelProps) {
 
 function ChosenItem({ itemId, onChange }: { itemId: string; onChange: () => void }) {
   const { api } = useSession();
-  const task = useTask<Item>();
-  useEffect(() => void task.run((signal) => api.getItem(itemId, signal)), [api, itemId]);
+  const task = useLoaded<Item>((signal) => api.getItem(itemId, signal), [api, itemId]);
   return (
     <div class="chosen-source">
       <div>
-        <h2>{findTitle(task.value, itemId)}</h2>
+        <h2 dir="auto">{findTitle(task.value, itemId)}</h2>
         <p class="id">{itemId}</p>
-        {task.value && <p class="excerpt">{stripMarkup(task.value.text)}</p>}
-        <ErrorNotice error={task.error} />
+        {task.value && <p class="excerpt" dir="auto">{stripMarkup(task.value.text)}</p>}
+        <ErrorNotice error={task.error} onRetry={task.reload} />
       </div>
       <button class="button button-small" onClick={onChange}>
         Choose another item
@@ -78,16 +78,17 @@ function ChosenItem({ itemId, onChange }: { itemId: string; onChange: () => void
 
 function ChosenUser({ userId, onChange }: { userId: string; onChange: () => void }) {
   const { api } = useSession();
-  const task = useTask<User>();
+  const task = useLoaded<User>((signal) => api.getUser(userId, signal), [api, userId]);
   // A user who only has interactions is not stored, which is no error here.
-  useEffect(() => void task.run((signal) => api.getUser(userId, signal)), [api, userId]);
+  const isMissing = task.error instanceof ApiError && task.error.code === NOT_FOUND;
   return (
     <div class="chosen-source">
       <div>
         <h2>{userId}</h2>
-        <p class="muted">
-          {task.value ? describeUser(task.value) : task.error ? "Not stored; known by interactions, if at all." : ""}
+        <p class="muted" dir="auto">
+          {task.value ? describeUser(task.value) : isMissing ? "Not stored; known by interactions, if at all." : ""}
         </p>
+        {!isMissing && <ErrorNotice error={task.error} onRetry={task.reload} />}
       </div>
       <button class="button button-small" onClick={onChange}>
         Choose another user
@@ -103,6 +104,7 @@ interface TextsProps {
 }
 
 function Texts({ texts, onTexts, onSubmit }: TextsProps) {
+  const [isIncomplete, setIncomplete] = useState(false);
   const change = (index: number, part: Partial<WeightedText>) =>
     onTexts(texts.map((row, place) => (place === index ? { ...row, ...part } : row)));
   return (
@@ -110,12 +112,15 @@ function Texts({ texts, onTexts, onSubmit }: TextsProps) {
       class="texts"
       onSubmit={(event) => {
         event.preventDefault();
-        onSubmit();
+        const isComplete = buildRequest({ kind: "texts", texts }, DEFAULT_SETTINGS) !== undefined;
+        setIncomplete(!isComplete);
+        if (isComplete) onSubmit();
       }}
     >
       {texts.map(({ text, weight }, index) => (
         <div class="text-row" key={index}>
           <input
+            dir="auto"
             aria-label={`Text ${index + 1}`}
             placeholder="a text, such as: quiet novels about the sea"
             value={text}
@@ -148,6 +153,7 @@ function Texts({ texts, onTexts, onSubmit }: TextsProps) {
           Add a text
         </button>
       </div>
+      {isIncomplete && <ErrorNotice error={new Error("Type a text with a weight other than 0.")} />}
       <p class="hint">A negative weight means: unlike this text. New texts are embedded, which a provider may charge.</p>
     </form>
   );

@@ -1,15 +1,19 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
-import type { User } from "../../api/types";
+import type { Preference, User } from "../../api/types";
 import { formatPlural } from "../../format";
 import { Busy, ErrorNotice, Notice } from "../../parts/notice";
-import { useSession, useTask } from "../../state";
+import { useLoaded, useSession } from "../../state";
 
 const CHOICES = 12;
 
+export function describePreference({ text, weight = 1 }: Preference): string {
+  return weight < 0 ? `dislikes ${text}` : text;
+}
+
 export function describeUser({ preferences = [], likedItems = [] }: User): string {
   const likes = formatPlural(likedItems.length, "liked item");
-  const texts = preferences.map(({ text, weight = 1 }) => (weight < 0 ? `dislikes ${text}` : text));
+  const texts = preferences.map(describePreference);
   return texts.length ? `${texts.join("; ")} · ${likes}` : likes;
 }
 
@@ -17,10 +21,10 @@ export function describeUser({ preferences = [], likedItems = [] }: User): strin
 export function UserPicker({ onPick }: { onPick: (userId: string) => void }) {
   const { api } = useSession();
   const [id, setId] = useState("");
-  const task = useTask<User[]>();
-  useEffect(() => {
-    void task.run(async (signal) => (await api.listUsers({ pageSize: CHOICES }, signal)).users ?? []);
-  }, [api]);
+  const task = useLoaded<User[]>(
+    async (signal) => (await api.listUsers({ pageSize: CHOICES }, signal)).users ?? [],
+    [api],
+  );
   return (
     <div class="picker">
       <form
@@ -38,7 +42,7 @@ export function UserPicker({ onPick }: { onPick: (userId: string) => void }) {
         />
         <button class="button">Choose</button>
       </form>
-      <ErrorNotice error={task.error} />
+      <ErrorNotice error={task.error} onRetry={task.reload} />
       {task.isRunning && !task.value && <Busy />}
       {task.value?.length === 0 && (
         <Notice>The catalog has no stored user. A user who only has interactions can be chosen by id.</Notice>
@@ -48,7 +52,9 @@ export function UserPicker({ onPick }: { onPick: (userId: string) => void }) {
           <li key={user.userId}>
             <button onClick={() => onPick(user.userId)}>
               <span class="picker-title">{user.userId}</span>
-              <span class="id">{describeUser(user)}</span>
+              <span class="id" dir="auto">
+                {describeUser(user)}
+              </span>
             </button>
           </li>
         ))}

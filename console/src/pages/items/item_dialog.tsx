@@ -20,24 +20,6 @@ export function ItemDialog({ itemId, onClose, onChange }: ItemDialogProps) {
   const task = useLoaded<Item>((signal) => api.getItem(itemId, signal), [api, itemId]);
   const [isDeleting, setDeleting] = useState(false);
   const item = task.value;
-  if (isDeleting) {
-    return (
-      <Confirm
-        title="Delete the item"
-        verb="Delete the item"
-        work={() => api.deleteItem(itemId)}
-        onClose={() => setDeleting(false)}
-        onDone={() => {
-          onChange();
-          onClose();
-        }}
-      >
-        <p>
-          <strong>{findTitle(item, itemId)}</strong> is deleted for good. <span class="id">{itemId}</span>
-        </p>
-      </Confirm>
-    );
-  }
   return (
     <Dialog title={findTitle(item, itemId)} onClose={onClose} isWide>
       <ErrorNotice error={task.error} onRetry={task.reload} />
@@ -51,6 +33,22 @@ export function ItemDialog({ itemId, onClose, onChange }: ItemDialogProps) {
             onChange();
           }}
         />
+      )}
+      {isDeleting && (
+        <Confirm
+          title="Delete the item"
+          verb="Delete the item"
+          work={() => api.deleteItem(itemId)}
+          onClose={() => setDeleting(false)}
+          onDone={() => {
+            onChange();
+            onClose();
+          }}
+        >
+          <p>
+            <strong>{findTitle(item, itemId)}</strong> is deleted for good. <span class="id">{itemId}</span>
+          </p>
+        </Confirm>
       )}
     </Dialog>
   );
@@ -78,7 +76,9 @@ function ItemView({ item, onDelete, onSaved }: ItemViewProps) {
           </p>
         </Notice>
       )}
-      <p class="item-text">{item.text}</p>
+      <p class="item-text" dir="auto">
+        {item.text}
+      </p>
       <dl class="definitions">
         <dt>Id</dt>
         <dd class="id">{item.itemId}</dd>
@@ -128,7 +128,7 @@ function AttributeList({ attributes }: { attributes: Attributes }) {
       {entries.map(([name, value]) => (
         <>
           <dt>{name}</dt>
-          <dd>{Array.isArray(value) ? value.map(formatJson).join(", ") : formatJson(value)}</dd>
+          <dd dir="auto">{Array.isArray(value) ? value.map(formatJson).join(", ") : formatJson(value)}</dd>
         </>
       ))}
     </dl>

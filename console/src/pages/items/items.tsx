@@ -2,14 +2,14 @@ import { useEffect, useState } from "preact/hooks";
 
 import type { Filter, ItemList } from "../../api/types";
 import { type FilterRow, buildFilter } from "../../filters";
-import { findTitle, formatCount, formatPlural, listFacts } from "../../format";
+import { findTitle, formatPlural, listFacts } from "../../format";
 import { Confirm } from "../../parts/dialog";
 import { FilterBuilder } from "../../parts/filter_builder";
 import { PageHead } from "../../parts/layout";
 import { Busy, Empty, ErrorNotice } from "../../parts/notice";
 import { Pager } from "../../parts/pager";
 import { buildLink, useRoute } from "../../router";
-import { useSession, useSettled, useTask } from "../../state";
+import { useScrollUp, useSession, useSettled, useTask } from "../../state";
 import { UploadDialog } from "../../upload/upload_dialog";
 import { ItemDialog } from "./item_dialog";
 import { NewItemDialog } from "./new_item_dialog";
@@ -26,7 +26,7 @@ interface Listing {
 type Open = "upload" | "new" | "delete" | undefined;
 
 export function Items() {
-  const { api, scopes } = useSession();
+  const { api, scopes, reload } = useSession();
   const route = useRoute();
   const [rows, setRows] = useState<FilterRow[]>([]);
   const [tokens, setTokens] = useState<string[]>([]);
@@ -34,6 +34,7 @@ export function Items() {
   const task = useTask<Listing>();
   const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
   const pageToken = tokens.at(-1) ?? "";
+  useScrollUp(pageToken);
   const load = () =>
     void task.run(async (signal) => {
       const page = { pageSize: PAGE_SIZE, ...(pageToken ? { pageToken } : {}), ...(filter ? { filter } : {}) };
@@ -43,9 +44,13 @@ export function Items() {
   const openedId = route.query.get("id");
   const { list, filter: listed } = task.value ?? {};
   const total = list?.totalSize;
+  const change = () => {
+    load();
+    reload();
+  };
   const close = () => {
     setOpened(undefined);
-    load();
+    change();
   };
   return (
     <>
@@ -73,7 +78,8 @@ export function Items() {
       <ErrorNotice error={task.error} onRetry={load} />
       <div class="list-head">
         <p class="summary" role="status">
-          {list ? formatPlural(total, "item") : ""} {listed ? "match the filter" : ""}
+          {list ? formatPlural(total, "item") : ""}{" "}
+          {listed ? `${Number(total ?? 0) === 1 ? "matches" : "match"} the filter` : ""}
         </p>
         {listed && scopes.write && Number(total ?? 0) > 0 && (
           <button class="button button-small button-danger" onClick={() => setOpened("delete")}>
@@ -91,11 +97,12 @@ export function Items() {
       />
       {openedId && (
         <ItemDialog
+          key={openedId}
           itemId={openedId}
           onClose={() => {
             location.hash = buildLink(api.name, "items");
           }}
-          onChange={load}
+          onChange={change}
         />
       )}
       {opened === "upload" && <UploadDialog initialKind="items" onClose={close} />}
@@ -111,8 +118,8 @@ export function Items() {
           onClose={close}
         >
           <p>
-            {formatCount(total)} of the items match the filter. They are deleted for good, with those that are written
-            in the same way before you confirm.
+            The filter matched {formatPlural(total, "item")} when the list was loaded. All items that match it when you
+            confirm are deleted for good, also those that were stored since.
           </p>
         </Confirm>
       )}
@@ -128,14 +135,16 @@ function ItemTable({ list, catalog }: { list: ItemList; catalog: string }) {
       {items.map((item) => (
         <li key={item.itemId} class="entry">
           <div class="entry-name">
-            <a href={buildLink(catalog, "items", { id: item.itemId })}>{findTitle(item)}</a>
+            <a href={buildLink(catalog, "items", { id: item.itemId })} dir="auto">
+              {findTitle(item)}
+            </a>
             <span class="id">{item.itemId}</span>
           </div>
           <dl class="facts">
             {listFacts(item, 3).map(([name, value]) => (
               <div key={name}>
                 <dt>{name}</dt>
-                <dd>{value}</dd>
+                <dd dir="auto">{value}</dd>
               </div>
             ))}
           </dl>

@@ -43,7 +43,7 @@ export function Overview() {
       {catalog && (
         <>
           <Figures catalog={catalog} />
-          <Health catalog={catalog} />
+          {task.error ? null : <Health catalog={catalog} />}
           <div class="columns">
             <PendingCard groups={catalog.pendingItems ?? []} />
             <IndexCard catalog={catalog} />

@@ -128,7 +128,7 @@ function Summary({ search: { groups, coverage } }: { search: Search }) {
 }
 
 function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: DuplicateGroup) => void }) {
-  const { api, scopes } = useSession();
+  const { api, scopes, reload } = useSession();
   const ids = group.items.slice(0, SHOWN_ITEMS).map(({ itemId }) => itemId);
   const items = useTask<Item[]>();
   const [marked, setMarked] = useState<string[]>([]);
@@ -172,6 +172,7 @@ function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: Du
           onClose={() => setDeleting(false)}
           onDone={() => {
             setDeleting(false);
+            reload();
             setMarked([]);
             onChange({ ...group, items: group.items.filter(({ itemId }) => !marked.includes(itemId)) });
           }}
@@ -203,16 +204,16 @@ function DuplicateEntry({ id, item, similarity, isMarked, onMark }: DuplicateEnt
   return (
     <li class={isMarked ? "duplicate is-marked" : "duplicate"}>
       <div class="duplicate-head">
-        <h3>{findTitle(item, id)}</h3>
+        <h3 dir="auto">{findTitle(item, id)}</h3>
         <span class="tag">{similarity === undefined ? "created first" : similarity.toFixed(3)}</span>
       </div>
       <p class="id">{id}</p>
-      {item && <p class="excerpt">{stripMarkup(item.text)}</p>}
+      {item && <p class="excerpt" dir="auto">{stripMarkup(item.text)}</p>}
       <dl class="facts">
         {listFacts(item, 4).map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd dir="auto">{value}</dd>
           </div>
         ))}
       </dl>

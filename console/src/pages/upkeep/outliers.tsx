@@ -65,7 +65,7 @@ function OutlierEntries({ list: { outliers = [], coverage = {} } }: { list: Outl
               <span class="id">{itemId}</span>
             </div>
             <div class="excerpt-pair">
-              <p class="excerpt">{stripMarkup(item?.text ?? "")}</p>
+              <p class="excerpt" dir="auto">{stripMarkup(item?.text ?? "")}</p>
               {nearestItemId && <p class="hint">Nearest: {titleOf(nearestItemId)}</p>}
             </div>
             <div class="entry-side">

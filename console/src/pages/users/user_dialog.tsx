@@ -24,33 +24,11 @@ export function UserDialog({ userId, onClose, onChange }: UserDialogProps) {
   const [mode, setMode] = useState<"view" | "edit" | "delete">("view");
   const user = task.value;
   const isMissing = task.error instanceof ApiError && task.error.code === NOT_FOUND;
-  if (mode === "edit" && user) {
-    const save = (saved: User) => {
-      task.set(saved);
-      setMode("view");
-      onChange();
-    };
-    return <UserEditor user={user} onClose={() => setMode("view")} onSaved={save} />;
-  }
-  if (mode === "delete") {
-    return (
-      <Confirm
-        title="Delete the user"
-        verb="Delete the user"
-        work={() => api.deleteUser(userId)}
-        onClose={() => setMode("view")}
-        onDone={() => {
-          onChange();
-          onClose();
-        }}
-      >
-        <p>
-          The preferences and liked items of <strong>{userId}</strong> are deleted for good. The interactions of the user
-          stay.
-        </p>
-      </Confirm>
-    );
-  }
+  const save = (saved: User) => {
+    task.set(saved);
+    setMode("view");
+    onChange();
+  };
   return (
     <Dialog title={userId} onClose={onClose} isWide>
       {isMissing ? <Notice>This user is not stored.</Notice> : <ErrorNotice error={task.error} onRetry={task.reload} />}
@@ -72,12 +50,30 @@ export function UserDialog({ userId, onClose, onChange }: UserDialogProps) {
           </>
         )}
       </div>
+      {mode === "edit" && user && <UserEditor user={user} onClose={() => setMode("view")} onSaved={save} />}
+      {mode === "delete" && (
+        <Confirm
+          title="Delete the user"
+          verb="Delete the user"
+          work={() => api.deleteUser(userId)}
+          onClose={() => setMode("view")}
+          onDone={() => {
+            onChange();
+            onClose();
+          }}
+        >
+          <p>
+            The preferences and liked items of <strong>{userId}</strong> are deleted for good. The interactions of the
+            user stay.
+          </p>
+        </Confirm>
+      )}
     </Dialog>
   );
 }
 
-function Weight({ weight }: { weight: number | undefined }) {
-  return <span class={(weight ?? 1) < 0 ? "tag tag-warning" : "tag"}>{weight ?? 1}</span>;
+function Weight({ weight = 1 }: { weight: number | undefined }) {
+  return weight < 0 ? <span class="tag tag-warning">dislike {weight}</span> : <span class="tag">{weight}</span>;
 }
 
 function UserView({ user: { preferences = [], likedItems = [], updateTime } }: { user: User }) {
@@ -95,7 +91,7 @@ function UserView({ user: { preferences = [], likedItems = [], updateTime } }: {
       <ul class="rows">
         {preferences.map(({ text, weight }) => (
           <li key={text}>
-            <Weight weight={weight} /> {text}
+            <Weight weight={weight} /> <bdi>{text}</bdi>
           </li>
         ))}
       </ul>
@@ -104,7 +100,7 @@ function UserView({ user: { preferences = [], likedItems = [], updateTime } }: {
       <ul class="rows">
         {latest.map(({ itemId, weight }) => (
           <li key={itemId}>
-            <Weight weight={weight} /> <a href={buildLink(api.name, "items", { id: itemId })}>{titleOf(itemId)}</a>
+            <Weight weight={weight} /> <a href={buildLink(api.name, "items", { id: itemId })} dir="auto">{titleOf(itemId)}</a>
           </li>
         ))}
       </ul>
@@ -133,8 +129,10 @@ function Interactions({ userId }: { userId: string }) {
               {interactions.map(({ interactionId, itemId, type, time }) => (
                 <tr key={`${interactionId} ${itemId} ${type} ${time}`}>
                   <td>{type}</td>
-                  <td>{titleOf(itemId)}</td>
-                  <td class="number">{formatTime(time)}</td>
+                  <td class="long" dir="auto">
+                    {titleOf(itemId)}
+                  </td>
+                  <td>{formatTime(time)}</td>
                 </tr>
               ))}
             </tbody>

@@ -6,8 +6,9 @@ import { PageHead } from "../../parts/layout";
 import { Busy, Empty, ErrorNotice } from "../../parts/notice";
 import { Pager } from "../../parts/pager";
 import { buildLink, useRoute } from "../../router";
-import { useSession, useTask } from "../../state";
+import { useScrollUp, useSession, useTask } from "../../state";
 import { UploadDialog } from "../../upload/upload_dialog";
+import { describePreference } from "../explore/user_picker";
 import { UserDialog } from "./user_dialog";
 import { UserEditor } from "./user_editor";
 
@@ -17,18 +18,20 @@ const SHOWN_PREFERENCES = 3;
 type Open = "upload" | "new" | undefined;
 
 export function Users() {
-  const { api, scopes } = useSession();
+  const { api, scopes, reload } = useSession();
   const route = useRoute();
   const [tokens, setTokens] = useState<string[]>([]);
   const [opened, setOpened] = useState<Open>();
   const task = useTask<UserList>();
   const pageToken = tokens.at(-1) ?? "";
+  useScrollUp(pageToken);
   const load = () => void task.run((signal) => api.listUsers({ pageSize: PAGE_SIZE, pageToken }, signal));
   useEffect(load, [api, pageToken]);
   const openedId = route.query.get("id");
   const close = () => {
     setOpened(undefined);
     load();
+    reload();
   };
   return (
     <>
@@ -61,6 +64,7 @@ export function Users() {
       />
       {openedId && (
         <UserDialog
+          key={openedId}
           userId={openedId}
           onClose={() => {
             location.hash = buildLink(api.name, "users");
@@ -109,10 +113,10 @@ function UserEntries({ list, catalog }: { list: UserList; catalog: string }) {
               {formatPlural(preferences.length, "preference")}, {formatPlural(likedItems.length, "liked item")}
             </span>
           </div>
-          <p class="excerpt">
+          <p class="excerpt" dir="auto">
             {preferences
               .slice(0, SHOWN_PREFERENCES)
-              .map(({ text }) => text)
+              .map(describePreference)
               .join("; ")}
           </p>
           <div class="entry-side">
