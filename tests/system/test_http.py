@@ -114,6 +114,15 @@ def test_a_body_needs_its_type(http: httpx.Client) -> None:
     assert 3 == response.json()["code"]
 
 
+@pytest.mark.parametrize(("headers", "status"), [({}, 404), ({"content-type": "text/plain"}, 415)])
+def test_an_empty_body_has_no_other_type(
+    http: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    """A body without content needs no type, and is refused with another one than JSON."""
+    path = "/v1/catalogs/no-such/reembedding:rollback"
+    assert status == http.post(path, headers=headers).status_code
+
+
 def test_a_large_body_is_refused(http: httpx.Client) -> None:
     """A body beyond the limit of a message is refused with 413, and the response arrives."""
     body = b'{"text":"' + b"x" * (16 * 1024 * 1024) + b'"}'

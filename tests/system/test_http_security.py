@@ -102,6 +102,19 @@ def test_the_root_and_the_document_need_no_key(http: httpx.Client) -> None:
     assert "3.1.0" == http.get("/openapi.json").json()["openapi"]
 
 
+def test_pages_of_other_sites_cannot_call(guarded: HttpServer, tmp_path: Path) -> None:
+    """Without keys, a server on this machine has only its names; no other site may call it."""
+    path, foreign = "/v1/catalogs/default", {"host": "akin.example"}
+    with HttpServer(tmp_path, EMBEDDER="local") as server, server.http() as http:
+        assert 200 == http.get(path).status_code
+        assert 403 == http.get(path, headers=foreign).status_code
+        elsewhere = {"origin": "http://akin.example"}
+        assert 403 == http.delete(path, headers=elsewhere).status_code
+    with guarded.http(headers={"authorization": "Bearer all-key"}) as http:
+        assert 200 == http.get(path, headers=foreign).status_code
+        assert 403 == http.get(path, headers={"sec-fetch-site": "cross-site"}).status_code
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
