@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from support import http_calls
 from support.http_server import HttpServer
 from support.security import METHODS, Certificates, entry, write_keys
+from support.waiting import until
 
 from service.api.auth import SCOPES
 from service.http.body_lines import GROUP_LINES
@@ -176,7 +177,7 @@ def test_an_expired_certificate_is_replaced_without_a_restart(
         assert 0 == reach(server)
         chain.write_text("no certificate")
         assert 200 == reach(server, certificates.file)
-        assert 1 == len(server.events("certificate_not_read"))
+        until(lambda: len(server.events("certificate_not_read")) == 1)
         certificates.issue("server")
         assert 200 == reach(server, certificates.file)
 
