@@ -85,7 +85,17 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         keys.charge("Bearer b-key", Scope.READ)
 
 
-@pytest.mark.parametrize("given", [None, "", "a-key", "bearer a-key", "Basic a-key", "Bearer "])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_has_any_case(tmp_path: Path, scheme: str) -> None:
+    """The scheme before a key is compared without regard to case, and the key is not."""
+    write_keys(tmp_path / "keys", entry("a", "read"))
+    keys = KeyAuthorizer(tmp_path / "keys")
+    assert "a" == keys.authenticate(f"{scheme} a-key")
+    with pytest.raises(errors.Unauthenticated):
+        keys.authenticate(f"{scheme} A-KEY")
+
+
+@pytest.mark.parametrize("given", [None, "", "a-key", "Bearera-key", "Basic a-key", "Bearer "])
 def test_only_a_bearer_is_known(tmp_path: Path, given: str | None) -> None:
     """A key is taken from `Bearer KEY` and from nothing else."""
     write_keys(tmp_path / "keys", entry("a", "read"))
