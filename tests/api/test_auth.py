@@ -121,5 +121,13 @@ def test_an_unprotected_server_is_warned_of(
     """A server that others can reach logs which of TLS and API keys are missing."""
     with capture_logs() as lines:
         app._warn_if_exposed(Settings(listen=listen, **given))  # type: ignore[arg-type]
-    expected = [] if missing is None else [("exposed", listen, missing)]
-    assert expected == [(line["event"], line["listen"], line["missing"]) for line in lines]
+    expected = [] if missing is None else [("exposed", [listen], missing)]
+    assert expected == [(line["event"], line["addresses"], line["missing"]) for line in lines]
+
+
+def test_the_warning_names_the_exposed_addresses() -> None:
+    """Every address that others can reach is named, and no other one."""
+    addresses = {"http_listen": "0.0.0.0:2", "console_listen": "akin.example:3"}
+    with capture_logs() as lines:
+        app._warn_if_exposed(Settings(listen="127.0.0.1:1", **addresses))  # type: ignore[arg-type]
+    assert [list(addresses.values())] == [line["addresses"] for line in lines]
