@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from support.http_server import HttpServer
-from support.server import RunningServer
+from support.server import WAIT_SECONDS, RunningServer
 from support.waiting import until
 
 ITEMS = "/v1/catalogs/default/items"
@@ -131,6 +132,25 @@ def test_a_large_body_is_refused(http: httpx.Client) -> None:
     )
     assert 413 == response.status_code
     assert ["message"] == violated_fields(response)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "no HTTP\r\n\r\n",
+        "GET /v1/catalogs HTTP/1.1\r\n\r\n",
+        "POST /v1/catalogs HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_plain_text(server: HttpServer, request_text: str) -> None:
+    """A request that is no valid HTTP is refused with 400 and plain text, and nothing follows."""
+    host, _, port = server.http_address.rpartition(":")
+    with socket.create_connection((host, int(port)), WAIT_SECONDS) as connection:
+        connection.sendall(request_text.encode())
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: text/plain" in head
+    assert body
 
 
 def test_wrong_paths_and_verbs_are_named(http: httpx.Client) -> None:
