@@ -17,7 +17,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as MalformedSettings
 
 from service.domain import limits
-from service.domain.addresses import is_loopback
+from service.domain.addresses import find_host, is_loopback
 from service.domain.lexical import DEFAULT_LEXICAL_WEIGHT
 from service.domain.provider_preferences import ProviderPreferences
 from service.environment import (
@@ -302,10 +302,10 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings
 
     @property
-    def is_loopback(self) -> bool:
-        """True if only this machine can reach the server."""
+    def exposed_addresses(self) -> list[str]:
+        """The addresses of the server that other machines can reach."""
         addresses = filter(None, (self.listen, self.http_listen, self.console_listen))
-        return all(is_loopback(address.rpartition(":")[0]) for address in addresses)
+        return [address for address in addresses if not is_loopback(find_host(address))]
 
     @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:

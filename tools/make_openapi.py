@@ -19,6 +19,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     MethodDescriptorProto,
 )
+from openapi_responses import HEADERS, RESPONSES, STATUS, describe_success, list_errors
 from openapi_schemas import Json, Schemas, is_query_parameter, join, refer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,29 +41,6 @@ PERMISSION_DENIED 403, NOT_FOUND 404, ALREADY_EXISTS and ABORTED 409,
 RESOURCE_EXHAUSTED 429, CANCELLED 499, UNKNOWN, INTERNAL and DATA_LOSS 500,
 UNIMPLEMENTED 501, UNAVAILABLE 503, DEADLINE_EXCEEDED 504. A body of another type is
 refused with 415, and one of more than 16 MiB with 413."""
-
-STATUS: Json = {
-    "type": "object",
-    "description": "An error, as google.rpc.Status.",
-    "required": ["code", "message"],
-    "properties": {
-        "code": {"type": "integer", "format": "int32", "description": "The google.rpc.Code."},
-        "message": {
-            "type": "string",
-            "description": "The explanation for people. Its wording can change.",
-        },
-        "details": {
-            "type": "array",
-            "description": "A google.rpc.ErrorInfo with the reason, and for some errors a "
-            "google.rpc.BadRequest with the invalid fields or a google.rpc.RetryInfo.",
-            "items": {
-                "type": "object",
-                "required": ["@type"],
-                "properties": {"@type": {"type": "string"}},
-            },
-        },
-    },
-}
 
 REFUSED_LINE: Json = {
     "type": "object",
@@ -97,13 +75,6 @@ IMPORT_SUMMARY: Json = {
         "usage": refer("EmbeddingUsage"),
         "error": refer("Status"),
     },
-}
-
-ERRORS: Json = {
-    "default": {
-        "description": "An error.",
-        "content": {"application/json": {"schema": refer("Status")}},
-    }
 }
 
 
@@ -175,7 +146,9 @@ def make_document() -> str:
                     "description": "An API key, if the server has keys.",
                 }
             },
-            "schemas": keep_used(types, paths),
+            "headers": HEADERS,
+            "responses": RESPONSES,
+            "schemas": keep_used(types, paths | RESPONSES),
         },
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -234,8 +207,12 @@ def make_operation(route: Route, method: Method, schemas: Schemas) -> Json:
         operation["parameters"] = parameters
     if route.body:
         operation["requestBody"] = make_body(route, descriptor, schemas)
-    content = make_content(descriptor)
-    operation["responses"] = {"200": {"description": "Success.", "content": content}} | ERRORS
+    errors = list_errors(
+        has_catalog=bool(find_captures(route.path)),
+        has_body=bool(route.body),
+        has_lines=descriptor.client_streaming,
+    )
+    operation["responses"] = {"200": describe_success(make_content(descriptor)), **errors}
     return operation
 
 

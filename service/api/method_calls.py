@@ -69,12 +69,16 @@ class MethodCaller(Protocol):
 
 @dataclass
 class _CallContext:
-    """What the pipeline asks of a call's context of grpc.aio. The call has no deadline."""
+    """What the pipeline asks of a call's context of grpc.aio. The call has no deadline.
+
+    `makes_messages` says that the transport, and not the caller, makes the messages of a stream.
+    """
 
     start: CallStart
     messages: Messages
     trailers: Metadata = ()
     end: CallEnd | None = None
+    makes_messages: bool = True
 
     def invocation_metadata(self) -> Metadata:
         return self.start.metadata

@@ -13,7 +13,7 @@ import typer
 from service import errors
 from service.cli import console, options
 from service.cli.connection import ConnectionOptions, read_parameters
-from service.domain.addresses import is_loopback, replace_port
+from service.domain.addresses import find_host, is_loopback, replace_port
 from service.domain.generations import DEFAULT_CATALOG
 from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
@@ -43,14 +43,14 @@ def serve_console(
 
     Requires the extra `http` of the package.
     """
-    if not is_loopback(listen.rpartition(":")[0]):
+    if not is_loopback(find_host(listen)):
         console.exit_with_error(
             "--listen: the console lends its key to whoever opens it, so it must listen on this "
             "machine, as in 127.0.0.1:8080",
             status=2,
         )
     parameters = read_parameters()
-    if parameters.api_key and parameters.tls is None and not is_loopback(_find_host(address)):
+    if parameters.api_key and parameters.tls is None and not is_loopback(find_host(address)):
         console.exit_with_error("an API key is sent over TLS or to this machine only: use --tls")
     run_console(listen, address, parameters, opens_browser=opens_browser)
 
@@ -76,10 +76,6 @@ def run_console(
         console.exit_with_error(str(exc))
 
 
-def _find_host(address: str) -> str:
-    return address.rpartition(":")[0]
-
-
 async def _serve(
     listen: str, address: str, parameters: ConnectionOptions, *, opens_browser: bool
 ) -> None:
@@ -87,10 +83,10 @@ async def _serve(
     # Imported late, because an extra of the package installs what they need.
     from service.api.remote_calls import connect_caller  # noqa: PLC0415
     from service.api.server import SERVICES  # noqa: PLC0415
-    from service.console.loopback_guard import LoopbackGuard  # noqa: PLC0415
     from service.console.site import ConsoleSite  # noqa: PLC0415
     from service.http.application import Application  # noqa: PLC0415
     from service.http.http_listener import HttpListener  # noqa: PLC0415
+    from service.http.origin_guard import OriginGuard  # noqa: PLC0415
 
     end = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -98,7 +94,8 @@ async def _serve(
     authorization = f"Bearer {parameters.api_key}" if parameters.api_key else ""
     async with connect_caller(address, authorization, parameters.tls) as caller:
         application = Application(SERVICES, caller)
-        site = LoopbackGuard(ConsoleSite(application))
+        # It lends its key to this machine.
+        site = OriginGuard(ConsoleSite(application), needs_loopback_host=True)
         listener = HttpListener(site, None)
         sockets = open_listeners(listen, shared_port=False)
         await listener.start(sockets)

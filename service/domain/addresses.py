@@ -10,6 +10,11 @@ def replace_port(address: str, port: int) -> str:
     return f"{address.rpartition(':')[0]}:{port}"
 
 
+def find_host(address: str) -> str:
+    """Return the host of an address of the form host:port."""
+    return address.rpartition(":")[0]
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host name or IP address is this machine; False for other names."""
     try:

@@ -7,7 +7,8 @@ from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-# A group ends with as many lines or bytes: callers see progress, and commits are large enough.
+# The largest group, except that a longer line is a group by itself: callers see progress, and
+# commits are large enough. A message can have six times the bytes of its lines.
 GROUP_LINES = 250
 GROUP_LINE_BYTES = 1024 * 1024
 
@@ -38,17 +39,21 @@ class BodyLines:
         self._searched_bytes = 0
         self._is_skipping = False
         self._has_ended = False
+        self._next: BodyLine | None = None
         self._pending: asyncio.Task[bytes | None] | None = None
 
     async def read_group(self) -> list[BodyLine]:
         """Return the next lines, none at the end of the body."""
         group: list[BodyLine] = []
         size = 0
-        while len(group) < GROUP_LINES and size < GROUP_LINE_BYTES:
-            line = self._take_line()
+        while len(group) < GROUP_LINES:
+            line, self._next = self._next or self._take_line(), None
             if line is not None:
-                group.append(line)
                 size += len(line.text or b"")
+                if group and size > GROUP_LINE_BYTES:
+                    self._next = line
+                    break
+                group.append(line)
             elif self._has_ended or not await self._fill(GROUP_WAIT_SECONDS if group else None):
                 break
         return group

@@ -121,12 +121,12 @@ async def _compress(body: bytes) -> bytes:
 
 
 def _accepts_gzip(headers: Headers) -> bool:
-    """Return whether a client takes gzip; one that weighs encodings by `q` gets none for 0."""
+    """Return whether a client takes gzip, by name or as any encoding; with `q=0` it does not."""
+    weights: dict[str, str] = {}
     for part in headers.get("accept-encoding", "").split(","):
         name, _, weight = part.replace(" ", "").lower().partition(";q=")
-        if name in {"gzip", "*"}:
-            return weight.rstrip("0.") != "" if weight else True
-    return False
+        weights[name] = weight or "1"
+    return weights.get("gzip", weights.get("*", "0")).rstrip("0.") != ""
 
 
 @lru_cache(maxsize=1)

@@ -293,8 +293,9 @@ def _warn_if_exposed(settings: Settings) -> None:
         "AKIN_API_KEYS": settings.api_keys or settings.tls_client_authority,
     }
     missing = [name for name, value in protections.items() if value is None]
-    if missing and not settings.is_loopback:
-        structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
+    if missing and settings.exposed_addresses:
+        addresses = settings.exposed_addresses
+        structlog.get_logger().warning("exposed", addresses=addresses, missing=missing)
 
 
 async def _listen(server: Server, address: str) -> str:

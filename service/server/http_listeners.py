@@ -11,7 +11,7 @@ from service import errors
 from service.api.server import SERVICES, Server
 from service.api.tls import TlsFiles
 from service.console.site import ConsoleSite
-from service.domain.addresses import replace_port
+from service.domain.addresses import find_host, is_loopback, replace_port
 from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
 from service.settings import Settings
@@ -54,6 +54,7 @@ class HttpListeners:
             # Imported late, because an extra of the package installs its dependencies.
             from service.http.application import Application  # noqa: PLC0415
             from service.http.http_listener import HttpListener  # noqa: PLC0415
+            from service.http.origin_guard import OriginGuard  # noqa: PLC0415
             from service.http.tls_context import make_tls_context  # noqa: PLC0415
         except ImportError as exc:
             raise errors.HttpUnavailable(
@@ -67,8 +68,9 @@ class HttpListeners:
                 site = (
                     ConsoleSite(self._application) if event == _CONSOLE_EVENT else self._application
                 )
-                listener = HttpListener(site, context)
-                self._listeners.append((event, address, listener))
+                needs_loopback_host = _is_open(settings) and is_loopback(find_host(address))
+                guard = OriginGuard(site, needs_loopback_host=needs_loopback_host)
+                self._listeners.append((event, address, HttpListener(guard, context)))
 
     async def start(self) -> None:
         """Listen.
@@ -91,3 +93,11 @@ class HttpListeners:
         await asyncio.gather(*drains)
         if self._application is not None:
             self._application.close()
+
+
+def _is_open(settings: Settings) -> bool:
+    """Return whether nothing but its address protects a listener.
+
+    With TLS, browsers themselves refuse names that are not in the certificate.
+    """
+    return settings.api_keys is None and settings.tls_certificate is None

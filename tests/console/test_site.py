@@ -1,6 +1,5 @@
 """The files of the console as a site, without a browser."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +8,6 @@ import httpx
 import pytest
 
 from service import errors
-from service.console.loopback_guard import LoopbackGuard
 from service.console.site import (
     CONTENT_SECURITY_POLICY,
     AsgiApplication,
@@ -102,36 +100,3 @@ def test_missing_build_says_how_to_build(tmp_path: Path) -> None:
     """Without an index page, the error names the command that makes one."""
     with pytest.raises(errors.ConsoleNotBuilt, match="make console"):
         ConsoleSite(api, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("url", "headers", "status"),
-    [
-        ("http://localhost:8080", {}, 200),
-        ("http://127.0.0.1", {"origin": "http://127.0.0.1"}, 200),
-        ("http://[::1]:8080", {"sec-fetch-site": "same-origin"}, 200),
-        ("http://akin.example", {}, 403),
-        ("http://localhost.akin.example:8080", {}, 403),
-        ("http://localhost:8080", {"origin": "http://akin.example"}, 403),
-        ("http://localhost:8080", {"origin": "http://localhost:8081"}, 403),
-        ("http://localhost:8080", {"sec-fetch-site": "cross-site"}, 403),
-        ("http://localhost:8080", {"sec-fetch-site": "same-site"}, 403),
-    ],
-)
-async def test_guard_passes_only_its_own_pages(
-    folder: Path, url: str, headers: dict[str, str], status: int
-) -> None:
-    """Calls need a name of this machine, and must not come from another site."""
-    async with connect(LoopbackGuard(ConsoleSite(api, folder)), url) as http:
-        answers = await asyncio.gather(
-            http.get("/v1/catalogs", headers=headers),
-            http.delete("/v1/catalogs/a", headers=headers),
-        )
-        assert [status] * 2 == [answer.status_code for answer in answers]
-
-
-async def test_links_from_other_sites_open_the_console(folder: Path) -> None:
-    """The page itself may be opened from anywhere, because it says nothing by itself."""
-    async with connect(LoopbackGuard(ConsoleSite(api, folder))) as http:
-        answer = await http.get("/", headers={"sec-fetch-site": "cross-site"})
-        assert PAGE == answer.text

@@ -85,6 +85,15 @@ async def test_a_group_has_a_limit() -> None:
     assert [body_lines.GROUP_LINES, body_lines.GROUP_LINES, 1, 0] == sizes
 
 
+async def test_a_long_line_is_a_group_by_itself() -> None:
+    """The lines of a group have a limit of bytes together, which only a single line can exceed."""
+    limit = body_lines.GROUP_LINE_BYTES
+    parts = [b"a" * (size - 1) + b"\n" for size in (limit // 2, limit // 2, 9 * limit, 2, 2)]
+    lines = BodyLines(Chunks(parts), 16 * limit)
+    groups = [[line.number for line in await lines.read_group()] for _ in range(4)]
+    assert [[1, 2], [3], [4, 5], []] == groups
+
+
 async def test_a_group_does_not_wait_for_more() -> None:
     """Lines that have arrived are read, also while the client pauses before the next one."""
     lines = BodyLines(Chunks([b"a\nb\nc"], hangs=True), LIMIT)

@@ -25,6 +25,9 @@ NEEDS_SHOP = {ROOT / "docs/ranking.md"}
 BOOKS = ROOT / "service/cli/sample/books.jsonl"
 RATERS = 6
 
+CURL_FAILURE = 22
+"""The exit status of curl for an HTTP status that is an error, with `--fail-with-body`."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -80,14 +83,16 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
                 server.stop()
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             addresses = {"AKIN_ADDRESS": server.address, "HTTP_ADDRESS": server.http_address}
-            yield {**os.environ, **addresses, "PATH": path}
+            # curl otherwise succeeds whatever the server answers.
+            (folder / ".curlrc").write_text("fail-with-body\n")
+            yield {**os.environ, **addresses, "PATH": path, "CURL_HOME": str(folder)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_shell_snippets_succeed_and_print(
     page: Path, folder: Path, variables: dict[str, str]
 ) -> None:
-    """The commands of a page succeed one after the other, and each snippet prints something."""
+    """The commands of a page succeed in order, or fail as it says, and each snippet prints."""
     for snippet in PAGES[page]:
         code = snippet.code.replace(ADDRESS, variables["AKIN_ADDRESS"])
         code = code.replace(HTTP_ADDRESS, variables["HTTP_ADDRESS"])
@@ -101,5 +106,6 @@ def test_shell_snippets_succeed_and_print(
             timeout=WAIT_SECONDS,
             check=False,
         )
-        assert process.returncode == 0, f"{snippet.name}: {process.stdout}"
+        expected = CURL_FAILURE if snippet.fails else 0
+        assert process.returncode == expected, f"{snippet.name}: {process.stdout}"
         assert process.stdout.strip(), snippet.name

@@ -17,6 +17,7 @@ LANGUAGES = ("python", "sh", "go", "ts", "java", "rust")
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: ([^\n]+) -->\n+ *$")
+_FAILS = re.compile(r"<!-- fails: ([^\n]+) -->\n+ *$")
 
 
 class Snippet(NamedTuple):
@@ -28,6 +29,7 @@ class Snippet(NamedTuple):
         language: the word after its fence.
         code: its lines.
         reason: why no test runs it; empty if one does.
+        fails: whether it shows an error.
     """
 
     page: Path
@@ -35,6 +37,7 @@ class Snippet(NamedTuple):
     language: str
     code: str
     reason: str
+    fails: bool
 
     @property
     def name(self) -> str:
@@ -60,7 +63,9 @@ def _read_snippet(page: Path, text: str, match: re.Match[str]) -> Snippet:
     line = text.count("\n", 0, match.start(3)) + 1
     lines = (each.removeprefix(indent) for each in code.splitlines(keepends=True))
     not_run = _NOT_RUN.search(text, 0, match.start())
-    return Snippet(page, line, language, "".join(lines), not_run[1] if not_run else "")
+    reason = not_run[1] if not_run else ""
+    fails = _FAILS.search(text, 0, match.start()) is not None
+    return Snippet(page, line, language, "".join(lines), reason, fails)
 
 
 def list_runnable(language: str, pages: list[Path]) -> dict[Path, list[Snippet]]:

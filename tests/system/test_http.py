@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from support.http_server import HttpServer
-from support.server import RunningServer
+from support.server import WAIT_SECONDS, RunningServer
 from support.waiting import until
 
 ITEMS = "/v1/catalogs/default/items"
@@ -115,6 +116,15 @@ def test_a_body_needs_its_type(http: httpx.Client) -> None:
     assert 3 == response.json()["code"]
 
 
+@pytest.mark.parametrize(("headers", "status"), [({}, 404), ({"content-type": "text/plain"}, 415)])
+def test_an_empty_body_has_no_other_type(
+    http: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    """A body without content needs no type, and is refused with another one than JSON."""
+    path = "/v1/catalogs/no-such/reembedding:rollback"
+    assert status == http.post(path, headers=headers).status_code
+
+
 def test_a_large_body_is_refused(http: httpx.Client) -> None:
     """A body beyond the limit of a message is refused with 413, and the response arrives."""
     body = b'{"text":"' + b"x" * (16 * 1024 * 1024) + b'"}'
@@ -123,6 +133,25 @@ def test_a_large_body_is_refused(http: httpx.Client) -> None:
     )
     assert 413 == response.status_code
     assert ["message"] == violated_fields(response)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "no HTTP\r\n\r\n",
+        "GET /v1/catalogs HTTP/1.1\r\n\r\n",
+        "POST /v1/catalogs HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_plain_text(server: HttpServer, request_text: str) -> None:
+    """A request that is no valid HTTP is refused with 400 and plain text, and nothing follows."""
+    host, _, port = server.http_address.rpartition(":")
+    with socket.create_connection((host, int(port)), WAIT_SECONDS) as connection:
+        connection.sendall(request_text.encode())
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: text/plain" in head
+    assert body
 
 
 def test_wrong_paths_and_verbs_are_named(http: httpx.Client) -> None:

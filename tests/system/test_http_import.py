@@ -142,6 +142,16 @@ def test_a_line_of_any_size_is_refused_by_number(http: httpx.Client, catalog: st
     assert (1, 1) == (last["stored"], last["refused"])
 
 
+def test_a_long_line_does_not_end_the_import(http: httpx.Client, catalog: str) -> None:
+    """A line that nearly fills a message is refused alone, whatever lines are before it."""
+    rows = [{"itemId": f"{number}", "text": "A sloop"} for number in range(10)]
+    rows[5]["text"] = "word " * 60_000
+    rows[6]["text"] = "word " * (16_650_000 // 5)
+    *refused, last = send(http, f"{catalog}/items:import", lines(*rows))
+    assert [7] == [line["line"] for line in refused]
+    assert (9, 1) == (last["stored"], last["refused"])
+
+
 def test_a_client_that_reads_late_gets_all_refusals(http: httpx.Client, catalog: str) -> None:
     """A client that sends everything before it reads gets a line for each refused line."""
     *refused, last = send(http, f"{catalog}/items:import", b"no json\n" * 10_000)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,8 +13,10 @@ from google.protobuf.message_factory import GetMessageClass
 from support import http_calls
 from support.http_server import HttpServer
 from support.security import METHODS, Certificates, entry, write_keys
+from support.waiting import until
 
 from service.api.auth import SCOPES
+from service.http.body_lines import GROUP_LINES
 
 EVERYTHING = ("read", "write", "admin")
 LET_IN = {200, 400, 404, 409}
@@ -28,6 +32,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
         entry("all", *EVERYTHING),
         entry("elsewhere", *EVERYTHING, catalogs=["other"]),
         entry("slow", *EVERYTHING, calls_per_second=0.001),
+        entry("importer", "write", calls_per_second=5),
+        entry("patient", "write", calls_per_second=0.01),
     )
     folder = tmp_path_factory.mktemp("guarded")
     with HttpServer(folder, API_KEYS=str(keys), EMBEDDER="local") as server:
@@ -96,10 +102,47 @@ def test_a_rate_limit_says_when_to_come_back(http: httpx.Client) -> None:
     assert 900 < int(refused.headers["retry-after"]) <= 1000
 
 
+def import_items(http: httpx.Client, key: str, count: int) -> dict[str, Any]:
+    """The summary of an import."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/x-ndjson"}
+    body = b"".join(b'{"itemId":"%d","text":"A sloop"}\n' % number for number in range(count))
+    path = "/v1/catalogs/default/items:import?validateOnly=true"
+    response = http.post(path, content=body, headers=headers)
+    assert 200 == response.status_code
+    summary: dict[str, Any] = json.loads(response.text.splitlines()[-1])
+    return summary
+
+
+def test_an_import_waits_for_the_rate_of_its_key(http: httpx.Client) -> None:
+    """The server makes the messages of an import, which take as long as the rate of the key asks.
+
+    If a message would have to wait for more than a minute, the import ends with the time to wait.
+    """
+    whole = import_items(http, "importer-key", 8 * GROUP_LINES)
+    assert (8 * GROUP_LINES, None) == (whole["valid"], whole.get("error"))
+    cut = import_items(http, "patient-key", 2 * GROUP_LINES)
+    assert (GROUP_LINES, 8) == (cut["valid"], cut["error"]["code"])
+    reasons = [detail.get("reason") for detail in cut["error"]["details"]]
+    assert "RATE_LIMITED" in reasons
+
+
 def test_the_root_and_the_document_need_no_key(http: httpx.Client) -> None:
     """A client can read what listens, and how to call it, before it has a key."""
     assert "/openapi.json" == http.get("/").json()["openapi"]
     assert "3.1.0" == http.get("/openapi.json").json()["openapi"]
+
+
+def test_pages_of_other_sites_cannot_call(guarded: HttpServer, tmp_path: Path) -> None:
+    """Without keys, a server on this machine has only its names; no other site may call it."""
+    path, foreign = "/v1/catalogs/default", {"host": "akin.example"}
+    with HttpServer(tmp_path, EMBEDDER="local") as server, server.http() as http:
+        assert 200 == http.get(path).status_code
+        assert 403 == http.get(path, headers=foreign).status_code
+        elsewhere = {"origin": "http://akin.example"}
+        assert 403 == http.delete(path, headers=elsewhere).status_code
+    with guarded.http(headers={"authorization": "Bearer all-key"}) as http:
+        assert 200 == http.get(path, headers=foreign).status_code
+        assert 403 == http.get(path, headers={"sec-fetch-site": "cross-site"}).status_code
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +177,7 @@ def test_an_expired_certificate_is_replaced_without_a_restart(
         assert 0 == reach(server)
         chain.write_text("no certificate")
         assert 200 == reach(server, certificates.file)
-        assert 1 == len(server.events("certificate_not_read"))
+        until(lambda: len(server.events("certificate_not_read")) == 1)
         certificates.issue("server")
         assert 200 == reach(server, certificates.file)
 

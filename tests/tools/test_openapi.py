@@ -65,6 +65,43 @@ def test_the_document_is_valid() -> None:
     assert len(operations) == len(set(operations))
 
 
+@pytest.mark.parametrize(
+    ("place", "statuses"),
+    [
+        ("GET /v1/catalogs", {401, 403, 429, 503}),
+        ("POST /v1/catalogs", {401, 403, 408, 413, 415, 429, 503}),
+        ("GET /v1/catalogs/{catalog}/items/{itemId}", {401, 403, 404, 429, 503}),
+        (
+            "PUT /v1/catalogs/{catalog}/items/{itemId}",
+            {401, 403, 404, 408, 413, 415, 429, 503},
+        ),
+        ("POST /v1/catalogs/{catalog}/items:import", {401, 403, 404, 415, 429, 503}),
+    ],
+)
+def test_operations_name_their_errors(place: str, statuses: set[int]) -> None:
+    """Each operation has the statuses that it can fail with, beside the default."""
+    document = json.loads((FOLDER / "openapi.json").read_text())
+    verb, _, path = place.partition(" ")
+    responses = document["paths"][path][verb.lower()]["responses"]
+    assert {"200", "default", *map(str, statuses)} == set(responses)
+
+
+@pytest.mark.parametrize(
+    ("response", "header"),
+    [
+        ("Unauthenticated", "www-authenticate"),
+        ("ResourceExhausted", "retry-after"),
+        ("Unavailable", "retry-after"),
+        ("Error", "x-request-id"),
+    ],
+)
+def test_errors_name_their_headers(response: str, header: str) -> None:
+    """The headers that tell clients what to do are part of the document."""
+    components = json.loads((FOLDER / "openapi.json").read_text())["components"]
+    reference = components["responses"][response]["headers"][header]["$ref"]
+    assert components["headers"][reference.rpartition("/")[2]]["schema"]
+
+
 def test_meanings_come_from_the_protos() -> None:
     """Operations, parameters and fields have the comments of the protos."""
     document = json.loads((FOLDER / "openapi.json").read_text())
