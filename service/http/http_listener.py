@@ -136,6 +136,9 @@ class HttpListener:
         for connection in tuple(self._state.connections):
             connection.transport.abort()
         await closing
+        # A request may wait for something else than its connection, such as an embedding provider.
+        for task in tuple(self._state.tasks):
+            task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
     async def _wait_until_closed(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,30 @@ def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider)
         provider.released.set()
         assert isinstance(stored.exception(WAIT_SECONDS), httpx.TransportError)
         assert ["CANCELLED"] == codes(server, "UpsertItem")
+        assert [] == server.events("http_failed")
+
+
+def send_import(connection: socket.socket, lines: int) -> None:
+    """Sends the head of an import of items, as many lines, and no end of the body."""
+    head = (
+        "POST /v1/catalogs/default/items:import HTTP/1.1\r\nhost: a\r\n"
+        "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    rows = ({"itemId": f"{number}", "text": f"Kite {number}"} for number in range(lines))
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(body), body))
+
+
+def test_the_grace_period_ends_imports(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """An import that waits for the provider does not keep the server from stopping."""
+    settings = settings_for(provider) | {"SHUTDOWN_GRACE_SECONDS": "0"}
+    with HttpServer(tmp_path, **settings) as server, connect(server) as connection:
+        requests = len(provider.requests)
+        provider.released.clear()
+        send_import(connection, lines=2_000)
+        provider.wait_for_requests(requests + 1)
+        assert 0 == server.stop()
+        assert ["CANCELLED"] == codes(server, "ImportItems")
         assert [] == server.events("http_failed")
 
 
