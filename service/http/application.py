@@ -49,6 +49,7 @@ class Application:
     def __init__(self, services: Iterable[ServiceDescriptor], caller: MethodCaller) -> None:
         self._caller = caller
         self._conversions = Conversions()
+        self._calls: set[UnaryMessages | ImportMessages] = set()
         methods = _list_methods(services)
         self._table = RoutingTable(load_routes(methods))
         about = {"name": "akin", "version": version(DISTRIBUTION), "openapi": OPENAPI_PATH}
@@ -75,6 +76,11 @@ class Application:
             await write_status(writer, INTERNAL_ERROR)
             await writer.end()
 
+    def drain(self) -> None:
+        """End imports soon, because the server stops."""
+        for messages in self._calls:
+            messages.drain()
+
     def close(self) -> None:
         """Release what the application holds."""
         self._conversions.close()
@@ -98,9 +104,11 @@ class Application:
         headers = [(REQUEST_ID, read_request_id(start.metadata))]
         make = _choose_messages(call.route.method)
         messages = make(call, self._conversions, writer, headers)
+        self._calls.add(messages)
         try:
             await messages.finish(await self._caller.call(start, messages))
         finally:
+            self._calls.remove(messages)
             messages.close()
 
 

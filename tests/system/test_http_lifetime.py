@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -122,6 +123,47 @@ def send_import(connection: socket.socket, lines: int) -> None:
     connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(body), body))
 
 
+def test_a_client_that_leaves_cancels_its_import(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """An import ends once its client has left, also while it waits and has read enough."""
+    with HttpServer(tmp_path, **settings_for(provider)) as server:
+        requests = len(provider.requests)
+        provider.released.clear()
+        with connect(server) as connection:
+            send_import(connection, lines=5_000)
+            provider.wait_for_requests(requests + 1)
+        until(lambda: codes(server, "ImportItems") == ["CANCELLED"])
+        provider.released.set()
+        assert [] == server.events("http_failed")
+
+
+def test_an_import_ends_with_its_summary_when_the_server_stops(tmp_path: Path) -> None:
+    """A client that still sends learns how many of its lines are stored."""
+    with (
+        HttpServer(tmp_path, EMBEDDER="local", SHUTDOWN_GRACE_SECONDS="60") as server,
+        ThreadPoolExecutor() as threads,
+        server.http() as http,
+        connect(server) as connection,
+    ):
+        send_import(connection, lines=1)
+        until(lambda: http.get("/v1/catalogs/default/items/0").status_code == 200)
+        line = b'{"itemId":"0","text":"Kite 0"}\n'
+        chunk = b"%x\r\n%b\r\n" % (len(line), line)
+        sending = threads.submit(_send_until_closed, connection, chunk)
+        server.terminate()
+        with connection.makefile("rb") as response:
+            assert b"HTTP/1.1 200 OK\r\n" == response.readline()
+            summary = json.loads(next(row for row in response if row.startswith(b"{")))
+        assert summary["stored"] > 0
+        assert ("NOT_READY", 14) == (
+            summary["error"]["details"][0]["reason"],
+            summary["error"]["code"],
+        )
+        sending.result(WAIT_SECONDS)
+        assert 0 == server.wait()
+
+
 def test_the_grace_period_ends_imports(tmp_path: Path, provider: ScriptedProvider) -> None:
     """An import that waits for the provider does not keep the server from stopping."""
     settings = settings_for(provider) | {"SHUTDOWN_GRACE_SECONDS": "0"}
@@ -177,7 +219,7 @@ def test_a_server_without_the_packages_names_the_extra(
         assert 0 == server.stop()
     status, lines = refused(tmp_path, HTTP_LISTEN="127.0.0.1:0")
     assert 2 == status
-    assert "pip install akin-service[http]" in lines[-1]
+    assert "pip install 'akin-service[http]'" in lines[-1]
 
 
 def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
@@ -188,6 +230,13 @@ def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
         sent.start()
         assert b"400" in connection.recv(1_000).split(b"\r\n")[0]
         sent.join(WAIT_SECONDS)
+
+
+def _send_until_closed(connection: socket.socket, data: bytes) -> None:
+    """Sends data again and again; a slow reader makes it wait."""
+    with suppress(OSError):
+        while True:
+            connection.sendall(data)
 
 
 def _send_quietly(connection: socket.socket, data: bytes) -> None:
