@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 
+import h11
 import structlog
 import uvicorn
 import uvicorn.server
@@ -67,6 +68,17 @@ class _Connection(H11Protocol):
             self._stop_header_timer()
         elif self._header_timer is None and not self.transport.is_closing():
             self._start_header_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse malformed data, with a response unless the one to its request has begun."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The connection takes no other response, although the request is still in progress.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     def _start_header_timer(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,8 @@ from google.protobuf.message_factory import GetMessageClass
 from support import http_calls
 from support.http_server import HttpServer
 from support.security import METHODS, Certificates, entry, write_keys
+from support.server import WAIT_SECONDS
+from support.waiting import until
 
 from service.api.auth import SCOPES
 
@@ -94,6 +98,28 @@ def test_a_rate_limit_says_when_to_come_back(http: httpx.Client) -> None:
     refused = http.get("/v1/catalogs/default", headers=headers)
     assert (429, 8) == (refused.status_code, refused.json()["code"])
     assert 900 < int(refused.headers["retry-after"]) <= 1000
+
+
+@pytest.mark.parametrize("key", ["guessed", "all-key"])
+def test_malformed_data_leaves_the_log_alone(guarded: HttpServer, key: str) -> None:
+    """A body that is no HTTP ends its connection, before and after the response to its request."""
+    lines = len(guarded.log)
+    address = ("127.0.0.1", int(guarded.url.rpartition(":")[2]))
+    with socket.create_connection(address, WAIT_SECONDS) as connection:
+        connection.sendall(
+            b"POST /v1/catalogs/default/items:recommend HTTP/1.1\r\nhost: a\r\n"
+            b"content-type: application/json\r\ntransfer-encoding: chunked\r\n"
+            b"authorization: Bearer %b\r\n\r\n" % key.encode()
+        )
+        status = connection.recv(12) if key == "guessed" else b""
+        connection.sendall(b"no size\r\n")
+        with suppress(ConnectionError), connection.makefile("rb") as response:
+            status += response.read(12)
+    assert (b"HTTP/1.1 401" if key == "guessed" else b"HTTP/1.1 400") == status[:12]
+    with guarded.http() as http:
+        http.get("/v1/catalogs", headers={"authorization": "Bearer all-key"})
+    until(lambda: "ListCatalogs" in str(guarded.log[lines:]))
+    assert all(line.startswith("{") for line in guarded.log[lines:])
 
 
 def test_the_root_and_the_document_need_no_key(http: httpx.Client) -> None:
