@@ -61,8 +61,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        writer = ResponseWriter(scope, send)
         body = RequestBody(receive, headers)
+        writer = ResponseWriter(scope, send, body)
         try:
             await self._answer(scope, body, writer)
         except asyncio.CancelledError:

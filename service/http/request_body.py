@@ -96,10 +96,14 @@ class RequestBody:
             self._watch.cancel()
             self._watch = None
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the client waits for leave to send the body, and has not got it."""
+        return not self._has_begun and self.headers.get("expect", "").lower() == "100-continue"
+
     async def discard(self) -> None:
         """Receive the rest of the body, but not for long."""
-        expects_leave = self.headers.get("expect", "").lower() == "100-continue"
-        if self.has_ended or (expects_leave and not self._has_begun):
+        if self.has_ended or self.is_withheld:
             return
         size = 0
         with suppress(TimeoutError, asyncio.CancelledError):

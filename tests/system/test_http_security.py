@@ -100,6 +100,20 @@ def test_a_rate_limit_says_when_to_come_back(http: httpx.Client) -> None:
     assert 900 < int(refused.headers["retry-after"]) <= 1000
 
 
+def test_a_body_that_is_not_wanted_ends_the_connection(guarded: HttpServer) -> None:
+    """A client that waits before it sends its body gets the refusal, and the connection ends."""
+    address = ("127.0.0.1", int(guarded.url.rpartition(":")[2]))
+    with socket.create_connection(address, WAIT_SECONDS) as connection:
+        connection.sendall(
+            b"POST /v1/catalogs/default/items:recommend HTTP/1.1\r\nhost: a\r\n"
+            b"content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+        )
+        with connection.makefile("rb") as response:
+            head, _, _ = response.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in head.lower().split(b"\r\n")
+
+
 @pytest.mark.parametrize("key", ["guessed", "all-key"])
 def test_malformed_data_leaves_the_log_alone(guarded: HttpServer, key: str) -> None:
     """A body that is no HTTP ends its connection, before and after the response to its request."""
