@@ -37,6 +37,15 @@ def connect(server: HttpServer) -> socket.socket:
     return socket.create_connection((host, int(port)), WAIT_SECONDS)
 
 
+def refuses(server: HttpServer) -> bool:
+    """Tells whether the server accepts no more connections."""
+    try:
+        connect(server).close()
+    except ConnectionError:
+        return True
+    return False
+
+
 def codes(server: RunningServer, method: str) -> list[str]:
     return [call["code"] for call in server.events("call") if call["method"] == method]
 
@@ -74,23 +83,29 @@ def test_calls_in_progress_finish_when_the_server_stops(
         stored = threads.submit(http.put, ITEM, json={"text": "A kite"})
         provider.wait_for_requests(requests + 1)
         server.terminate()
-        server.wait_for("draining")
-
-        def is_refused() -> bool:
-            try:
-                connect(server).close()
-            except ConnectionError:
-                return True
-            return False
-
-        until(is_refused)
+        until(lambda: refuses(server))
         with pytest.raises(httpx.TransportError):
             idle.get("/")
         provider.released.set()
         assert 200 == stored.result(WAIT_SECONDS).status_code
-        assert "close" == stored.result().headers.get("connection", "close")
+        assert "close" == stored.result().headers["connection"]
         assert 0 == server.wait()
         assert ["OK"] == codes(server, "UpsertItem")
+
+
+def test_a_request_on_its_way_gets_a_response_when_the_server_stops(tmp_path: Path) -> None:
+    """A client that has connected before SIGTERM is refused with a response, not with a reset."""
+    settings = {"EMBEDDER": "local", "SHUTDOWN_GRACE_SECONDS": "60"}
+    with HttpServer(tmp_path, **settings) as server, connect(server) as connection:
+        connection.sendall(b"GET /v1/catalogs HTTP/1.1\r\n")
+        server.terminate()
+        until(lambda: refuses(server))
+        connection.sendall(b"host: a\r\n\r\n")
+        with connection.makefile("rb") as response:
+            head, _, body = response.read().partition(b"\r\n\r\n")
+        assert b"connection: close" in head.lower().split(b"\r\n")
+        assert b"NOT_READY" in body
+        assert 0 == server.wait()
 
 
 def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider) -> None:
