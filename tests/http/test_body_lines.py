@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from service import errors
 from service.http import body_lines
 from service.http.body_lines import BodyLine, BodyLines
 
@@ -62,6 +63,22 @@ async def test_a_group_has_a_limit() -> None:
     lines = BodyLines(Chunks([b"a\n" * count]), LIMIT)
     sizes = [len(await lines.read_group()) for _ in range(4)]
     assert [body_lines.GROUP_LINES, body_lines.GROUP_LINES, 1, 0] == sizes
+
+
+async def test_lines_before_a_failure_are_read() -> None:
+    """Lines that have arrived before the body fails are read, and then the failure is raised."""
+    parts = Chunks([b"a\nb\nc"])
+
+    async def read_chunk() -> bytes:
+        part = await parts()
+        if part is None:
+            raise errors.NotReady("the service is shutting down")
+        return part
+
+    lines = BodyLines(read_chunk, LIMIT)
+    assert [BodyLine(1, b"a"), BodyLine(2, b"b")] == await lines.read_group()
+    with pytest.raises(errors.NotReady):
+        await lines.read_group()
 
 
 async def test_a_group_does_not_wait_for_more() -> None:
