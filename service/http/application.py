@@ -35,6 +35,9 @@ DISTRIBUTION = "akin-service"
 OPENAPI_FILE = "openapi.json"
 OPENAPI_PATH = "/openapi.json"
 
+# The verbs of documents; uvicorn sends no body in response to HEAD.
+DOCUMENT_VERBS = ("GET", "HEAD")
+
 INTERNAL_ERROR = status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
 
 
@@ -49,6 +52,7 @@ class Application:
     def __init__(self, services: Iterable[ServiceDescriptor], caller: MethodCaller) -> None:
         self._caller = caller
         self._conversions = Conversions()
+        self._calls: set[UnaryMessages | ImportMessages] = set()
         methods = _list_methods(services)
         self._table = RoutingTable(load_routes(methods))
         about = {"name": "akin", "version": version(DISTRIBUTION), "openapi": OPENAPI_PATH}
@@ -60,8 +64,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        writer = ResponseWriter(scope, send)
         body = RequestBody(receive, headers)
+        writer = ResponseWriter(scope, send, body)
         try:
             await self._answer(scope, body, writer)
         except asyncio.CancelledError:
@@ -75,6 +79,11 @@ class Application:
             await write_status(writer, INTERNAL_ERROR)
             await writer.end()
 
+    def drain(self) -> None:
+        """End imports soon, because the server stops."""
+        for messages in self._calls:
+            messages.drain()
+
     def close(self) -> None:
         """Release what the application holds."""
         self._conversions.close()
@@ -86,9 +95,9 @@ class Application:
             call = IncomingCall(route, match.values, scope["query_string"], body)
             await self._call(call, scope, writer)
         elif (document := self._documents.get(raw_path)) is not None:
-            await _write_document(scope, writer, document)
+            await _write_document(scope, writer, document, _make_headers(body.headers))
         else:
-            await _refuse(writer, match)
+            await _refuse(writer, match, _make_headers(body.headers))
         # Without the rest of the body, the client could fail before it has read the response.
         await body.discard()
         await writer.end()
@@ -98,9 +107,11 @@ class Application:
         headers = [(REQUEST_ID, read_request_id(start.metadata))]
         make = _choose_messages(call.route.method)
         messages = make(call, self._conversions, writer, headers)
+        self._calls.add(messages)
         try:
             await messages.finish(await self._caller.call(start, messages))
         finally:
+            self._calls.remove(messages)
             messages.close()
 
 
@@ -112,36 +123,48 @@ def _choose_messages(
     return LineMessages if method.server_streaming else UnaryMessages
 
 
-async def _write_document(scope: Scope, writer: ResponseWriter, document: bytes) -> None:
-    if scope["method"] == "GET":
-        await writer.write_all(HTTPStatus.OK, document)
+async def _write_document(
+    scope: Scope, writer: ResponseWriter, document: bytes, headers: list[tuple[str, str]]
+) -> None:
+    if scope["method"] in DOCUMENT_VERBS:
+        await writer.write_all(HTTPStatus.OK, document, headers)
     else:
-        await _write_wrong_verb(writer, ["GET"])
+        await _write_wrong_verb(writer, DOCUMENT_VERBS, headers)
 
 
-async def _refuse(writer: ResponseWriter, match: Match | None) -> None:
+async def _refuse(
+    writer: ResponseWriter, match: Match | None, headers: list[tuple[str, str]]
+) -> None:
     """Answer a request for a path or verb that does not exist."""
     if match is not None:
-        await _write_wrong_verb(writer, sorted(match.routes))
+        await _write_wrong_verb(writer, sorted(match.routes), headers)
         return
     status = status_pb2.Status(code=code_pb2.NOT_FOUND, message="there is no method at this path")
-    await write_status(writer, status)
+    await write_status(writer, status, headers)
 
 
-async def _write_wrong_verb(writer: ResponseWriter, verbs: list[str]) -> None:
+async def _write_wrong_verb(
+    writer: ResponseWriter, verbs: Iterable[str], headers: list[tuple[str, str]]
+) -> None:
     allowed = ", ".join(verbs)
     status = status_pb2.Status(
         code=code_pb2.UNIMPLEMENTED, message=f"the method at this path needs {allowed}"
     )
-    await write_status(writer, status, [("allow", allowed)], HTTPStatus.METHOD_NOT_ALLOWED)
+    allow = [*headers, ("allow", allowed)]
+    await write_status(writer, status, allow, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def _make_call_start(route: Route, scope: Scope, headers: Headers) -> CallStart:
     metadata = [(name, value) for name in FORWARDED_HEADERS for value in headers.getlist(name)]
-    ids = [(REQUEST_ID, value) for value in headers.getlist(REQUEST_ID)]
     # Known before the call, so that a stream can name it in its headers.
-    metadata.append((REQUEST_ID, read_request_id(ids)))
+    metadata += _make_headers(headers)
     return CallStart(route.method.full_name, tuple(metadata), _format_peer(scope.get("client")))
+
+
+def _make_headers(headers: Headers) -> list[tuple[str, str]]:
+    """Return the header of a response that repeats the request id, or has a new one."""
+    ids = [(REQUEST_ID, value) for value in headers.getlist(REQUEST_ID)]
+    return [(REQUEST_ID, read_request_id(ids))]
 
 
 def _format_peer(client: tuple[str, int] | None) -> str:

@@ -68,7 +68,8 @@ class BodyLines:
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._receive())
         done, _ = await asyncio.wait({self._pending}, timeout=seconds)
-        if not done:
+        if not done or (seconds is not None and self._pending.exception() is not None):
+            # The lines of the group come first, and the next read fails.
             return False
         chunk = self._pending.result()
         self._pending = None

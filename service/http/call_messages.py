@@ -117,6 +117,9 @@ class UnaryMessages:
         body = await self.encode_response(self._response)
         await self._writer.write_all(HTTPStatus.OK, body, [*self._headers, *timing])
 
+    def drain(self) -> None:
+        """Let the call finish: it is short, or has its whole request."""
+
     def close(self) -> None:
         """End what was begun, because the client has left."""
         self._call.body.end_watch()

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 
+import h11
 import structlog
 import uvicorn
 import uvicorn.server
@@ -23,21 +24,38 @@ HEADER_BYTES = 64 * 1024
 # request of a connection, from the beginning of the connection.
 HEADER_SECONDS = 30.0
 
+# The same while the server drains: a request that is on its way gets a response.
+DRAINING_HEADER_SECONDS = 3.0
+
 # A connection without requests ends after this time; load balancers keep theirs for 60 s.
 KEEP_ALIVE_SECONDS = 75
 
 # Connections that wait to be accepted.
 BACKLOG = 2_048
 
+# Says to clients that a connection takes no further request.
+CLOSE_HEADER = (b"connection", b"close")
+
 UVICORN_LOG = "uvicorn.error"
 
 
 class _ServerState(uvicorn.server.ServerState):
-    """The connections of a listener; `has_closed` is set when one ends."""
+    """The connections of a listener; `has_closed` is set when one ends.
+
+    `header_seconds` is the time in which a client must send all headers of a request.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.has_closed = asyncio.Event()
+        self.header_seconds = HEADER_SECONDS
+
+    def drain(self) -> None:
+        """Let all connections end after their request, and soon if they have none."""
+        self.header_seconds = DRAINING_HEADER_SECONDS
+        self.default_headers = [CLOSE_HEADER]
+        for connection in tuple(self.connections):
+            connection.shutdown()
 
 
 class _Connection(H11Protocol):
@@ -68,8 +86,30 @@ class _Connection(H11Protocol):
         elif self._header_timer is None and not self.transport.is_closing():
             self._start_header_timer()
 
+    def shutdown(self) -> None:
+        """End after the request in progress, or the one that may be on its way."""
+        if self._header_timer is not None:
+            self._stop_header_timer()
+            self._start_header_timer()
+            return
+        if self.cycle is not None:
+            self.cycle.default_headers = self.server_state.default_headers
+        super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse malformed data, with a response unless the one to its request has begun."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The connection takes no other response, although the request is still in progress.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
     def _start_header_timer(self) -> None:
-        self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+        seconds = self.server_state.header_seconds
+        self._header_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_header_timer(self) -> None:
         if self._header_timer is not None:
@@ -124,10 +164,13 @@ class HttpListener:
         if not self._is_listening:
             return
         self._is_listening = False
+        # The loop accepts the connections that wait, which would be reset: it looks for them in the
+        # first step, and accepts them in the second.
+        for _ in range(2):
+            await asyncio.sleep(0)
         for server in self._server.servers:
             server.close()
-        for connection in tuple(self._state.connections):
-            connection.shutdown()
+        self._state.drain()
         closing = asyncio.create_task(self._wait_until_closed())
         hurrying = asyncio.create_task(hurry.wait())
         ends = {closing, hurrying}
@@ -136,6 +179,9 @@ class HttpListener:
         for connection in tuple(self._state.connections):
             connection.transport.abort()
         await closing
+        # A request may wait for something else than its connection, such as an embedding provider.
+        for task in tuple(self._state.tasks):
+            task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
     async def _wait_until_closed(self) -> None:

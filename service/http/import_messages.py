@@ -21,6 +21,7 @@ from service.http.json_documents import decode_json
 from service.http.json_merging import UnexplainedFailure, merge_json
 from service.http.json_messages import get_descriptor
 from service.http.line_summary import LineSummary
+from service.http.read_ahead import ReadAhead
 from service.http.response_backlog import ResponseBacklog
 from service.http.response_writer import NDJSON, ResponseWriter
 from service.http.statuses import write_status
@@ -62,7 +63,8 @@ class ImportMessages:
         self._writer = writer
         self._headers = headers
         self._http_status: int | None = None
-        self._lines = BodyLines(call.body.read_chunk, limits.MESSAGE_BYTES)
+        self._body = ReadAhead(call.body)
+        self._lines = BodyLines(self._body.read_chunk, limits.MESSAGE_BYTES)
         self._backlog = ResponseBacklog(writer, headers)
         self._template: Any = None
         self._summary = LineSummary(validate_only=False)
@@ -72,7 +74,7 @@ class ImportMessages:
 
         Raises:
             InvalidRequest: the path, the query or the type of the body is invalid.
-            CancelledError: the client has left.
+            NotReady: the server stops before the end of the body.
         """
         if self._template is None:
             self._template = self._make_template()
@@ -102,8 +104,13 @@ class ImportMessages:
         await self._backlog.put(self._summary.encode(failure))
         await self._backlog.flush()
 
+    def drain(self) -> None:
+        """Read no more of a body that has not ended, so that the client learns what is stored."""
+        self._body.drain()
+
     def close(self) -> None:
         """End what was begun, because the client has left."""
+        self._body.close()
         self._lines.close()
         self._backlog.close()
 

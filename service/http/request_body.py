@@ -24,6 +24,8 @@ DISCARD_BYTES = limits.MESSAGE_BYTES
 class RequestBody:
     """Receives the body of one request, and notices that the client leaves.
 
+    `has_ended` says whether the whole body has arrived, and `has_left` whether the client has left.
+
     Args:
         receive: receives the events of the request.
         headers: the headers of the request.
@@ -32,9 +34,18 @@ class RequestBody:
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self.headers = headers
         self.has_ended = False
+        self.has_left = False
         self._receive = receive
         self._has_begun = False
         self._watch: asyncio.Task[None] | None = None
+
+    async def receive(self) -> bytes:
+        """Return the next part of the body; after its end, wait until the client leaves."""
+        self._has_begun = True
+        event = await self._receive()
+        self.has_left = event["type"] == "http.disconnect"
+        self.has_ended = self.has_ended or not (self.has_left or event.get("more_body", False))
+        return bytes(event.get("body", b""))
 
     async def read_chunk(self) -> bytes | None:
         """Return the next part of the body, None at the end.
@@ -44,12 +55,10 @@ class RequestBody:
         """
         if self.has_ended:
             return None
-        self._has_begun = True
-        event = await self._receive()
-        if event["type"] == "http.disconnect":
+        data = await self.receive()
+        if self.has_left:
             raise asyncio.CancelledError
-        self.has_ended = not event.get("more_body", False)
-        return bytes(event.get("body", b""))
+        return data
 
     async def read_all(self, max_bytes: int) -> bytes | None:
         """Return the body, None if it is longer than the limit.
@@ -87,10 +96,14 @@ class RequestBody:
             self._watch.cancel()
             self._watch = None
 
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the client waits for leave to send the body, and has not got it."""
+        return not self._has_begun and self.headers.get("expect", "").lower() == "100-continue"
+
     async def discard(self) -> None:
         """Receive the rest of the body, but not for long."""
-        expects_leave = self.headers.get("expect", "").lower() == "100-continue"
-        if self.has_ended or (expects_leave and not self._has_begun):
+        if self.has_ended or self.is_withheld:
             return
         size = 0
         with suppress(TimeoutError, asyncio.CancelledError):

@@ -12,6 +12,8 @@ from functools import lru_cache
 from starlette.datastructures import Headers
 from starlette.types import Scope, Send
 
+from service.http.request_body import RequestBody
+
 # A client that reads nothing for this time loses its connection.
 UNREAD_SECONDS = 60.0
 
@@ -45,13 +47,15 @@ class ResponseWriter:
     Args:
         scope: the scope of the request.
         send: sends the events of the response.
+        body: the body of the request.
     """
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, body: RequestBody) -> None:
         self.has_started = False
         self.sent_bytes = 0
         self.unread_seconds: float | None = UNREAD_SECONDS
         self._send_event = send
+        self._body = body
         self._takes_gzip = _accepts_gzip(Headers(scope=scope))
         state: Mapping[str, Callable[[], None]] = scope.get("state", {})
         self._abort = state.get(ABORT)
@@ -62,6 +66,9 @@ class ResponseWriter:
         """Send the status and the headers."""
         self.has_started = True
         fields = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        if self._body.is_withheld:
+            # The client may send the body or not: the server cannot know what comes next.
+            fields.append((b"connection", b"close"))
         await self._send(
             {
                 "type": "http.response.start",

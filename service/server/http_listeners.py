@@ -89,6 +89,8 @@ class HttpListeners:
 
         `hurry` ends the grace period at once when it is set.
         """
+        if self._application is not None:
+            self._application.drain()
         drains = (listener.drain(grace_seconds, hurry) for _, _, listener in self._listeners)
         await asyncio.gather(*drains)
         if self._application is not None:

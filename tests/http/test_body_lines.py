@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from service import errors
 from service.http import body_lines
 from service.http.body_lines import BodyLine, BodyLines
 
@@ -92,6 +93,22 @@ async def test_a_long_line_is_a_group_by_itself() -> None:
     lines = BodyLines(Chunks(parts), 16 * limit)
     groups = [[line.number for line in await lines.read_group()] for _ in range(4)]
     assert [[1, 2], [3], [4, 5], []] == groups
+
+
+async def test_lines_before_a_failure_are_read() -> None:
+    """Lines that have arrived before the body fails are read, and then the failure is raised."""
+    parts = Chunks([b"a\nb\nc"])
+
+    async def read_chunk() -> bytes:
+        part = await parts()
+        if part is None:
+            raise errors.NotReady("the service is shutting down")
+        return part
+
+    lines = BodyLines(read_chunk, LIMIT)
+    assert [BodyLine(1, b"a"), BodyLine(2, b"b")] == await lines.read_group()
+    with pytest.raises(errors.NotReady):
+        await lines.read_group()
 
 
 async def test_a_group_does_not_wait_for_more() -> None:

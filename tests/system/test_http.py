@@ -163,6 +163,26 @@ def test_wrong_paths_and_verbs_are_named(http: httpx.Client) -> None:
     assert 405 == http.post("/").status_code
 
 
+@pytest.mark.parametrize(
+    ("verb", "path"), [("GET", "/v2"), ("PATCH", "/v1/catalogs"), ("PUT", "/")]
+)
+def test_requests_without_a_method_have_an_id(http: httpx.Client, verb: str, path: str) -> None:
+    """A response to a wrong path or verb returns the id of the request as well, or a new one."""
+    own = http.request(verb, path, headers={"x-request-id": "nowhere"})
+    assert "nowhere" == own.headers["x-request-id"]
+    assert 16 == len(http.request(verb, path).headers["x-request-id"])
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json"])
+def test_documents_answer_head(http: httpx.Client, path: str) -> None:
+    """HEAD on a document has the headers of GET and no body, and the connection stays open."""
+    head, full = http.head(path), http.get(path)
+    assert (200, b"") == (head.status_code, head.content)
+    for name in ("content-type", "content-length"):
+        assert full.headers[name] == head.headers[name]
+    assert "GET, HEAD" == http.post(path).headers["allow"]
+
+
 def test_the_root_says_what_listens(http: httpx.Client) -> None:
     """The root names the service and its version."""
     about = http.get("/").json()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -33,6 +35,15 @@ def settings_for(provider: ScriptedProvider) -> dict[str, str]:
 def connect(server: HttpServer) -> socket.socket:
     host, _, port = server.url.removeprefix("http://").partition(":")
     return socket.create_connection((host, int(port)), WAIT_SECONDS)
+
+
+def refuses(server: HttpServer) -> bool:
+    """Tells whether the server accepts no more connections."""
+    try:
+        connect(server).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 def codes(server: RunningServer, method: str) -> list[str]:
@@ -72,23 +83,29 @@ def test_calls_in_progress_finish_when_the_server_stops(
         stored = threads.submit(http.put, ITEM, json={"text": "A kite"})
         provider.wait_for_requests(requests + 1)
         server.terminate()
-        server.wait_for("draining")
-
-        def is_refused() -> bool:
-            try:
-                connect(server).close()
-            except ConnectionError:
-                return True
-            return False
-
-        until(is_refused)
+        until(lambda: refuses(server))
         with pytest.raises(httpx.TransportError):
             idle.get("/")
         provider.released.set()
         assert 200 == stored.result(WAIT_SECONDS).status_code
-        assert "close" == stored.result().headers.get("connection", "close")
+        assert "close" == stored.result().headers["connection"]
         assert 0 == server.wait()
         assert ["OK"] == codes(server, "UpsertItem")
+
+
+def test_a_request_on_its_way_gets_a_response_when_the_server_stops(tmp_path: Path) -> None:
+    """A client that has connected before SIGTERM is refused with a response, not with a reset."""
+    settings = {"EMBEDDER": "local", "SHUTDOWN_GRACE_SECONDS": "60"}
+    with HttpServer(tmp_path, **settings) as server, connect(server) as connection:
+        connection.sendall(b"GET /v1/catalogs HTTP/1.1\r\n")
+        server.terminate()
+        until(lambda: refuses(server))
+        connection.sendall(b"host: a\r\n\r\n")
+        with connection.makefile("rb") as response:
+            head, _, body = response.read().partition(b"\r\n\r\n")
+        assert b"connection: close" in head.lower().split(b"\r\n")
+        assert b"NOT_READY" in body
+        assert 0 == server.wait()
 
 
 def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider) -> None:
@@ -107,6 +124,71 @@ def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider)
         provider.released.set()
         assert isinstance(stored.exception(WAIT_SECONDS), httpx.TransportError)
         assert ["CANCELLED"] == codes(server, "UpsertItem")
+        assert [] == server.events("http_failed")
+
+
+def send_import(connection: socket.socket, lines: int) -> None:
+    """Sends the head of an import of items, as many lines, and no end of the body."""
+    head = (
+        "POST /v1/catalogs/default/items:import HTTP/1.1\r\nhost: a\r\n"
+        "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    rows = ({"itemId": f"{number}", "text": f"Kite {number}"} for number in range(lines))
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(body), body))
+
+
+def test_a_client_that_leaves_cancels_its_import(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """An import ends once its client has left, also while it waits and has read enough."""
+    with HttpServer(tmp_path, **settings_for(provider)) as server:
+        requests = len(provider.requests)
+        provider.released.clear()
+        with connect(server) as connection:
+            send_import(connection, lines=5_000)
+            provider.wait_for_requests(requests + 1)
+        until(lambda: codes(server, "ImportItems") == ["CANCELLED"])
+        provider.released.set()
+        assert [] == server.events("http_failed")
+
+
+def test_an_import_ends_with_its_summary_when_the_server_stops(tmp_path: Path) -> None:
+    """A client that still sends learns how many of its lines are stored."""
+    with (
+        HttpServer(tmp_path, EMBEDDER="local", SHUTDOWN_GRACE_SECONDS="60") as server,
+        ThreadPoolExecutor() as threads,
+        server.http() as http,
+        connect(server) as connection,
+    ):
+        send_import(connection, lines=1)
+        until(lambda: http.get("/v1/catalogs/default/items/0").status_code == 200)
+        line = b'{"itemId":"0","text":"Kite 0"}\n'
+        chunk = b"%x\r\n%b\r\n" % (len(line), line)
+        sending = threads.submit(_send_until_closed, connection, chunk)
+        server.terminate()
+        with connection.makefile("rb") as response:
+            assert b"HTTP/1.1 200 OK\r\n" == response.readline()
+            summary = json.loads(next(row for row in response if row.startswith(b"{")))
+        assert summary["stored"] > 0
+        assert ("NOT_READY", 14) == (
+            summary["error"]["details"][0]["reason"],
+            summary["error"]["code"],
+        )
+        sending.result(WAIT_SECONDS)
+        assert 0 == server.wait()
+
+
+def test_the_grace_period_ends_imports(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """An import that waits for the provider does not keep the server from stopping."""
+    settings = settings_for(provider) | {"SHUTDOWN_GRACE_SECONDS": "0"}
+    with HttpServer(tmp_path, **settings) as server, connect(server) as connection:
+        requests = len(provider.requests)
+        provider.released.clear()
+        send_import(connection, lines=2_000)
+        provider.wait_for_requests(requests + 1)
+        assert 0 == server.stop()
+        assert ["CANCELLED"] == codes(server, "ImportItems")
         assert [] == server.events("http_failed")
 
 
@@ -152,7 +234,7 @@ def test_a_server_without_the_packages_names_the_extra(
         assert 0 == server.stop()
     status, lines = refused(tmp_path, HTTP_LISTEN="127.0.0.1:0")
     assert 2 == status
-    assert "pip install akin-service[http]" in lines[-1]
+    assert "pip install 'akin-service[http]'" in lines[-1]
 
 
 def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
@@ -163,6 +245,13 @@ def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
         sent.start()
         assert b"400" in connection.recv(1_000).split(b"\r\n")[0]
         sent.join(WAIT_SECONDS)
+
+
+def _send_until_closed(connection: socket.socket, data: bytes) -> None:
+    """Sends data again and again; a slow reader makes it wait."""
+    with suppress(OSError):
+        while True:
+            connection.sendall(data)
 
 
 def _send_quietly(connection: socket.socket, data: bytes) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from support import http_calls
 from support.http_server import HttpServer
 from support.security import METHODS, Certificates, entry, write_keys
+from support.server import WAIT_SECONDS
 from support.waiting import until
 
 from service.api.auth import SCOPES
@@ -124,6 +127,42 @@ def test_an_import_waits_for_the_rate_of_its_key(http: httpx.Client) -> None:
     assert (GROUP_LINES, 8) == (cut["valid"], cut["error"]["code"])
     reasons = [detail.get("reason") for detail in cut["error"]["details"]]
     assert "RATE_LIMITED" in reasons
+
+
+def test_a_body_that_is_not_wanted_ends_the_connection(guarded: HttpServer) -> None:
+    """A client that waits before it sends its body gets the refusal, and the connection ends."""
+    address = ("127.0.0.1", int(guarded.url.rpartition(":")[2]))
+    with socket.create_connection(address, WAIT_SECONDS) as connection:
+        connection.sendall(
+            b"POST /v1/catalogs/default/items:recommend HTTP/1.1\r\nhost: a\r\n"
+            b"content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+        )
+        with connection.makefile("rb") as response:
+            head, _, _ = response.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in head.lower().split(b"\r\n")
+
+
+@pytest.mark.parametrize("key", ["guessed", "all-key"])
+def test_malformed_data_leaves_the_log_alone(guarded: HttpServer, key: str) -> None:
+    """A body that is no HTTP ends its connection, before and after the response to its request."""
+    lines = len(guarded.log)
+    address = ("127.0.0.1", int(guarded.url.rpartition(":")[2]))
+    with socket.create_connection(address, WAIT_SECONDS) as connection:
+        connection.sendall(
+            b"POST /v1/catalogs/default/items:recommend HTTP/1.1\r\nhost: a\r\n"
+            b"content-type: application/json\r\ntransfer-encoding: chunked\r\n"
+            b"authorization: Bearer %b\r\n\r\n" % key.encode()
+        )
+        status = connection.recv(12) if key == "guessed" else b""
+        connection.sendall(b"no size\r\n")
+        with suppress(ConnectionError), connection.makefile("rb") as response:
+            status += response.read(12)
+    assert (b"HTTP/1.1 401" if key == "guessed" else b"HTTP/1.1 400") == status[:12]
+    with guarded.http() as http:
+        http.get("/v1/catalogs", headers={"authorization": "Bearer all-key"})
+    until(lambda: "ListCatalogs" in str(guarded.log[lines:]))
+    assert all(line.startswith("{") for line in guarded.log[lines:])
 
 
 def test_the_root_and_the_document_need_no_key(http: httpx.Client) -> None:
