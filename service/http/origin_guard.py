@@ -56,9 +56,10 @@ class OriginGuard:
 
 
 async def _refuse(error: errors.AkinError, scope: Scope, receive: Receive, send: Send) -> None:
-    writer = ResponseWriter(scope, send)
+    body = RequestBody(receive, Headers(scope=scope))
+    writer = ResponseWriter(scope, send, body)
     await write_status(writer, status(error))
-    await RequestBody(receive, Headers(scope=scope)).discard()
+    await body.discard()
     await writer.end()
 
 

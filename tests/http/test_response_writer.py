@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
+from service.http.request_body import RequestBody
 from service.http.response_writer import MIN_COMPRESSED_BYTES, ResponseWriter
 
 
@@ -15,8 +16,12 @@ async def send_large_response(accept_encoding: str | None) -> Headers:
     async def send(event: Any) -> None:
         events.append(event)
 
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
     value = [] if accept_encoding is None else [(b"accept-encoding", accept_encoding.encode())]
-    writer = ResponseWriter({"type": "http", "headers": value}, send)
+    body = RequestBody(receive, Headers(raw=value))
+    writer = ResponseWriter({"type": "http", "headers": value}, send, body)
     await writer.write_all(200, b" " * MIN_COMPRESSED_BYTES)
     return Headers(raw=events[0]["headers"])
 
