@@ -128,13 +128,14 @@ export function RangeField({ label, value, max, step, onValue, hint }: RangeFiel
 interface CheckFieldProps {
   label: string;
   checked: boolean;
+  disabled?: boolean;
   onValue: (checked: boolean) => void;
 }
 
-export function CheckField({ label, checked, onValue }: CheckFieldProps) {
+export function CheckField({ label, checked, disabled = false, onValue }: CheckFieldProps) {
   return (
     <label class="check">
-      <input type="checkbox" checked={checked} onChange={(event) => onValue(event.currentTarget.checked)} />
+      <input type="checkbox" checked={checked} disabled={disabled} onChange={(event) => onValue(event.currentTarget.checked)} />
       <span>{label}</span>
     </label>
   );
