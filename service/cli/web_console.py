@@ -88,7 +88,7 @@ async def _serve(
     from service.api.remote_calls import connect_caller  # noqa: PLC0415
     from service.api.server import SERVICES  # noqa: PLC0415
     from service.console.loopback_guard import LoopbackGuard  # noqa: PLC0415
-    from service.console.site import ConsoleSite  # noqa: PLC0415
+    from service.console.site import ConsoleSite, GrpcConnection  # noqa: PLC0415
     from service.http.application import Application  # noqa: PLC0415
     from service.http.http_listener import HttpListener  # noqa: PLC0415
 
@@ -98,7 +98,8 @@ async def _serve(
     authorization = f"Bearer {parameters.api_key}" if parameters.api_key else ""
     async with connect_caller(address, authorization, parameters.tls) as caller:
         application = Application(SERVICES, caller)
-        site = LoopbackGuard(ConsoleSite(application))
+        connection = GrpcConnection(address, parameters.tls is not None, bool(authorization))
+        site = LoopbackGuard(ConsoleSite(application, describe_connection=lambda: connection))
         listener = HttpListener(site, None)
         sockets = open_listeners(listen, shared_port=False)
         await listener.start(sockets)

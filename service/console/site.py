@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import mimetypes
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -16,6 +17,9 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 INDEX_FILE = "index.html"
 
 API_PREFIX = "/v1/"
+
+# How to call the server over gRPC, which the pages show as code.
+CONNECTION_PATH = "/connection.json"
 
 # The build names these files after their content, so that browsers may keep them.
 ASSETS_PREFIX = "/assets/"
@@ -56,6 +60,20 @@ class SiteFile(NamedTuple):
     headers: dict[str, str]
 
 
+class GrpcConnection(NamedTuple):
+    """How programs call the server that the console shows.
+
+    Attributes:
+        address: host:port for gRPC. The host can be one that listens on all addresses.
+        tls: whether the server uses TLS.
+        key: whether calls of the console have an API key that the browser does not send.
+    """
+
+    address: str = "localhost:50051"
+    tls: bool = False
+    key: bool = False
+
+
 class ConsoleSite:
     """The ASGI application that serves the console, and the API for paths below /v1/.
 
@@ -64,13 +82,20 @@ class ConsoleSite:
     Args:
         api: the JSON API, which gets its requests unchanged.
         folder: the build output of console/.
+        describe_connection: returns how programs call the server.
 
     Raises:
         ConsoleNotBuilt: the folder has no index page.
     """
 
-    def __init__(self, api: AsgiApplication, folder: Path = STATIC_FOLDER) -> None:
+    def __init__(
+        self,
+        api: AsgiApplication,
+        folder: Path = STATIC_FOLDER,
+        describe_connection: Callable[[], GrpcConnection] = GrpcConnection,
+    ) -> None:
         self._api = api
+        self._describe_connection = describe_connection
         self._files = _read_files(folder)
         if f"/{INDEX_FILE}" not in self._files:
             raise errors.ConsoleNotBuilt(
@@ -88,6 +113,10 @@ class ConsoleSite:
             await send_page(
                 send, 405, b"the console answers GET and HEAD\n", {"allow": "GET, HEAD"}
             )
+        elif path == CONNECTION_PATH:
+            body = json.dumps(self._describe_connection()._asdict()).encode()
+            headers = {"content-type": "application/json", "cache-control": "no-store"}
+            await send_page(send, 200, body, headers, is_head=scope["method"] == "HEAD")
         elif (file := self._files.get(path)) is None:
             await send_page(send, 404, b"there is no such page\n", {})
         else:

@@ -17,6 +17,7 @@ from service.console.site import (
     AsgiReceive,
     AsgiSend,
     ConsoleSite,
+    GrpcConnection,
 )
 
 PAGE = "<!doctype html><p>The console</p>"
@@ -78,6 +79,18 @@ async def test_api_gets_its_requests_unchanged(folder: Path) -> None:
     async with connect(ConsoleSite(api, folder)) as http:
         answer = await http.delete("/v1/catalogs/default/items/a%2Fb")
         assert "/v1/catalogs/default/items/a%2Fb" == answer.text
+
+
+async def test_pages_learn_how_programs_call_the_server(folder: Path) -> None:
+    """The address for gRPC is read at each request, because it is known after a start."""
+    listeners = iter([GrpcConnection("[::]:1", tls=True), GrpcConnection("[::]:2", key=True)])
+    async with connect(ConsoleSite(api, folder, lambda: next(listeners))) as http:
+        answers = [await http.get("/connection.json") for _ in range(2)]
+    assert [
+        {"address": "[::]:1", "tls": True, "key": False},
+        {"address": "[::]:2", "tls": False, "key": True},
+    ] == [answer.json() for answer in answers]
+    assert "no-store" == answers[0].headers["cache-control"]
 
 
 @pytest.mark.parametrize(

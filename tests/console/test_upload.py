@@ -133,7 +133,12 @@ def test_a_file_is_read_as_by_the_command(
         ("a.parquet", "Items", b"PAR1\0\0", "The file is Parquet. Use `akin import`"),
         ("a.csv.gz", "Items", b"\x1f\x8b\x08", "The file is compressed."),
         ("latin.csv", "Items", "id,text\na,é\n".encode("latin-1"), "The file is not UTF-8"),
-        ("late.csv", "Items", b"id,text\n" + b"a,b\n" * 40000 + b"c,\xff\n", "The file is not UTF-8"),
+        (
+            "late.csv",
+            "Items",
+            b"id,text\n" + b"a,b\n" * 40000 + b"c,\xff\n",
+            "The file is not UTF-8",
+        ),
         ("empty.jsonl", "Items", b"\n", "The file contains no records."),
         ("head.csv", "Items", b"id,text\n", "The file contains no records."),
         ("a.csv", "Items", b"sku,text\na,A kite\n", "No column is named id."),
@@ -228,7 +233,7 @@ def test_a_canceled_upload_says_what_is_stored(
     catalogs: tuple[str, str],
     tmp_path: Path,
 ) -> None:
-    """Canceling is no success, and the number of stored items is in the range that the page says."""
+    """Canceling is no success, and the stored items are as many as the page says."""
     page = show("overview")
     page.goto(server.link("items", catalog=catalogs[0]))
     start_long_upload(page, tmp_path)
