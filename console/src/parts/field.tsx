@@ -67,6 +67,13 @@ export function TextField(props: TextFieldProps) {
   );
 }
 
+const MAX_ROWS = 8;
+
+/** Return how many rows show a text, up to a few. */
+export function countRows(text: string): number {
+  return Math.min(MAX_ROWS, text.split("\n").length);
+}
+
 interface SelectFieldProps<V extends string> {
   label: string;
   value: V;
