@@ -2,11 +2,11 @@ import { useMemo, useRef, useState } from "preact/hooks";
 
 import type { Attributes, ClusterMap } from "../../api/types";
 import { type FilterRow, buildFilter, describeFilter } from "../../filters";
-import { formatPlural } from "../../format";
+import { formatCount, formatPlural } from "../../format";
 import { TextField, SelectField } from "../../parts/field";
 import { FilterBuilder } from "../../parts/filter_builder";
 import { PageHead } from "../../parts/layout";
-import { Busy, Empty, ErrorNotice } from "../../parts/notice";
+import { Busy, Empty, ErrorNotice, Notice } from "../../parts/notice";
 import { useLoaded, useSession, useSettled, useTask } from "../../state";
 import { ClusterList, SelectionList, ValueList } from "./map_lists";
 import { ColorField, loadAttributes } from "./color_field";
@@ -14,6 +14,8 @@ import { type Grouping, groupByAttribute, paint } from "./colors";
 import { MapCanvas } from "./map_canvas";
 
 const POINT_LIMITS = { "10000": "10,000", "50000": "50,000", "100000": "100,000" };
+
+const MAX_CLUSTERS = 1000;
 
 // Clustering takes seconds in large catalogs.
 const TYPING_PAUSE_MS = 800;
@@ -25,7 +27,8 @@ export function MapPage() {
   const [clusterCount, setClusterCount] = useState("");
   const [rows, setRows] = useState<FilterRow[]>([]);
   const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
-  const count = useSettled(Number(clusterCount), TYPING_PAUSE_MS);
+  const isCountValid = clusterCount === "" || (/^[1-9]\d*$/.test(clusterCount) && Number(clusterCount) <= MAX_CLUSTERS);
+  const count = useSettled(isCountValid ? Number(clusterCount) : 0, TYPING_PAUSE_MS);
   const task = useLoaded<ClusterMap>(
     (signal) =>
       api.clusterItems(
@@ -56,7 +59,7 @@ export function MapPage() {
             value={clusterCount}
             onValue={setClusterCount}
             placeholder="chosen by Akin"
-            bounds={{ min: 1, max: 1000 }}
+            bounds={{ min: 1, max: MAX_CLUSTERS }}
           />
         </div>
         <details>
@@ -66,6 +69,11 @@ export function MapPage() {
           <FilterBuilder rows={rows} onRows={setRows} />
         </details>
       </section>
+      {!isCountValid && (
+        <Notice kind="warning">
+          Clusters: enter a whole number from 1 to {formatCount(MAX_CLUSTERS)}. Akin chooses the number until then.
+        </Notice>
+      )}
       <ErrorNotice error={task.error} onRetry={task.reload} />
       {task.isRunning && <Busy>Clustering the items…</Busy>}
       {task.value && !task.value.points?.length && <Empty>No item to show.</Empty>}

@@ -63,6 +63,7 @@ export function Duplicates() {
           type="number"
           value={minSimilarity}
           onValue={setMinSimilarity}
+          required
           bounds={{ min: -1, max: 1, step: 0.01 }}
         />
         <details>
