@@ -1,4 +1,4 @@
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { Attributes, ClusterMap } from "../../api/types";
 import { type FilterRow, buildFilter, describeFilter } from "../../filters";
@@ -82,6 +82,18 @@ export function MapPage() {
   );
 }
 
+/** Return whether the page is dark; it is drawn again when this changes. */
+function useDarkScheme(): boolean {
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const [isDark, setDark] = useState(scheme.matches);
+  useEffect(() => {
+    const update = () => setDark(scheme.matches);
+    scheme.addEventListener("change", update);
+    return () => scheme.removeEventListener("change", update);
+  }, []);
+  return isDark;
+}
+
 function Clusters({ map }: { map: ClusterMap }) {
   const { api } = useSession();
   const { points = [], clusters = [], coverage = {} } = map;
@@ -98,10 +110,12 @@ function Clusters({ map }: { map: ClusterMap }) {
     [map, attribute, coloring.value],
   );
   const groups = grouping?.groups ?? clusterOf;
-  const colors = useMemo(
-    () => paint(groups, (index) => focus === undefined || groups[index] === focus),
-    [groups, focus],
-  );
+  const isDark = useDarkScheme();
+  const colors = useMemo(() => {
+    const selected = new Set(selection);
+    const isSelected = (index: number) => selected.size === 0 || selected.has(index);
+    return paint(groups, (index) => isSelected(index) && (focus === undefined || groups[index] === focus));
+  }, [groups, focus, selection, isDark]);
   const set = useMemo(() => ({ positions, colors }), [positions, colors]);
   const colorBy = (name: string) => {
     setFocus(undefined);
@@ -118,8 +132,10 @@ function Clusters({ map }: { map: ClusterMap }) {
         <MapCanvas points={set} ids={ids} labels={attribute ? [] : clusters} onSelect={setSelection} />
         <p class="hint">
           {formatPlural(points.length, "point")} of {formatPlural(coverage.itemCount, "item")}
-          {coverage.sampled ? ", clustered from a sample" : ""}. Drag to move, scroll to zoom, hold Shift and drag to
-          select.
+          {coverage.sampled ? ", clustered from a sample" : ""}. Drag to move.{" "}
+          {matchMedia("(any-pointer: fine)").matches
+            ? "Scroll to zoom. To select items, hold Shift and drag."
+            : "Pinch to zoom. To select items, choose “Select”, then drag."}
         </p>
         {selection.length > 0 && (
           <SelectionList ids={selection.map((index) => ids[index] ?? "")} onClear={() => setSelection([])} />
