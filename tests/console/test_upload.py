@@ -169,6 +169,12 @@ def test_a_file_that_needs_the_command_is_refused(
             "exact",
         ),
         ("type.csv", "id,text,n\n" + "ok,A,1\n" * 1000 + "b,B,x\n", 1002, "n: not a number"),
+        (
+            "field.jsonl",
+            '{"id": "a", "text": "A", "price": 1}',
+            1,
+            "not a field of an item. Attributes",
+        ),
         ("quote.csv", 'id,text\nok,A\nb,"B\n', 3, "a quotation mark is not closed"),
         ("cells.csv", "id,text\nok,A\nb,B,C\n", 3, "3 cells, but the table has 2 columns"),
     ],

@@ -105,6 +105,12 @@ function isReadable(record: FileRecord): record is SentRecord {
   return "json" in record;
 }
 
+const KINDS = { Item: "an item. Attributes go into the field `attributes`", User: "a user", Interaction: "an interaction" };
+
+function describeRefusal(message = "refused"): string {
+  return message.replace(/of akin\.v1\.(Item|User|Interaction)\b/, (_, kind: keyof typeof KINDS) => `of ${KINDS[kind]}`);
+}
+
 async function sendBatch(
   api: CatalogApi,
   batch: SentRecord[],
@@ -116,7 +122,7 @@ async function sendBatch(
   try {
     for await (const event of api.importLines(kind, lines, validateOnly, signal)) {
       if (event.line !== undefined && event.error) {
-        refuse(batch[event.line - 1]?.line ?? event.line, event.error.message ?? "refused");
+        refuse(batch[event.line - 1]?.line ?? event.line, describeRefusal(event.error.message));
       } else {
         // A check counts valid lines in place of stored ones.
         progress.stored += Number(event.stored ?? 0) + Number(event.valid ?? 0);
