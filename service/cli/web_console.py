@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import webbrowser
 from typing import Annotated
@@ -15,6 +16,7 @@ from service.cli import console, options
 from service.cli.connection import ConnectionOptions, read_parameters
 from service.domain.addresses import is_loopback, replace_port
 from service.domain.generations import DEFAULT_CATALOG
+from service.environment import MAX_PORT
 from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
 
@@ -43,7 +45,12 @@ def serve_console(
 
     Requires the extra `http` of the package.
     """
-    if not is_loopback(listen.rpartition(":")[0]):
+    host, _, port = listen.rpartition(":")
+    if not host or not re.fullmatch("[0-9]+", port) or int(port) > MAX_PORT:
+        console.exit_with_error(
+            f"--listen: must be host:port, with a port from 0 to {MAX_PORT}", status=2
+        )
+    if not is_loopback(host):
         console.exit_with_error(
             "--listen: the console lends its key to whoever opens it, so it must listen on this "
             "machine, as in 127.0.0.1:8080",

@@ -97,6 +97,9 @@ def test_missing_server_is_an_answer(tmp_path: Path) -> None:
     ("options", "variables", "message"),
     [
         (["--listen", "0.0.0.0:0"], {}, "must listen on this machine"),
+        (["--listen", "127.0.0.1:99999"], {}, "must be host:port, with a port from 0 to 65535"),
+        (["--listen", "127.0.0.1:"], {}, "must be host:port"),
+        (["--listen", "8080"], {}, "must be host:port"),
         (["--address", "akin.example:50051"], {"AKIN_API_KEY": "a"}, "use --tls"),
     ],
 )
