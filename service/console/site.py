@@ -18,6 +18,9 @@ INDEX_FILE = "index.html"
 
 API_PREFIX = "/v1/"
 
+# The description of the API, which the API itself serves.
+API_DESCRIPTION_PATH = "/openapi.json"
+
 # How to call the server over gRPC, which the pages show as code.
 CONNECTION_PATH = "/connection.json"
 
@@ -75,7 +78,7 @@ class GrpcConnection(NamedTuple):
 
 
 class ConsoleSite:
-    """The ASGI application that serves the console, and the API for paths below /v1/.
+    """The ASGI application that serves the console, and the API with its description beside it.
 
     The files are read once: together they have a few hundred kilobytes.
 
@@ -107,7 +110,7 @@ class ConsoleSite:
     async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
         """Answer one request."""
         path = scope["path"]
-        if path.startswith(API_PREFIX):
+        if path.startswith(API_PREFIX) or path == API_DESCRIPTION_PATH:
             await self._api(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
             await send_page(

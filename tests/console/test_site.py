@@ -75,10 +75,11 @@ async def test_pages_are_checked_again_and_assets_are_kept(folder: Path) -> None
 
 
 async def test_api_gets_its_requests_unchanged(folder: Path) -> None:
-    """Everything below /v1/ is for the API, with its encoded path and any verb."""
+    """Everything below /v1/ is for the API, with its encoded path, and so is its description."""
     async with connect(ConsoleSite(api, folder)) as http:
         answer = await http.delete("/v1/catalogs/default/items/a%2Fb")
         assert "/v1/catalogs/default/items/a%2Fb" == answer.text
+        assert "/openapi.json" == (await http.get("/openapi.json")).text
 
 
 async def test_pages_learn_how_programs_call_the_server(folder: Path) -> None:
