@@ -32,6 +32,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
+# A build in the context would leave files of its own beside those of this one.
+RUN rm -rf /src/service/console/static
 COPY --from=console /static /src/service/console/static
 # From here on nothing is fetched. Sources in an image never change, so that no start has to look whether they did.
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels \

@@ -65,7 +65,15 @@ function buildCondition({ attribute, test, value }: FilterRow): Condition {
   }
 }
 
+/** Say why the value of a row cannot be compared; undefined if it can, or is still missing. */
+export function findProblem({ test, value }: FilterRow): string | undefined {
+  const isRange = ["gte", "gt", "lte", "lt"].includes(test);
+  if (!isRange || value.trim() === "" || Number.isFinite(parseTime(value))) return undefined;
+  return `“${value}” is not a number, and not a time such as 2026-01-31. The condition is not applied.`;
+}
+
 function isComplete(row: FilterRow): boolean {
+  if (findProblem(row) !== undefined) return false;
   return row.attribute.trim() !== "" && (!needsValue(row.test) || row.value.trim() !== "");
 }
 

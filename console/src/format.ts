@@ -88,10 +88,22 @@ export function findTitle(item: Item | undefined, id = ""): string {
   return text.length > TITLE_LENGTH ? `${text.slice(0, TITLE_LENGTH).trimEnd()}…` : text || id;
 }
 
-/** Return the text without HTML markup, for display. */
+// Tags that descriptions of items have. Other angle brackets are text, as in vector<int>.
+const TAGS =
+  "a|abbr|article|b|blockquote|br|cite|code|dd|del|div|dl|dt|em|figure|font|footer|h[1-6]|header|hr|i|img|ins|li|main|" +
+  "mark|ol|p|pre|q|s|script|section|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead|tr|u|ul";
+const TAG_ATTRIBUTE = String.raw`\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=]+))?`;
+const TAG = new RegExp(`</?(?:${TAGS})(?:${TAG_ATTRIBUTE})*\\s*/?>`, "gi");
+const UNSHOWN = /<!--[^]*?-->|<(script|style)\b[^>]*>[^]*?(?:<\/\1\s*>|$)/gi;
+const BLOCK = /^<\/?(?:p|div|br|li|h\d|td|th|tr)\b/i;
+
+/** Return the text without HTML markup, scripts and styles, for display. */
 export function stripMarkup(text: string): string {
-  if (!/<\w+[^>]*>/.test(text)) return text;
-  return new DOMParser().parseFromString(text, "text/html").body.textContent ?? "";
+  if (text.search(TAG) < 0) return text;
+  const words = text.replace(UNSHOWN, "").replace(TAG, (tag) => (BLOCK.test(tag) ? " " : ""));
+  // What is left has no tags, only characters that may be written as &amp;.
+  const { body } = new DOMParser().parseFromString(words.replaceAll("<", "&lt;"), "text/html");
+  return (body.textContent ?? "").trim();
 }
 
 /** Return attributes by name, because the API gives them in any order. */

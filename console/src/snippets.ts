@@ -1,8 +1,13 @@
 import { buildUrl, type Request } from "./api/http";
 import type { Condition, Example, Filter, Json, RecommendRequest } from "./api/types";
 
-// The console does not know at which address the server answers gRPC; this is the default.
-const GRPC_ADDRESS = "localhost:50051";
+/** How programs call the server over gRPC. */
+export interface GrpcTarget {
+  address: string;
+  tls: boolean;
+  /** Do calls need a key? */
+  hasKey: boolean;
+}
 
 function quoteForShell(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
@@ -17,29 +22,30 @@ export function toCurl(request: Request, origin: string, hasKey: boolean): strin
   const lines = [
     `curl -X ${request.verb} ${quoteForShell(origin + buildUrl(request))}`,
     `-H 'Content-Type: application/json'`,
-    ...(hasKey ? [`-H "Authorization: Bearer $AKIN_KEY"`] : []),
+    ...(hasKey ? [`-H "Authorization: Bearer $AKIN_API_KEY"`] : []),
     `-d ${quoteForShell(formatBody(request.body))}`,
   ];
   return lines.join(" \\\n  ");
 }
 
-export function toGrpcurl(catalog: string, body: RecommendRequest, hasKey: boolean): string {
+export function toGrpcurl(catalog: string, body: RecommendRequest, { address, tls, hasKey }: GrpcTarget): string {
   const lines = [
-    "grpcurl -plaintext",
-    ...(hasKey ? [`-H "authorization: Bearer $AKIN_KEY"`] : []),
+    tls ? "grpcurl" : "grpcurl -plaintext",
+    ...(hasKey ? [`-H "authorization: Bearer $AKIN_API_KEY"`] : []),
     `-d ${quoteForShell(formatBody({ catalog, ...body }))}`,
-    `${GRPC_ADDRESS} akin.v1.RecommenderService/RecommendSimilar`,
+    `${address} akin.v1.RecommenderService/RecommendSimilar`,
   ];
   return lines.join(" \\\n  ");
 }
 
 /** Return the call as a program for the package akin-client. */
-export function toPython(catalog: string, body: RecommendRequest, hasKey: boolean): string {
+export function toPython(catalog: string, body: RecommendRequest, { address, tls, hasKey }: GrpcTarget): string {
   const keywords = listKeywords(body).map(([name, value]) => `        ${name}=${value},`);
   const client = [
-    toLiteral(GRPC_ADDRESS),
+    toLiteral(address),
     ...(catalog === "default" ? [] : [`catalog=${toLiteral(catalog)}`]),
-    ...(hasKey ? [`api_key=os.environ["AKIN_KEY"]`] : []),
+    ...(tls ? ["tls=akin.Tls()"] : []),
+    ...(hasKey ? [`api_key=os.environ["AKIN_API_KEY"]`] : []),
   ].join(", ");
   return [
     ...(hasKey ? ["import os", ""] : []),

@@ -120,6 +120,9 @@ class ServerOptions(NamedTuple):
 class Server:
     """Serves on one address; everything except health and reflection waits for `open_admission`.
 
+    Attributes:
+        port: the port that the server listens on; 0 before `start`.
+
     Args:
         servicers: the implementation of each service, by its full name.
         authorizer: authenticates and authorizes callers; None authorizes every call.
@@ -137,6 +140,7 @@ class Server:
         telemetry: CallTelemetry,
         options: ServerOptions,
     ) -> None:
+        self.port = 0
         self._credentials = None if options.tls is None else load_credentials(options.tls)
         self._admission = AdmissionControl()
         self._probes: grpc.aio.Server | None = None
@@ -194,6 +198,7 @@ class Server:
                 lambda address: self._server.add_secure_port(address, credentials), address
             )
         await self._server.start()
+        self.port = port
         return port
 
     async def serve_probes(self, address: str) -> None:

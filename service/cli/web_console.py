@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import webbrowser
 from typing import Annotated
@@ -15,6 +16,7 @@ from service.cli import console, options
 from service.cli.connection import ConnectionOptions, read_parameters
 from service.domain.addresses import find_host, is_loopback, replace_port
 from service.domain.generations import DEFAULT_CATALOG
+from service.environment import MAX_PORT
 from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
 
@@ -43,6 +45,11 @@ def serve_console(
 
     Requires the extra `http` of the package.
     """
+    host, _, port = listen.rpartition(":")
+    if not host or not re.fullmatch("[0-9]+", port) or int(port) > MAX_PORT:
+        console.exit_with_error(
+            f"--listen: must be host:port, with a port from 0 to {MAX_PORT}", status=2
+        )
     if not is_loopback(find_host(listen)):
         console.exit_with_error(
             "--listen: the console lends its key to whoever opens it, so it must listen on this "
@@ -83,7 +90,7 @@ async def _serve(
     # Imported late, because an extra of the package installs what they need.
     from service.api.remote_calls import connect_caller  # noqa: PLC0415
     from service.api.server import SERVICES  # noqa: PLC0415
-    from service.console.site import ConsoleSite  # noqa: PLC0415
+    from service.console.site import ConsoleSite, GrpcConnection  # noqa: PLC0415
     from service.http.application import Application  # noqa: PLC0415
     from service.http.http_listener import HttpListener  # noqa: PLC0415
     from service.http.origin_guard import OriginGuard  # noqa: PLC0415
@@ -94,8 +101,12 @@ async def _serve(
     authorization = f"Bearer {parameters.api_key}" if parameters.api_key else ""
     async with connect_caller(address, authorization, parameters.tls) as caller:
         application = Application(SERVICES, caller)
+        connection = GrpcConnection(address, parameters.tls is not None, bool(authorization))
         # It lends its key to this machine.
-        site = OriginGuard(ConsoleSite(application), needs_loopback_host=True)
+        site = OriginGuard(
+            ConsoleSite(application, describe_connection=lambda: connection),
+            needs_loopback_host=True,
+        )
         listener = HttpListener(site, None)
         sockets = open_listeners(listen, shared_port=False)
         await listener.start(sockets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import mimetypes
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -16,6 +17,12 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 INDEX_FILE = "index.html"
 
 API_PREFIX = "/v1/"
+
+# The description of the API, which the API itself serves.
+API_DESCRIPTION_PATH = "/openapi.json"
+
+# How to call the server over gRPC, which the pages show as code.
+CONNECTION_PATH = "/connection.json"
 
 # The build names these files after their content, so that browsers may keep them.
 ASSETS_PREFIX = "/assets/"
@@ -56,21 +63,42 @@ class SiteFile(NamedTuple):
     headers: dict[str, str]
 
 
+class GrpcConnection(NamedTuple):
+    """How programs call the server that the console shows.
+
+    Attributes:
+        address: host:port for gRPC. The host can be one that listens on all addresses.
+        tls: whether the server uses TLS.
+        key: whether calls of the console have an API key that the browser does not send.
+    """
+
+    address: str = "localhost:50051"
+    tls: bool = False
+    key: bool = False
+
+
 class ConsoleSite:
-    """The ASGI application that serves the console, and the API for paths below /v1/.
+    """The ASGI application that serves the console, and the API with its description beside it.
 
     The files are read once: together they have a few hundred kilobytes.
 
     Args:
         api: the JSON API, which gets its requests unchanged.
         folder: the build output of console/.
+        describe_connection: returns how programs call the server.
 
     Raises:
         ConsoleNotBuilt: the folder has no index page.
     """
 
-    def __init__(self, api: AsgiApplication, folder: Path = STATIC_FOLDER) -> None:
+    def __init__(
+        self,
+        api: AsgiApplication,
+        folder: Path = STATIC_FOLDER,
+        describe_connection: Callable[[], GrpcConnection] = GrpcConnection,
+    ) -> None:
         self._api = api
+        self._describe_connection = describe_connection
         self._files = _read_files(folder)
         if f"/{INDEX_FILE}" not in self._files:
             raise errors.ConsoleNotBuilt(
@@ -82,12 +110,16 @@ class ConsoleSite:
     async def __call__(self, scope: AsgiMessage, receive: AsgiReceive, send: AsgiSend) -> None:
         """Answer one request."""
         path = scope["path"]
-        if path.startswith(API_PREFIX):
+        if path.startswith(API_PREFIX) or path == API_DESCRIPTION_PATH:
             await self._api(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
             await send_page(
                 send, 405, b"the console answers GET and HEAD\n", {"allow": "GET, HEAD"}
             )
+        elif path == CONNECTION_PATH:
+            body = json.dumps(self._describe_connection()._asdict()).encode()
+            headers = {"content-type": "application/json", "cache-control": "no-store"}
+            await send_page(send, 200, body, headers, is_head=scope["method"] == "HEAD")
         elif (file := self._files.get(path)) is None:
             await send_page(send, 404, b"there is no such page\n", {})
         else:

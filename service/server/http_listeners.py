@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from service import errors
 from service.api.server import SERVICES, Server
 from service.api.tls import TlsFiles
-from service.console.site import ConsoleSite
+from service.console.site import ConsoleSite, GrpcConnection
 from service.domain.addresses import find_host, is_loopback, replace_port
 from service.extras import describe_installation
 from service.server.listen_addresses import open_listeners
@@ -66,7 +67,12 @@ class HttpListeners:
         for event, address in addresses.items():
             if address:
                 site = (
-                    ConsoleSite(self._application) if event == _CONSOLE_EVENT else self._application
+                    ConsoleSite(
+                        self._application,
+                        describe_connection=partial(_describe_connection, settings, server),
+                    )
+                    if event == _CONSOLE_EVENT
+                    else self._application
                 )
                 needs_loopback_host = _is_open(settings) and is_loopback(find_host(address))
                 guard = OriginGuard(site, needs_loopback_host=needs_loopback_host)
@@ -103,3 +109,9 @@ def _is_open(settings: Settings) -> bool:
     With TLS, browsers themselves refuse names that are not in the certificate.
     """
     return settings.api_keys is None and settings.tls_certificate is None
+
+
+def _describe_connection(settings: Settings, server: Server) -> GrpcConnection:
+    """Return how programs call the server, with its actual port once it listens."""
+    address = replace_port(settings.listen, server.port) if server.port else settings.listen
+    return GrpcConnection(address, tls=settings.tls_certificate is not None)

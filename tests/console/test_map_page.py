@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import akin
 from playwright.sync_api import Page
 
 # Counts the pixels of the canvas that differ from its corner, which no point reaches.
@@ -14,13 +15,21 @@ async (canvas) => {
 }
 """
 
-# Finds a pixel of a point, away from the controls at the top.
+# The image of the points.
+READ_IMAGE = """
+async (canvas) => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return canvas.toDataURL();
+}
+"""
+
+# Finds a pixel of a point.
 FIND_POINT = """
 async (canvas) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const pixels = new Uint32Array(data.buffer);
-  const place = pixels.findIndex((pixel, at) => at > 80 * canvas.width && pixel !== pixels[0]);
+  const place = pixels.findIndex((pixel) => pixel !== pixels[0]);
   return { x: place % canvas.width, y: Math.floor(place / canvas.width) };
 }
 """
@@ -109,3 +118,49 @@ def test_hover_shows_the_item(show: Callable[..., Page]) -> None:
     page.mouse.move(box["x"] + place["x"], box["y"] + place["y"])
     page.locator(".map-tip .excerpt").wait_for()
     assert "book:" in page.locator(".map-tip .id").inner_text()
+
+
+def test_selection_is_marked(show: Callable[..., Page]) -> None:
+    """The points of a selection stand out, and its end draws all points as before."""
+    page = show("map")
+    page.get_by_label("Select", exact=True).check(force=True)
+    before = page.locator("canvas").evaluate(READ_IMAGE)
+    drag(page, [(0.01, 0.5), (0.99, 0.5), (0.99, 0.99), (0.01, 0.99)])
+    page.get_by_role("region", name="Selected items").wait_for()
+    assert before != page.locator("canvas").evaluate(READ_IMAGE)
+    page.get_by_role("button", name="Clear").click()
+    assert before == page.locator("canvas").evaluate(READ_IMAGE)
+
+
+def test_legend_names_the_rest(show: Callable[..., Page], client: akin.Client) -> None:
+    """Every color of the map has a line, also the one of rare values, and the counts add up."""
+    page = show("map")
+    page.get_by_label("Color by attribute").fill("year")
+    page.get_by_role("button", name="Color").click()
+    values = page.get_by_role("list", name="Values")
+    values.get_by_role("button", name="Other values, or none").click()
+    counts = values.locator(".muted").all_inner_texts()
+    assert client.get_catalog().item_count == sum(map(int, counts))
+
+
+def test_colors_follow_the_scheme(show: Callable[..., Page]) -> None:
+    """Points and legend get the colors of a dark page when the page becomes dark."""
+    page = show("map")
+    swatch = page.locator(".groups circle").first
+    light, image = swatch.get_attribute("fill"), page.locator("canvas").evaluate(READ_IMAGE)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "([light]) => document.querySelector('.groups circle').getAttribute('fill') !== light",
+        arg=[light],
+    )
+    assert image != page.locator("canvas").evaluate(READ_IMAGE)
+
+
+def test_controls_cover_no_label(show: Callable[..., Page]) -> None:
+    """The buttons of the map are beside the points and their labels."""
+    page = show("map")
+    controls = page.locator(".map-controls").bounding_box()
+    canvas = page.locator("canvas").bounding_box()
+    assert controls is not None
+    assert canvas is not None
+    assert controls["y"] + controls["height"] <= canvas["y"]

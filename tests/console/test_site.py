@@ -15,6 +15,7 @@ from service.console.site import (
     AsgiReceive,
     AsgiSend,
     ConsoleSite,
+    GrpcConnection,
 )
 
 PAGE = "<!doctype html><p>The console</p>"
@@ -72,10 +73,23 @@ async def test_pages_are_checked_again_and_assets_are_kept(folder: Path) -> None
 
 
 async def test_api_gets_its_requests_unchanged(folder: Path) -> None:
-    """Everything below /v1/ is for the API, with its encoded path and any verb."""
+    """Everything below /v1/ is for the API, with its encoded path, and so is its description."""
     async with connect(ConsoleSite(api, folder)) as http:
         answer = await http.delete("/v1/catalogs/default/items/a%2Fb")
         assert "/v1/catalogs/default/items/a%2Fb" == answer.text
+        assert "/openapi.json" == (await http.get("/openapi.json")).text
+
+
+async def test_pages_learn_how_programs_call_the_server(folder: Path) -> None:
+    """The address for gRPC is read at each request, because it is known after a start."""
+    listeners = iter([GrpcConnection("[::]:1", tls=True), GrpcConnection("[::]:2", key=True)])
+    async with connect(ConsoleSite(api, folder, lambda: next(listeners))) as http:
+        answers = [await http.get("/connection.json") for _ in range(2)]
+    assert [
+        {"address": "[::]:1", "tls": True, "key": False},
+        {"address": "[::]:2", "tls": False, "key": True},
+    ] == [answer.json() for answer in answers]
+    assert "no-store" == answers[0].headers["cache-control"]
 
 
 @pytest.mark.parametrize(

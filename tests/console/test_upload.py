@@ -1,13 +1,14 @@
 """The upload of files: the console reads them as `akin import` does."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import akin
 import pytest
-from playwright.sync_api import Page
-from support.browser import ConsoleServer
+from playwright.sync_api import Browser, Page
+from support.browser import ConsoleServer, open_page
 from support.command import run
 
 ITEM = {"id": "a", "text": "A kite", "attributes": {"n": 1.5, "tags": ["x", None]}}
@@ -132,6 +133,14 @@ def test_a_file_is_read_as_by_the_command(
         ("a.parquet", "Items", b"PAR1\0\0", "The file is Parquet. Use `akin import`"),
         ("a.csv.gz", "Items", b"\x1f\x8b\x08", "The file is compressed."),
         ("latin.csv", "Items", "id,text\na,é\n".encode("latin-1"), "The file is not UTF-8"),
+        (
+            "late.csv",
+            "Items",
+            b"id,text\n" + b"a,b\n" * 40000 + b"c,\xff\n",
+            "The file is not UTF-8",
+        ),
+        ("empty.jsonl", "Items", b"\n", "The file contains no records."),
+        ("head.csv", "Items", b"id,text\n", "The file contains no records."),
         ("a.csv", "Items", b"sku,text\na,A kite\n", "No column is named id."),
         ("b.csv", "Items", b"id,text,text\na,b,c\n", "Two columns have the name"),
         ("plays.csv", "Interactions", b"user,item,plays\na,b,1\n", "The scale of plays is unknown"),
@@ -160,6 +169,12 @@ def test_a_file_that_needs_the_command_is_refused(
             "exact",
         ),
         ("type.csv", "id,text,n\n" + "ok,A,1\n" * 1000 + "b,B,x\n", 1002, "n: not a number"),
+        (
+            "field.jsonl",
+            '{"id": "a", "text": "A", "price": 1}',
+            1,
+            "not a field of an item. Attributes",
+        ),
         ("quote.csv", 'id,text\nok,A\nb,"B\n', 3, "a quotation mark is not closed"),
         ("cells.csv", "id,text\nok,A\nb,B,C\n", 3, "3 cells, but the table has 2 columns"),
     ],
@@ -193,3 +208,79 @@ def test_interactions_that_are_known_are_counted(
         page.get_by_text(outcome).wait_for()
         page.get_by_text("Time: the order of the rows, from 1970-01-01 on").wait_for()
         page.get_by_role("button", name="Close").click()
+
+
+def write_items(file: Path, count: int) -> None:
+    """Write a file of items with an id and a text of their own."""
+    lines = (json.dumps({"id": f"n{number}", "text": f"Kite {number}"}) for number in range(count))
+    file.write_text("\n".join(lines))
+
+
+def read_reach(message: str) -> tuple[int, int]:
+    """The numbers of records that are stored for certain, and that may be, as a message says."""
+    stored = re.search(r"The first ([\d,]+) records, up to line \d+, are stored", message)
+    possible = re.search(r"The (?:next|first) ([\d,]+) records, up to line \d+, may be", message)
+    first, rest = (int(match[1].replace(",", "")) if match else 0 for match in (stored, possible))
+    return first, first + rest
+
+
+def start_long_upload(page: Page, tmp_path: Path) -> None:
+    """Start an upload of 60,000 items, and wait until some of them are stored."""
+    file = tmp_path / "long.jsonl"
+    write_items(file, 60_000)
+    upload(page, "Items", file)
+    page.get_by_text(re.compile(r"^[1-9][\d,]* stored, 0 refused$")).wait_for()
+
+
+def test_a_canceled_upload_says_what_is_stored(
+    show: Callable[..., Page],
+    server: ConsoleServer,
+    client: akin.Client,
+    catalogs: tuple[str, str],
+    tmp_path: Path,
+) -> None:
+    """Canceling is no success, and the stored items are as many as the page says."""
+    page = show("overview")
+    page.goto(server.link("items", catalog=catalogs[0]))
+    start_long_upload(page, tmp_path)
+    assert page.get_by_label("Only check the lines; store nothing").is_disabled()
+    page.get_by_role("button", name="Cancel").click()
+    message = page.get_by_role("alert").inner_text()
+    assert message.startswith("Canceled.")
+    assert page.get_by_text("Done:").count() == 0
+    least, most = read_reach(message)
+    assert 0 < least <= client.get_catalog(catalogs[0]).item_count <= most < 60_000
+
+
+def test_an_upload_to_a_server_that_dies_says_what_is_stored(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """After the server was killed, it has the records that the page calls stored."""
+    with (
+        open_page(browser, allowed=("ERR_", "Failed to load")) as page,
+        ConsoleServer(tmp_path) as dying,
+    ):
+        page.goto(dying.link("items"))
+        start_long_upload(page, tmp_path)
+        dying.kill()
+        message = page.get_by_role("alert").filter(has_text="records").inner_text()
+        assert page.get_by_text("Done:").count() == 0
+    least, most = read_reach(message)
+    with ConsoleServer(tmp_path) as restarted, restarted.client() as client:
+        assert 0 < least <= client.get_catalog().item_count <= most < 60_000
+
+
+def test_a_check_is_never_called_stored(show: Callable[..., Page], tmp_path: Path) -> None:
+    """The outcome of a check vanishes when the next run would store."""
+    file = tmp_path / "two.jsonl"
+    write_items(file, 2)
+    page = show("items")
+    page.get_by_role("button", name="Upload a file").click()
+    page.get_by_label("File").set_input_files(file)
+    box = page.get_by_label("Only check the lines; store nothing")
+    box.check()
+    page.get_by_role("button", name="Check", exact=True).click()
+    page.get_by_text("Done: 2 valid, 0 refused.").wait_for()
+    box.uncheck()
+    page.get_by_text("Done:").wait_for(state="detached")
+    assert page.get_by_text("2 stored").count() == 0

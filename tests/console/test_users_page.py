@@ -66,3 +66,13 @@ def test_users_are_uploaded(show: Callable[..., Page], client: akin.Client, tmp_
     user = client.get_user("up-ann")
     assert [("tea", 1), ("war", -1)] == [(each.text, each.weight) for each in user.preferences]
     client.delete_user("up-ann")
+
+
+def test_interactions_fit_a_phone(show: Callable[..., Page], client: akin.Client) -> None:
+    """The time of an interaction is not cut off."""
+    client.record_interactions([akin.Interaction(user_id="cy", item_id="book:dune", type="LIKE")])
+    # A person with interactions alone is not stored, which browsers log.
+    page = show("users", "?id=cy", size=PHONE, allowed=("/users/cy",))
+    table = page.get_by_role("region", name="Interactions")
+    table.wait_for()
+    assert table.evaluate("(region) => region.scrollWidth <= region.clientWidth")

@@ -47,6 +47,14 @@ def test_key_of_the_command_is_used(guarded: RunningServer, tmp_path: Path) -> N
         assert 401 == other.status_code
 
 
+def test_pages_learn_the_address_of_the_server(guarded: RunningServer, tmp_path: Path) -> None:
+    """Programs call the server itself, and need the key that the command adds; it is not shown."""
+    with console(guarded.address, tmp_path, AKIN_API_KEY="reader-key") as (http, _):
+        answer = http.get("/connection.json")
+        assert {"address": guarded.address, "tls": False, "key": True} == answer.json()
+        assert "reader-key" not in answer.text
+
+
 def test_other_sites_cannot_use_the_key(guarded: RunningServer, tmp_path: Path) -> None:
     """A request by another name of this machine, or from another site, is refused."""
     with console(guarded.address, tmp_path, AKIN_API_KEY="reader-key") as (http, _):
@@ -77,6 +85,9 @@ def test_missing_server_is_an_answer(tmp_path: Path) -> None:
     ("options", "variables", "message"),
     [
         (["--listen", "0.0.0.0:0"], {}, "must listen on this machine"),
+        (["--listen", "127.0.0.1:99999"], {}, "must be host:port, with a port from 0 to 65535"),
+        (["--listen", "127.0.0.1:"], {}, "must be host:port"),
+        (["--listen", "8080"], {}, "must be host:port"),
         (["--address", "akin.example:50051"], {"AKIN_API_KEY": "a"}, "use --tls"),
     ],
 )

@@ -1,4 +1,4 @@
-import { PERMISSION_DENIED, ApiError, type Status, toError } from "./errors";
+import { INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ApiError, type Status, toError } from "./errors";
 import { type Answer, type Request, call, callLines, callTimed, segment } from "./http";
 import type * as t from "./types";
 
@@ -37,6 +37,11 @@ export class CatalogApi {
   }
 
   async getItem(id: string, signal?: Signal): Promise<t.Item> {
+    if (isPathStep(id)) {
+      const [item] = await this.batchGetItems([id], signal);
+      if (!item) throw new ApiError(NOT_FOUND, `The item ${id} does not exist.`);
+      return item;
+    }
     return (await call<{ item: t.Item }>({ verb: "GET", path: this.itemPath(id), signal })).item;
   }
 
@@ -59,7 +64,8 @@ export class CatalogApi {
   }
 
   async deleteItem(id: string): Promise<void> {
-    await call({ verb: "DELETE", path: this.itemPath(id) });
+    if (isPathStep(id)) await this.batchDelete({ ids: { itemIds: [id] } });
+    else await call({ verb: "DELETE", path: this.itemPath(id) });
   }
 
   async batchDelete(
@@ -148,12 +154,23 @@ export class CatalogApi {
   }
 
   private itemPath(id: string): string {
-    return `${this.root}/items/${segment(id)}`;
+    return `${this.root}/items/${checkedSegment(id)}`;
   }
 
   private userPath(id: string): string {
-    return `${this.root}/users/${segment(id)}`;
+    return `${this.root}/users/${checkedSegment(id)}`;
   }
+}
+
+/** Is an id a step of a path, which browsers leave out of an address even if it is percent-encoded? */
+function isPathStep(id: string): boolean {
+  return id === "." || id === "..";
+}
+
+function checkedSegment(id: string): string {
+  if (!isPathStep(id)) return segment(id);
+  const reason = "because it has a meaning in addresses";
+  throw new ApiError(INVALID_ARGUMENT, `Browsers cannot send the id “${id}”, ${reason}. Use a client over gRPC.`);
 }
 
 export interface Scopes {

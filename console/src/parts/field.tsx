@@ -69,6 +69,13 @@ export function TextField(props: TextFieldProps) {
   );
 }
 
+const MAX_ROWS = 8;
+
+/** Return how many rows show a text, up to a few. */
+export function countRows(text: string): number {
+  return Math.min(MAX_ROWS, text.split("\n").length);
+}
+
 interface SelectFieldProps<V extends string> {
   label: string;
   value: V;
@@ -130,13 +137,14 @@ export function RangeField({ label, value, max, step, onValue, hint }: RangeFiel
 interface CheckFieldProps {
   label: string;
   checked: boolean;
+  disabled?: boolean;
   onValue: (checked: boolean) => void;
 }
 
-export function CheckField({ label, checked, onValue }: CheckFieldProps) {
+export function CheckField({ label, checked, disabled = false, onValue }: CheckFieldProps) {
   return (
     <label class="check">
-      <input type="checkbox" checked={checked} onChange={(event) => onValue(event.currentTarget.checked)} />
+      <input type="checkbox" checked={checked} disabled={disabled} onChange={(event) => onValue(event.currentTarget.checked)} />
       <span>{label}</span>
     </label>
   );

@@ -1,4 +1,4 @@
-import { EMPTY_ROW, type FilterRow, type Group, type Test, TESTS, needsValue } from "../filters";
+import { EMPTY_ROW, type FilterRow, type Group, type Test, TESTS, findProblem, needsValue } from "../filters";
 import { Icon } from "./icon";
 
 const GROUPS: Record<Group, string> = { all: "Must", any: "Any", none: "Must not" };
@@ -46,6 +46,7 @@ interface ConditionRowProps {
 
 function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
   const name = (part: string) => `${part} of condition ${number}`;
+  const problem = findProblem(row);
   return (
     <div class="filter-row">
       <select
@@ -81,6 +82,7 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
           aria-label={name("Value")}
           placeholder="value"
           value={row.value}
+          aria-invalid={problem !== undefined}
           onInput={(event) => onChange({ value: event.currentTarget.value })}
         />
       )}
@@ -92,6 +94,11 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
       >
         <Icon name="close" />
       </button>
+      {problem && (
+        <p class="filter-problem" role="alert">
+          {problem}
+        </p>
+      )}
     </div>
   );
 }

@@ -86,12 +86,21 @@ async function* readPieces(file: File, onBytes: (count: number) => void): AsyncG
   const reader = file.stream().getReader();
   const decoder = new TextDecoder("utf-8", { fatal: true });
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(() => {
+      throw new Error("The file cannot be read. It may have changed since you chose it.");
+    });
+    yield decode(decoder, value, !done);
     if (done) break;
-    yield decoder.decode(value, { stream: true });
     onBytes(value.byteLength);
   }
-  yield decoder.decode();
+}
+
+function decode(decoder: TextDecoder, bytes: Uint8Array<ArrayBuffer> | undefined, stream: boolean): string {
+  try {
+    return decoder.decode(bytes, { stream });
+  } catch {
+    throw new Error("The file is not UTF-8. Save it as UTF-8, then upload it.");
+  }
 }
 
 async function* parseAll(parts: AsyncIterable<{ line: number; text: string }>): AsyncGenerator<RawRecord> {

@@ -1,6 +1,5 @@
 import { useRef, useState } from "preact/hooks";
 
-import { describeError } from "../api/errors";
 import { formatCount } from "../format";
 import { Progress } from "../parts/bar";
 import { Dialog } from "../parts/dialog";
@@ -18,7 +17,7 @@ const HINTS: Record<Kind, string> = {
   interactions: "Interactions need a user, an item, and a type or a rating up to 5. Columns with usual names are found.",
 };
 
-type State = "choosing" | "running" | "done";
+type State = "choosing" | "running" | "done" | "stopped";
 
 /** The upload of a file in a form that `akin import` reads, too. */
 export function UploadDialog({ initialKind, onClose }: { initialKind: Kind; onClose: () => void }) {
@@ -38,10 +37,11 @@ export function UploadDialog({ initialKind, onClose }: { initialKind: Kind; onCl
     const { signal } = controller.current;
     try {
       setProgress(await importFile(api, chosen, { kind, validateOnly, signal, onProgress: setProgress }));
+      setState("done");
     } catch (failure) {
-      setError(signal.aborted ? new Error("Canceled. What was stored stays stored.") : describeFailure(failure));
+      setError(failure);
+      setState("stopped");
     }
-    setState("done");
   };
   const restart = (change: () => void) => {
     change();
@@ -77,7 +77,12 @@ export function UploadDialog({ initialKind, onClose }: { initialKind: Kind; onCl
           />
         )}
       </Field>
-      <CheckField label="Only check the lines; store nothing" checked={validateOnly} onValue={setValidateOnly} />
+      <CheckField
+        label="Only check the lines; store nothing"
+        checked={validateOnly}
+        disabled={state === "running"}
+        onValue={(next) => restart(() => setValidateOnly(next))}
+      />
       <div class="actions">
         <button
           class="button button-main"
@@ -98,11 +103,6 @@ export function UploadDialog({ initialKind, onClose }: { initialKind: Kind; onCl
       )}
     </Dialog>
   );
-}
-
-function describeFailure(failure: unknown): Error {
-  const message = describeError(failure);
-  return failure instanceof TypeError ? new Error(`The file is not UTF-8, or cannot be read: ${message}`) : new Error(message);
 }
 
 interface OutcomeProps {

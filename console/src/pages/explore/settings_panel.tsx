@@ -94,7 +94,7 @@ function MoreSettings({ settings, set }: { settings: Settings; set: (part: Parti
         bounds={{ step: "any" }}
       />
       <TextField
-        label="Near-duplicates from"
+        label="Leave out near-duplicates from similarity"
         type="number"
         value={settings.maxSimilarity}
         onValue={(maxSimilarity) => set({ maxSimilarity })}
@@ -102,10 +102,10 @@ function MoreSettings({ settings, set }: { settings: Settings; set: (part: Parti
         bounds={{ min: -1, max: 1, step: 0.05 }}
       />
       <TextField
-        label="One for each value of"
+        label="One item for each value of attribute"
         value={settings.groupBy}
         onValue={(groupBy) => set({ groupBy })}
-        placeholder="attribute"
+        placeholder="such as author"
       />
       <TextField
         label="New item boost"

@@ -1,10 +1,11 @@
 import { useRef, useState } from "preact/hooks";
 
+import { loadConnection } from "../../api/connection";
 import { readKey } from "../../api/session";
 import type { RecommendRequest } from "../../api/types";
 import { Tabs } from "../../parts/tabs";
 import { toCurl, toGrpcurl, toPython } from "../../snippets";
-import { useSession } from "../../state";
+import { useLoaded, useSession } from "../../state";
 
 const LANGUAGES = { curl: "curl", python: "Python", grpc: "gRPC" };
 
@@ -12,11 +13,15 @@ const LANGUAGES = { curl: "curl", python: "Python", grpc: "gRPC" };
 export function SnippetPanel({ request, name }: { request: RecommendRequest; name: string }) {
   const { api } = useSession();
   const [language, setLanguage] = useState<keyof typeof LANGUAGES>("curl");
-  const hasKey = readKey() !== "";
+  const { address = "localhost:50051", tls = false, key = false } = useLoaded(loadConnection, []).value ?? {};
+  const hasOwnKey = readKey() !== "";
+  // `akin console` adds its key to calls over HTTP, but programs call the server itself.
+  const hasKey = hasOwnKey || (key && language !== "curl");
+  const target = { address, tls, hasKey };
   const snippets = {
-    curl: () => toCurl(api.buildRecommendRequest(request), location.origin, hasKey),
-    python: () => toPython(api.name, request, hasKey),
-    grpc: () => toGrpcurl(api.name, request, hasKey),
+    curl: () => toCurl(api.buildRecommendRequest(request), location.origin, hasOwnKey),
+    python: () => toPython(api.name, request, target),
+    grpc: () => toGrpcurl(api.name, request, target),
   };
   return (
     <details class="snippet">
@@ -25,11 +30,14 @@ export function SnippetPanel({ request, name }: { request: RecommendRequest; nam
         <Code text={snippets[language]()} />
       </Tabs>
       {language !== "curl" && (
-        <p class="hint">The address is the default one of the gRPC listener; the console does not know yours.</p>
+        <p class="hint">
+          The server listens on this address; from another machine, it can have another one.
+          {tls && " It uses TLS: for a certificate of a private CA, add the CA."}
+        </p>
       )}
       {hasKey && (
         <p class="hint">
-          The key is read from the variable <code>AKIN_KEY</code>.
+          The key is read from the variable <code>AKIN_API_KEY</code>.
         </p>
       )}
     </details>

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 
 import type { Attributes, Json } from "../../api/types";
 import { sortAttributes } from "../../format";
+import { countRows } from "../../parts/field";
 import { Icon } from "../../parts/icon";
 import { ErrorNotice } from "../../parts/notice";
 
@@ -43,8 +44,9 @@ export function AttributeEditor({ attributes, onSave, onCancel }: AttributeEdito
             placeholder="name"
             onInput={(event) => change(index, { name: event.currentTarget.value })}
           />
-          <input
+          <textarea
             aria-label={`Value of attribute ${index + 1}`}
+            rows={countRows(row.value)}
             value={row.value}
             placeholder="value"
             onInput={(event) => change(index, { value: event.currentTarget.value })}
@@ -91,9 +93,13 @@ function parse(text: string): Json {
   }
 }
 
+// Characters that a text area changes or does not show. It keeps line feeds and tabs.
+const CHANGED = /[^\P{Cc}\n\t]/u;
+
 /** Return the text of a value that `parse` reads as the same value. */
 function toText(value: Json): string {
-  return typeof value === "string" && parse(value) === value ? value : JSON.stringify(value);
+  const isPlain = typeof value === "string" && parse(value) === value && !CHANGED.test(value);
+  return isPlain ? value : JSON.stringify(value);
 }
 
 function toAttributes(rows: Row[]): Attributes {

@@ -48,6 +48,8 @@ export interface Grouping {
   groups: Int32Array;
   /** The value of each group, most frequent first. */
   values: { value: string; count: number }[];
+  /** The number of points in group -1. */
+  restCount: number;
 }
 
 /** Group points by an attribute of their items. Rare values, and items without one, are group -1. */
@@ -60,7 +62,8 @@ export function groupByAttribute(ids: string[], attributes: Map<string, Attribut
     .slice(0, MAX_VALUES)
     .map(([value, count]) => ({ value, count }));
   const places = new Map(frequent.map(({ value }, index) => [value, index]));
-  return { groups: Int32Array.from(values, (value) => places.get(value ?? "") ?? -1), values: frequent };
+  const groups = Int32Array.from(values, (value) => (value === undefined ? -1 : (places.get(value) ?? -1)));
+  return { groups, values: frequent, restCount: groups.filter((group) => group < 0).length };
 }
 
 /** Return an attribute as text; the first value of a list stands for it. */

@@ -69,24 +69,7 @@ export function MapCanvas({ points, ids, labels, onSelect }: MapCanvasProps) {
   if (error) return <ErrorNotice error={error} />;
   const hovered = hover >= 0 ? plot.current?.toPixel(readPoint(points, hover)) : undefined;
   return (
-    <div class="map">
-      <canvas
-        ref={canvas}
-        class={mode === "lasso" ? "is-selecting" : ""}
-        tabIndex={0}
-        role="img"
-        aria-label={`Map of ${ids.length} items. Arrow keys move it, plus and minus zoom, 0 shows all of it.`}
-        onKeyDown={(event) => {
-          if (plot.current && move(plot.current, event.key)) event.preventDefault();
-        }}
-      />
-      <svg class="map-overlay" aria-hidden="true" focusable="false">
-        {labels.map((cluster, index) => (
-          <Label key={index} cluster={cluster} plot={plot.current} width={plot.current?.width ?? 0} />
-        ))}
-        {lasso.length > 1 && <polygon points={lasso.map(({ x, y }) => `${x},${y}`).join(" ")} />}
-        {hovered && <circle cx={hovered.x} cy={hovered.y} r={8} />}
-      </svg>
+    <>
       <div class="map-controls">
         <Choice legend="What dragging does" value={mode} options={MODES} onValue={setMode} />
         <button class="button button-small" aria-label="Zoom in" onClick={() => plot.current?.zoomBy(ZOOM_STEP)}>
@@ -99,8 +82,27 @@ export function MapCanvas({ points, ids, labels, onSelect }: MapCanvasProps) {
           Whole map
         </button>
       </div>
-      <ItemTip itemId={hover >= 0 ? ids[hover] : undefined} />
-    </div>
+      <div class="map">
+        <canvas
+          ref={canvas}
+          class={mode === "lasso" ? "is-selecting" : ""}
+          tabIndex={0}
+          role="img"
+          aria-label={`Map of ${ids.length} items. Arrow keys move it, plus and minus zoom, 0 shows all of it.`}
+          onKeyDown={(event) => {
+            if (plot.current && move(plot.current, event.key)) event.preventDefault();
+          }}
+        />
+        <svg class="map-overlay" aria-hidden="true" focusable="false">
+          {labels.map((cluster, index) => (
+            <Label key={index} cluster={cluster} plot={plot.current} width={plot.current?.width ?? 0} />
+          ))}
+          {lasso.length > 1 && <polygon points={lasso.map(({ x, y }) => `${x},${y}`).join(" ")} />}
+          {hovered && <circle cx={hovered.x} cy={hovered.y} r={8} />}
+        </svg>
+        <ItemTip itemId={hover >= 0 ? ids[hover] : undefined} />
+      </div>
+    </>
   );
 }
 

@@ -82,6 +82,15 @@ export function ValueList({ grouping, attribute, focus, onFocus }: FocusProps & 
             </button>
           </li>
         ))}
+        {grouping.restCount > 0 && (
+          <li>
+            <button class="group" aria-pressed={focus === -1} onClick={() => onFocus(focus === -1 ? undefined : -1)}>
+              <Swatch index={-1} />
+              <span class="group-name">Other values, or none</span>
+              <span class="muted">{formatCount(grouping.restCount)}</span>
+            </button>
+          </li>
+        )}
       </ul>
     </>
   );

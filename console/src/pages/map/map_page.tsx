@@ -1,12 +1,12 @@
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { Attributes, ClusterMap } from "../../api/types";
 import { type FilterRow, buildFilter, describeFilter } from "../../filters";
-import { formatPlural } from "../../format";
+import { formatCount, formatPlural } from "../../format";
 import { TextField, SelectField } from "../../parts/field";
 import { FilterBuilder } from "../../parts/filter_builder";
 import { PageHead } from "../../parts/layout";
-import { Busy, Empty, ErrorNotice } from "../../parts/notice";
+import { Busy, Empty, ErrorNotice, Notice } from "../../parts/notice";
 import { useLoaded, useSession, useSettled, useTask } from "../../state";
 import { ClusterList, SelectionList, ValueList } from "./map_lists";
 import { ColorField, loadAttributes } from "./color_field";
@@ -14,6 +14,8 @@ import { type Grouping, groupByAttribute, paint } from "./colors";
 import { MapCanvas } from "./map_canvas";
 
 const POINT_LIMITS = { "10000": "10,000", "50000": "50,000", "100000": "100,000" };
+
+const MAX_CLUSTERS = 1000;
 
 // Clustering takes seconds in large catalogs.
 const TYPING_PAUSE_MS = 800;
@@ -25,7 +27,8 @@ export function MapPage() {
   const [clusterCount, setClusterCount] = useState("");
   const [rows, setRows] = useState<FilterRow[]>([]);
   const filter = useSettled(buildFilter(rows), TYPING_PAUSE_MS);
-  const count = useSettled(Number(clusterCount), TYPING_PAUSE_MS);
+  const isCountValid = clusterCount === "" || (/^[1-9]\d*$/.test(clusterCount) && Number(clusterCount) <= MAX_CLUSTERS);
+  const count = useSettled(isCountValid ? Number(clusterCount) : 0, TYPING_PAUSE_MS);
   const task = useLoaded<ClusterMap>(
     (signal) =>
       api.clusterItems(
@@ -56,7 +59,7 @@ export function MapPage() {
             value={clusterCount}
             onValue={setClusterCount}
             placeholder="chosen by Akin"
-            bounds={{ min: 1, max: 1000 }}
+            bounds={{ min: 1, max: MAX_CLUSTERS }}
           />
         </div>
         <details>
@@ -66,12 +69,29 @@ export function MapPage() {
           <FilterBuilder rows={rows} onRows={setRows} />
         </details>
       </section>
+      {!isCountValid && (
+        <Notice kind="warning">
+          Clusters: enter a whole number from 1 to {formatCount(MAX_CLUSTERS)}. Akin chooses the number until then.
+        </Notice>
+      )}
       <ErrorNotice error={task.error} onRetry={task.reload} />
       {task.isRunning && <Busy>Clustering the items…</Busy>}
       {task.value && !task.value.points?.length && <Empty>No item to show.</Empty>}
       {task.value?.points?.length ? <Clusters key={version} map={task.value} /> : null}
     </>
   );
+}
+
+/** Return whether the page is dark; it is drawn again when this changes. */
+function useDarkScheme(): boolean {
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const [isDark, setDark] = useState(scheme.matches);
+  useEffect(() => {
+    const update = () => setDark(scheme.matches);
+    scheme.addEventListener("change", update);
+    return () => scheme.removeEventListener("change", update);
+  }, []);
+  return isDark;
 }
 
 function Clusters({ map }: { map: ClusterMap }) {
@@ -90,10 +110,12 @@ function Clusters({ map }: { map: ClusterMap }) {
     [map, attribute, coloring.value],
   );
   const groups = grouping?.groups ?? clusterOf;
-  const colors = useMemo(
-    () => paint(groups, (index) => focus === undefined || groups[index] === focus),
-    [groups, focus],
-  );
+  const isDark = useDarkScheme();
+  const colors = useMemo(() => {
+    const selected = new Set(selection);
+    const isSelected = (index: number) => selected.size === 0 || selected.has(index);
+    return paint(groups, (index) => isSelected(index) && (focus === undefined || groups[index] === focus));
+  }, [groups, focus, selection, isDark]);
   const set = useMemo(() => ({ positions, colors }), [positions, colors]);
   const colorBy = (name: string) => {
     setFocus(undefined);
@@ -110,8 +132,10 @@ function Clusters({ map }: { map: ClusterMap }) {
         <MapCanvas points={set} ids={ids} labels={attribute ? [] : clusters} onSelect={setSelection} />
         <p class="hint">
           {formatPlural(points.length, "point")} of {formatPlural(coverage.itemCount, "item")}
-          {coverage.sampled ? ", clustered from a sample" : ""}. Drag to move, scroll to zoom, hold Shift and drag to
-          select.
+          {coverage.sampled ? ", clustered from a sample" : ""}. Drag to move.{" "}
+          {matchMedia("(any-pointer: fine)").matches
+            ? "Scroll to zoom. To select items, hold Shift and drag."
+            : "Pinch to zoom. To select items, choose “Select”, then drag."}
         </p>
         {selection.length > 0 && (
           <SelectionList ids={selection.map((index) => ids[index] ?? "")} onClear={() => setSelection([])} />

@@ -29,10 +29,14 @@ function Model({ model }: { model: BehaviorModel }) {
       <dd>
         {formatPercent(textWeight)} text, {formatPercent(behaviorWeight)} interactions
       </dd>
-      <dt>nDCG@20</dt>
+      <dt>Quality of predictions</dt>
       <dd>
-        {textNdcg.toFixed(3)} by text; gain {ndcgGain.toFixed(3)} (at least {ndcgGainLowerBound.toFixed(3)}), tested with{" "}
-        {formatPlural(model.testUserCount, "user")}
+        {textNdcg.toFixed(3)} by text alone, {(textNdcg + ndcgGain).toFixed(3)} with interactions, from 0 to 1 (nDCG@20)
+      </dd>
+      <dt>Gain by interactions</dt>
+      <dd>
+        {ndcgGain.toFixed(3)}, with 95% confidence at least {ndcgGainLowerBound.toFixed(3)}, tested with{" "}
+        {formatPlural(model.testUserCount, "user")}. Interactions are used if this bound is above 0.
       </dd>
     </dl>
   );

@@ -6,7 +6,7 @@ import { Confirm } from "../../parts/dialog";
 import { SelectField, TextField } from "../../parts/field";
 import { useSession } from "../../state";
 
-const SIGNALS = {
+const SIGNALS: Record<string, string> = {
   SIGNAL_MODE_UNSPECIFIED: "As the server is set",
   SIGNAL_MODE_AUTO: "Text, and interactions if they help",
   SIGNAL_MODE_TEXT: "Text alone",
@@ -29,14 +29,14 @@ export function SettingsCard({ catalog, onChange }: { catalog: Catalog; onChange
     <section class="card">
       <h2>How the catalog recommends</h2>
       <dl class="definitions">
-        <dt>Signals</dt>
-        <dd>{signals ? formatEnum(signals, "SIGNAL_MODE_") : SIGNALS.SIGNAL_MODE_UNSPECIFIED}</dd>
+        <dt>Based on</dt>
+        <dd>{SIGNALS[signals ?? "SIGNAL_MODE_UNSPECIFIED"] ?? signals}</dd>
         <dt>Ranking</dt>
         <dd>{ranking ? formatEnum(ranking, "RANKING_") : RANKINGS.RANKING_UNSPECIFIED}</dd>
         <dt>New item boost</dt>
         <dd>{newItemBoost}</dd>
-        <dt>Prior</dt>
-        <dd>{prior?.attribute ? `${prior.attribute} (${prior.weight ?? 0.2})` : "As the server is set"}</dd>
+        <dt>Attribute that changes scores</dt>
+        <dd>{prior?.attribute ? `${prior.attribute}, weight ${prior.weight ?? 0.2}` : "As the server is set"}</dd>
       </dl>
       {scopes.admin && (
         <div>
@@ -69,7 +69,7 @@ function Editor({ settings, onClose, onChange }: EditorProps) {
   };
   return (
     <Confirm title="How the catalog recommends" verb="Save" isDangerous={false} work={save} onClose={onClose}>
-      <SelectField<string> label="Signals" value={signals} options={SIGNALS} onValue={setSignals} />
+      <SelectField<string> label="Based on" value={signals} options={SIGNALS} onValue={setSignals} />
       <SelectField<string> label="Ranking" value={ranking} options={RANKINGS} onValue={setRanking} />
       <TextField
         label="New item boost"

@@ -14,8 +14,13 @@ import { useSession, useTask } from "../../state";
 const SHOWN_GROUPS = 20;
 const SHOWN_ITEMS = 20;
 
+interface ShownGroup extends DuplicateGroup {
+  /** Was the item deleted that the similarities are to? */
+  lacksFirst?: boolean;
+}
+
 interface Search {
-  groups: DuplicateGroup[];
+  groups: ShownGroup[];
   coverage: Coverage;
 }
 
@@ -57,12 +62,13 @@ export function Duplicates() {
   return (
     <>
       <form class="card" onSubmit={start}>
-        <p class="muted">Items whose texts are equal, or whose vectors are similar and whose texts share at least 0.3 of their three-word sequences.</p>
+        <p class="muted">Items whose texts are equal, or whose vectors are similar and whose texts have at least 30% of their phrases of three words in common.</p>
         <TextField
           label="Minimum similarity"
           type="number"
           value={minSimilarity}
           onValue={setMinSimilarity}
+          required
           bounds={{ min: -1, max: 1, step: 0.01 }}
         />
         <details>
@@ -103,7 +109,7 @@ export function Duplicates() {
   );
 }
 
-function replace(groups: DuplicateGroup[], group: DuplicateGroup, left: DuplicateGroup): DuplicateGroup[] {
+function replace(groups: ShownGroup[], group: ShownGroup, left: ShownGroup): ShownGroup[] {
   return groups.flatMap((known) => (known !== group ? known : left.items.length > 1 ? left : []));
 }
 
@@ -127,13 +133,15 @@ function Summary({ search: { groups, coverage } }: { search: Search }) {
   );
 }
 
-function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: DuplicateGroup) => void }) {
+function Group({ group, onChange }: { group: ShownGroup; onChange: (left: ShownGroup) => void }) {
   const { api, scopes, reload } = useSession();
   const ids = group.items.slice(0, SHOWN_ITEMS).map(({ itemId }) => itemId);
   const items = useTask<Item[]>();
   const [marked, setMarked] = useState<string[]>([]);
   const [isDeleting, setDeleting] = useState(false);
   useEffect(() => void items.run((signal) => api.batchGetItems(ids, signal)), [ids.join("\n")]);
+  const describeSimilarity = (index: number) =>
+    index === 0 ? "created first" : (group.items[index]?.similarity ?? 0).toFixed(3);
   const mark = (id: string, isMarked: boolean) =>
     setMarked(isMarked ? [...marked, id] : marked.filter((known) => known !== id));
   return (
@@ -157,12 +165,15 @@ function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: Du
             key={id}
             id={id}
             item={items.value?.find(({ itemId }) => itemId === id)}
-            similarity={index === 0 ? undefined : (group.items[index]?.similarity ?? 0)}
+            similarity={group.lacksFirst ? undefined : describeSimilarity(index)}
             isMarked={marked.includes(id)}
             onMark={scopes.write ? (isMarked) => mark(id, isMarked) : undefined}
           />
         ))}
       </ul>
+      {group.lacksFirst && (
+        <p class="hint">The item that these were compared with is deleted. Search again for their similarities.</p>
+      )}
       {(group.truncated || group.items.length > SHOWN_ITEMS) && <p class="hint">The group has more items than these.</p>}
       {isDeleting && (
         <Confirm
@@ -174,7 +185,11 @@ function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: Du
             setDeleting(false);
             reload();
             setMarked([]);
-            onChange({ ...group, items: group.items.filter(({ itemId }) => !marked.includes(itemId)) });
+            onChange({
+              ...group,
+              items: group.items.filter(({ itemId }) => !marked.includes(itemId)),
+              lacksFirst: group.lacksFirst || marked.includes(ids[0] ?? ""),
+            });
           }}
         >
           <p>They are deleted for good:</p>
@@ -194,8 +209,8 @@ function Group({ group, onChange }: { group: DuplicateGroup; onChange: (left: Du
 interface DuplicateEntryProps {
   id: string;
   item: Item | undefined;
-  /** Undefined for the item that was created first. */
-  similarity: number | undefined;
+  /** To the item that was created first; undefined if it is not known. */
+  similarity: string | undefined;
   isMarked: boolean;
   onMark: ((isMarked: boolean) => void) | undefined;
 }
@@ -205,7 +220,7 @@ function DuplicateEntry({ id, item, similarity, isMarked, onMark }: DuplicateEnt
     <li class={isMarked ? "duplicate is-marked" : "duplicate"}>
       <div class="duplicate-head">
         <h3 dir="auto">{findTitle(item, id)}</h3>
-        <span class="tag">{similarity === undefined ? "created first" : similarity.toFixed(3)}</span>
+        {similarity !== undefined && <span class="tag">{similarity}</span>}
       </div>
       <p class="id">{id}</p>
       {item && <p class="excerpt" dir="auto">{stripMarkup(item.text)}</p>}

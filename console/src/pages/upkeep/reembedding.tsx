@@ -54,8 +54,14 @@ export function Reembedding() {
   );
 }
 
-function describeSpace({ model, provider, dimensions }: Space = {}): string {
-  return `${model ?? ""} (${provider ?? ""}), ${formatPlural(dimensions, "dimension")}`;
+function SpaceView({ space: { model, provider, dimensions, template, queryTemplate } = {} }: { space: Space | undefined }) {
+  return (
+    <dd>
+      {model} ({provider}), {formatPlural(dimensions, "dimension")}
+      <br />
+      Items as <code>{template || "{text}"}</code>, queries as <code>{queryTemplate || "{text}"}</code>
+    </dd>
+  );
 }
 
 function State({ state, onEnd }: { state: Progressing; onEnd: () => void }) {
@@ -81,9 +87,9 @@ function State({ state, onEnd }: { state: Progressing; onEnd: () => void }) {
       )}
       <dl class="definitions">
         <dt>From</dt>
-        <dd>{describeSpace(state.fromSpace)}</dd>
+        <SpaceView space={state.fromSpace} />
         <dt>To</dt>
-        <dd>{describeSpace(state.toSpace)}</dd>
+        <SpaceView space={state.toSpace} />
         <dt>Started</dt>
         <dd>{formatTime(state.startTime)}</dd>
         <dt>Rejected items</dt>
@@ -99,7 +105,7 @@ function State({ state, onEnd }: { state: Progressing; onEnd: () => void }) {
           {choices.map((choice) => (
             <button
               key={choice}
-              class={`button ${choice === "commit" ? "button-main" : "button-danger"}`}
+              class={choice === "rollback" ? "button" : "button button-danger"}
               onClick={() => setEnding(choice)}
             >
               {ENDINGS[choice].title}
@@ -113,7 +119,7 @@ function State({ state, onEnd }: { state: Progressing; onEnd: () => void }) {
         <Confirm
           title={ENDINGS[ending].title}
           verb={ENDINGS[ending].title}
-          isDangerous={ending !== "commit"}
+          isDangerous={ending !== "rollback"}
           work={() => api.endReembedding(ending)}
           onClose={() => setEnding(undefined)}
           onDone={() => {

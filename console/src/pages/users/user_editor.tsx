@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 
 import type { LikedItem, Preference, User } from "../../api/types";
 import { Confirm } from "../../parts/dialog";
-import { TextField } from "../../parts/field";
+import { TextField, countRows } from "../../parts/field";
 import { Icon } from "../../parts/icon";
 import { useSession } from "../../state";
 
@@ -59,7 +59,7 @@ export function UserEditor({ user, onClose, onSaved }: UserEditorProps) {
       onDone={() => undefined}
     >
       {isNew && <TextField label="Id" value={userId} onValue={setUserId} required />}
-      <Rows legend="Preferences" noun="preference" rows={texts} onRows={setTexts} placeholder="a text" />
+      <Rows legend="Preferences" noun="preference" rows={texts} onRows={setTexts} placeholder="a text" isText />
       <Rows legend="Liked items, oldest first" noun="liked item" rows={likes} onRows={setLikes} placeholder="id of an item" />
       <p class="hint">Weights count relative to each other. A negative weight is a dislike.</p>
     </Confirm>
@@ -72,9 +72,11 @@ interface RowsProps {
   rows: Row[];
   onRows: (rows: Row[]) => void;
   placeholder: string;
+  /** May values have several lines? */
+  isText?: boolean;
 }
 
-function Rows({ legend, noun, rows, onRows, placeholder }: RowsProps) {
+function Rows({ legend, noun, rows, onRows, placeholder, isText = false }: RowsProps) {
   const change = (index: number, part: Partial<Row>) =>
     onRows(rows.map((row, place) => (place === index ? { ...row, ...part } : row)));
   return (
@@ -82,12 +84,22 @@ function Rows({ legend, noun, rows, onRows, placeholder }: RowsProps) {
       <legend>{legend}</legend>
       {rows.map(({ value, weight }, index) => (
         <div class="text-row" key={index}>
-          <input
-            aria-label={`Value of ${noun} ${index + 1}`}
-            placeholder={placeholder}
-            value={value}
-            onInput={(event) => change(index, { value: event.currentTarget.value })}
-          />
+          {isText ? (
+            <textarea
+              aria-label={`Value of ${noun} ${index + 1}`}
+              placeholder={placeholder}
+              rows={countRows(value)}
+              value={value}
+              onInput={(event) => change(index, { value: event.currentTarget.value })}
+            />
+          ) : (
+            <input
+              aria-label={`Value of ${noun} ${index + 1}`}
+              placeholder={placeholder}
+              value={value}
+              onInput={(event) => change(index, { value: event.currentTarget.value })}
+            />
+          )}
           <input
             type="number"
             step="any"
