@@ -33,6 +33,9 @@ KEEP_ALIVE_SECONDS = 75
 # Connections that wait to be accepted.
 BACKLOG = 2_048
 
+# Time in which a request ends by itself after its connection has ended; then it is cancelled.
+DEPARTURE_SECONDS = 1.0
+
 # Says to clients that a connection takes no further request.
 CLOSE_HEADER = (b"connection", b"close")
 
@@ -179,7 +182,10 @@ class HttpListener:
         for connection in tuple(self._state.connections):
             connection.transport.abort()
         await closing
-        # A request may wait for something else than its connection, such as an embedding provider.
+        # Most requests notice by themselves that their connection has ended, and clean up. Others
+        # may wait for something else, such as an embedding provider.
+        if self._state.tasks:
+            await asyncio.wait(tuple(self._state.tasks), timeout=DEPARTURE_SECONDS)
         for task in tuple(self._state.tasks):
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
