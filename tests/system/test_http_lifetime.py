@@ -46,7 +46,7 @@ def test_a_client_that_leaves_cancels_its_call(tmp_path: Path, provider: Scripte
         provider.released.clear()
         body = b'{"text":"A kite"}'
         with connect(server) as connection:
-            head = f"PUT {ITEM} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            head = f"PUT {ITEM} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             length = f"content-length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + length.encode() + body)
             provider.wait_for_requests(requests + 1)
@@ -152,7 +152,7 @@ def test_a_server_without_the_packages_names_the_extra(
         assert 0 == server.stop()
     status, lines = refused(tmp_path, HTTP_LISTEN="127.0.0.1:0")
     assert 2 == status
-    assert "pip install akin-service[http]" in lines[-1]
+    assert "pip install 'akin-service[http]'" in lines[-1]
 
 
 def test_a_header_without_end_ends_the_connection(tmp_path: Path) -> None:
