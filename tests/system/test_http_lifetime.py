@@ -57,7 +57,7 @@ def test_a_client_that_leaves_cancels_its_call(tmp_path: Path, provider: Scripte
         provider.released.clear()
         body = b'{"text":"A kite"}'
         with connect(server) as connection:
-            head = f"PUT {ITEM} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            head = f"PUT {ITEM} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             length = f"content-length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + length.encode() + body)
             provider.wait_for_requests(requests + 1)
