@@ -74,7 +74,7 @@ def test_ids_that_are_steps_of_a_path_can_be_opened_and_deleted(
     dialog.get_by_role("button", name="Cancel").click()
     dialog.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete the item").click()
-    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("dialog").first.wait_for(state="detached")
     assert [item_id] == list(client.batch_get_items([item_id]).missing_item_ids)
 
 

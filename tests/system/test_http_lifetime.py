@@ -100,7 +100,7 @@ def test_a_request_on_its_way_gets_a_response_when_the_server_stops(tmp_path: Pa
         connection.sendall(b"GET /v1/catalogs HTTP/1.1\r\n")
         server.terminate()
         until(lambda: refuses(server))
-        connection.sendall(b"host: a\r\n\r\n")
+        connection.sendall(b"host: localhost\r\n\r\n")
         with connection.makefile("rb") as response:
             head, _, body = response.read().partition(b"\r\n\r\n")
         assert b"connection: close" in head.lower().split(b"\r\n")
@@ -130,7 +130,7 @@ def test_the_grace_period_ends_calls(tmp_path: Path, provider: ScriptedProvider)
 def send_import(connection: socket.socket, lines: int) -> None:
     """Sends the head of an import of items, as many lines, and no end of the body."""
     head = (
-        "POST /v1/catalogs/default/items:import HTTP/1.1\r\nhost: a\r\n"
+        "POST /v1/catalogs/default/items:import HTTP/1.1\r\nhost: localhost\r\n"
         "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
     )
     rows = ({"itemId": f"{number}", "text": f"Kite {number}"} for number in range(lines))
