@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.id_hashes import hash_ids
 from service.domain.vectors import Keys, Vectors
 from service.index.vector_index import VectorSearch
 
@@ -22,7 +22,6 @@ from service.index.vector_index import VectorSearch
 # of them, and 0.037 with 256.
 CORPUS_SAMPLE_VECTORS = 4_096
 
-ID_HASH_BYTES = 8
 HIGHEST_HASH = np.uint64(2**64 - 1)
 
 # The finalizer of SplitMix64 (Steele, Lea and Flood, 2014), for the vectors of one item.
@@ -104,9 +103,8 @@ class CorpusSample:
 
     def _choose(self) -> None:
         """Choose from all vectors in the index."""
-        counts = np.zeros(0, np.int64)
-        for keys, _ in self._vectors.iterate_blocks(BLOCK_ROWS):
-            counts = _add_counts(counts, np.bincount(keys))
+        blocks = [keys for keys, _ in self._vectors.iterate_blocks(BLOCK_ROWS)]
+        counts = np.bincount(np.concatenate(blocks))
         all_keys = np.flatnonzero(counts)
         self._entries, self._highest_hash = np.empty(0, ENTRY), HIGHEST_HASH
         self._is_current = False
@@ -115,7 +113,7 @@ class CorpusSample:
     def _add(self, keys: Keys, counts: NDArray[np.int64]) -> None:
         """Add the vectors of keys, of which each has the given number, if their hashes are low."""
         positions = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        id_hashes = _hash_ids(self._get_ids(keys.tolist()))
+        id_hashes = hash_ids(item_id.encode() for item_id in self._get_ids(keys.tolist()))
         hashes = _mix(np.repeat(id_hashes, counts), positions)
         chosen = np.flatnonzero(hashes <= self._highest_hash)
         if not len(chosen):
@@ -148,11 +146,6 @@ class CorpusSample:
         self._entries["row"][: len(entries)] = np.arange(len(entries))
 
 
-def _hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
-    digests = [blake2b(item_id.encode(), digest_size=ID_HASH_BYTES).digest() for item_id in ids]
-    return np.frombuffer(b"".join(digests), "<u8")
-
-
 def _mix(hashes: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return a hash for each vector, given that of its item and its position."""
     mixed = hashes + positions.astype(np.uint64) * GOLDEN_GAMMA
@@ -160,11 +153,3 @@ def _mix(hashes: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np
         mixed = (mixed ^ (mixed >> shift)) * multiplier
     result: NDArray[np.uint64] = mixed ^ (mixed >> MIX_SHIFTS[-1])
     return result
-
-
-def _add_counts(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of two arrays of counts by key, which may have different lengths."""
-    total = np.zeros(max(len(first), len(second)), np.int64)
-    total[: len(first)] += first
-    total[: len(second)] += second
-    return total

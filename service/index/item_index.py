@@ -210,7 +210,7 @@ class ItemIndex:
         text = arrays["ids"].tobytes().decode()
         self._ids = text.split("\n") if text else []
         self._keys = {item_id: key for key, item_id in enumerate(self._ids) if item_id}
-        self.sample.replace(())
+        self.sample.replace(())  # chosen now, while no read waits for it
         self._free_keys = [key for key, item_id in enumerate(self._ids) if not item_id]
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:

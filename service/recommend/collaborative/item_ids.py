@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.id_hashes import hash_ids
 from service.recommend.collaborative.histories import Items
 from service.recommend.collaborative.model_arrays import check_offsets, check_range
-
-HASH_BYTES = 8
 
 NO_ITEM = -1
 
@@ -55,7 +53,7 @@ class ItemIds:
     def find(self, item_ids: Iterable[str]) -> Items:
         """Return the numbers of items, NO_ITEM for an unknown id: int32 [ids]."""
         encoded = [item_id.encode() for item_id in item_ids]
-        hashes = np.array([_hash(item_id) for item_id in encoded], np.uint64)
+        hashes = hash_ids(encoded)
         starts = np.searchsorted(self._hashes, hashes).tolist()
         return np.array(
             [
@@ -81,7 +79,7 @@ class ItemIds:
 def to_arrays(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return what `ItemIds` needs for these ids."""
     encoded = [item_id.encode() for item_id in item_ids]
-    hashes = np.array([_hash(item_id) for item_id in encoded], np.uint64)
+    hashes = hash_ids(encoded)
     order = np.argsort(hashes, kind="stable")
     lengths = np.array([0, *map(len, encoded)], np.int64)
     return {
@@ -90,7 +88,3 @@ def to_arrays(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
         "id_hashes": hashes[order],
         "id_numbers": order.astype(np.int32),
     }
-
-
-def _hash(item_id: bytes) -> int:
-    return int.from_bytes(blake2b(item_id, digest_size=HASH_BYTES).digest(), "little")
