@@ -4,6 +4,7 @@ import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/controls.css";
 import "./styles/cards.css";
+import "./styles/dialogs.css";
 import "./styles/overview.css";
 import "./styles/explore.css";
 import "./styles/lists.css";

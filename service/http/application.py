@@ -22,7 +22,7 @@ from service.http.conversions import Conversions
 from service.http.import_messages import ImportMessages
 from service.http.json_messages import encode_json
 from service.http.request_body import RequestBody
-from service.http.response_writer import ResponseWriter
+from service.http.response_writer import ResponseWriter, name_request
 from service.http.routes import Match, Route, RoutingTable, load_routes
 from service.http.statuses import write_status
 
@@ -76,7 +76,7 @@ class Application:
             if writer.has_started:
                 writer.abort()
                 return
-            await write_status(writer, INTERNAL_ERROR)
+            await write_status(writer, INTERNAL_ERROR, name_request(headers))
             await writer.end()
 
     def drain(self) -> None:
@@ -95,9 +95,9 @@ class Application:
             call = IncomingCall(route, match.values, scope["query_string"], body)
             await self._call(call, scope, writer)
         elif (document := self._documents.get(raw_path)) is not None:
-            await _write_document(scope, writer, document, _make_headers(body.headers))
+            await _write_document(scope, writer, document, name_request(body.headers))
         else:
-            await _refuse(writer, match, _make_headers(body.headers))
+            await _refuse(writer, match, name_request(body.headers))
         # Without the rest of the body, the client could fail before it has read the response.
         await body.discard()
         await writer.end()
@@ -157,14 +157,8 @@ async def _write_wrong_verb(
 def _make_call_start(route: Route, scope: Scope, headers: Headers) -> CallStart:
     metadata = [(name, value) for name in FORWARDED_HEADERS for value in headers.getlist(name)]
     # Known before the call, so that a stream can name it in its headers.
-    metadata += _make_headers(headers)
+    metadata += name_request(headers)
     return CallStart(route.method.full_name, tuple(metadata), _format_peer(scope.get("client")))
-
-
-def _make_headers(headers: Headers) -> list[tuple[str, str]]:
-    """Return the header of a response that repeats the request id, or has a new one."""
-    ids = [(REQUEST_ID, value) for value in headers.getlist(REQUEST_ID)]
-    return [(REQUEST_ID, read_request_id(ids))]
 
 
 def _format_peer(client: tuple[str, int] | None) -> str:

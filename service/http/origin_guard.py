@@ -13,7 +13,7 @@ from service.api.status import status
 from service.domain.addresses import is_loopback
 from service.http.application import OPENAPI_PATH
 from service.http.request_body import RequestBody
-from service.http.response_writer import ResponseWriter
+from service.http.response_writer import ResponseWriter, name_request
 from service.http.statuses import write_status
 
 # Links of other sites may lead here: both say nothing about the data.
@@ -56,9 +56,10 @@ class OriginGuard:
 
 
 async def _refuse(error: errors.AkinError, scope: Scope, receive: Receive, send: Send) -> None:
-    body = RequestBody(receive, Headers(scope=scope))
+    headers = Headers(scope=scope)
+    body = RequestBody(receive, headers)
     writer = ResponseWriter(scope, send, body)
-    await write_status(writer, status(error))
+    await write_status(writer, status(error), name_request(headers))
     await body.discard()
     await writer.end()
 

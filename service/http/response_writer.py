@@ -12,6 +12,7 @@ from functools import lru_cache
 from starlette.datastructures import Headers
 from starlette.types import Scope, Send
 
+from service.api.request_ids import REQUEST_ID, read_request_id
 from service.http.request_body import RequestBody
 
 # A client that reads nothing for this time loses its connection.
@@ -119,6 +120,12 @@ class ResponseWriter:
         except TimeoutError:
             self.abort()
             raise asyncio.CancelledError from None
+
+
+def name_request(headers: Headers) -> list[tuple[str, str]]:
+    """Return the header of a response that repeats the id of its request, or has a new one."""
+    ids = [(REQUEST_ID, value) for value in headers.getlist(REQUEST_ID)]
+    return [(REQUEST_ID, read_request_id(ids))]
 
 
 async def _compress(body: bytes) -> bytes:

@@ -55,7 +55,7 @@ def test_preferences_keep_their_lines(show: Callable[..., Page], client: akin.Cl
     page.get_by_label("Value of preference 1").press("Control+End")
     page.get_by_label("Value of preference 1").press("!")
     page.get_by_role("button", name="Store").click()
-    page.get_by_role("button", name="Edit", exact=True).wait_for()
+    page.get_by_role("button", name="Store").wait_for(state="detached")
     assert "tea\nand cake!" == client.get_user("lines").preferences[0].text
 
 

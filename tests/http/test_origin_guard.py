@@ -58,9 +58,11 @@ async def test_only_own_pages_and_other_clients_may_call(
 
 
 async def test_a_refusal_is_a_status_in_json() -> None:
-    """A refused call has the error of a call that is not permitted."""
+    """A refused call has the error of a call that is not permitted, and the id of its request."""
+    headers = {"origin": FOREIGN, "x-request-id": "abc"}
     async with connect(LOCAL, needs_loopback_host=False) as http:
-        response = await http.post("/v1/catalogs", json={}, headers={"origin": FOREIGN})
+        response = await http.post("/v1/catalogs", json={}, headers=headers)
+    assert "abc" == response.headers["x-request-id"]
     assert (7, "PERMISSION_DENIED") == (
         response.json()["code"],
         response.json()["details"][0]["reason"],

@@ -86,20 +86,25 @@ export function Confirm({ title, verb, children, work, onClose, onDone = onClose
   };
   return (
     <Dialog title={title} onClose={onClose}>
-      {children}
-      <ErrorNotice error={error} />
-      <div class="actions">
-        <button
-          class={`button ${isDangerous ? "button-danger" : "button-main"}`}
-          disabled={isRunning}
-          onClick={() => void confirm()}
-        >
-          {verb}
-        </button>
-        <button class="button" onClick={onClose}>
-          {isDangerous ? "Keep" : "Cancel"}
-        </button>
-      </div>
+      <form
+        class="dialog-form"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void confirm();
+        }}
+      >
+        {children}
+        <ErrorNotice error={error} />
+        <div class="actions">
+          <button class={`button ${isDangerous ? "button-danger" : "button-main"}`} disabled={isRunning}>
+            {verb}
+          </button>
+          <button type="button" class="button" onClick={onClose}>
+            {isDangerous ? "Keep" : "Cancel"}
+          </button>
+        </div>
+      </form>
     </Dialog>
   );
 }

@@ -61,6 +61,7 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
         ))}
       </select>
       <input
+        dir="auto"
         aria-label={name("Attribute")}
         placeholder="attribute"
         value={row.attribute}
@@ -79,6 +80,7 @@ function ConditionRow({ row, number, onChange, onRemove }: ConditionRowProps) {
       </select>
       {needsValue(row.test) && (
         <input
+          dir="auto"
           aria-label={name("Value")}
           placeholder="value"
           value={row.value}

@@ -39,12 +39,14 @@ export function AttributeEditor({ attributes, onSave, onCancel }: AttributeEdito
       {rows.map((row, index) => (
         <div class="attribute-row" key={index}>
           <input
+            dir="auto"
             aria-label={`Name of attribute ${index + 1}`}
             value={row.name}
             placeholder="name"
             onInput={(event) => change(index, { name: event.currentTarget.value })}
           />
           <textarea
+            dir="auto"
             aria-label={`Value of attribute ${index + 1}`}
             rows={countRows(row.value)}
             value={row.value}

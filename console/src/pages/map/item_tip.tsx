@@ -28,15 +28,15 @@ export function ItemTip({ itemId }: { itemId: string | undefined }) {
   const shown = item?.itemId === itemId ? item : undefined;
   return (
     <div class="map-tip card" role="status">
-      <h3>{findTitle(shown, itemId)}</h3>
+      <h3 dir="auto">{findTitle(shown, itemId)}</h3>
       <p class="id">{itemId}</p>
-      {shown && <p class="excerpt">{stripMarkup(shown.text)}</p>}
+      {shown && <p class="excerpt" dir="auto">{stripMarkup(shown.text)}</p>}
       {shown && (
         <dl class="facts">
           {listFacts(shown, 3).map(([name, value]) => (
             <div key={name}>
               <dt>{name}</dt>
-              <dd>{value}</dd>
+              <dd dir="auto">{value}</dd>
             </div>
           ))}
         </dl>

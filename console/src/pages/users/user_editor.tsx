@@ -86,6 +86,7 @@ function Rows({ legend, noun, rows, onRows, placeholder, isText = false }: RowsP
         <div class="text-row" key={index}>
           {isText ? (
             <textarea
+              dir="auto"
               aria-label={`Value of ${noun} ${index + 1}`}
               placeholder={placeholder}
               rows={countRows(value)}
@@ -94,6 +95,7 @@ function Rows({ legend, noun, rows, onRows, placeholder, isText = false }: RowsP
             />
           ) : (
             <input
+              dir="auto"
               aria-label={`Value of ${noun} ${index + 1}`}
               placeholder={placeholder}
               value={value}
