@@ -1,6 +1,21 @@
 # syntax=docker/dockerfile:1
 # Any image with glibc, Python 3.11 and its venv module; deploy/image/build.sh makes one from Debian's packages.
 ARG BASE=python:3.11-slim-bookworm
+# The web console is built here by default. With CONSOLE=console-given, it is the one that `make console` has built.
+ARG NODE=node:22-bookworm-slim
+ARG CONSOLE=console-built
+
+FROM ${NODE} AS console-built
+COPY console /src/console
+# A private registry comes as the secret `npm`, an .npmrc, and so into no layer.
+RUN --mount=type=secret,id=npm,target=/root/.npmrc \
+    cd /src/console && npm ci --silent --no-audit --no-fund && npm run --silent build \
+    && mv /src/service/console/static /static
+
+FROM scratch AS console-given
+COPY service/console/static /static
+
+FROM ${CONSOLE} AS console
 
 FROM ${BASE} AS build
 # Two environments: pip and the build backend stay in the first, the second is what the image gets.
@@ -17,6 +32,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
+# A build in the context would leave files of its own beside those of this one.
+RUN rm -rf /src/service/console/static
+COPY --from=console /static /src/service/console/static
 # From here on nothing is fetched. Sources in an image never change, so that no start has to look whether they did.
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels \
         /src/clients/python /src \
@@ -50,7 +68,8 @@ ENV PATH=/opt/akin/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-EXPOSE 50051
+# gRPC, and HTTP for AKIN_HTTP_LISTEN=0.0.0.0:8080.
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 # Asks grpc.health.v1, which wants no key, through Akin's own client.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \

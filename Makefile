@@ -5,16 +5,41 @@ BIN := .venv/bin
 # The folders of the packages for other frameworks.
 INTEGRATIONS := $(addprefix integrations/,langchain llamaindex haystack)
 
+# The web console, from where the server and the packages take it.
+CONSOLE_BUILD := service/console/static/index.html
+CONSOLE_SOURCES := $(addprefix console/,index.html package.json tsconfig.json vite.config.ts) \
+	$(shell find console/src console/public)
+
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console screenshot browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
-demo: .venv/ready
-	$(BIN)/akin demo
+# With CONSOLE=1, a terminal then has the web console of the sample books until Ctrl-C.
+demo: .venv/ready $(if $(CONSOLE),$(CONSOLE_BUILD))
+	$(BIN)/akin demo $(if $(CONSOLE),--console)
 
 serve: .venv/ready
 	$(BIN)/akin serve
+
+# Build the web console. Needs Node.js 20.19 or later, and downloads 40 MB of tools.
+console: $(CONSOLE_BUILD)
+
+# Draw the picture of the console in the README, with Chromium.
+screenshot: .venv/ready browser
+	PYTHONPATH=tests $(BIN)/python tools/make_console_screenshot.py
+
+$(CONSOLE_BUILD): console/node_modules/.package-lock.json $(CONSOLE_SOURCES)
+	cd console && npm run --silent build
+
+# What the tests of the console need: its build, and Debian's Chromium, whose installation needs root.
+browser: console
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends chromium)
+
+console/node_modules/.package-lock.json: console/package-lock.json
+	@command -v npm >/dev/null || { echo "The console needs Node.js 20.19 or later, with npm." >&2; exit 1; }
+	cd console && npm ci --silent --no-audit --no-fund
+	touch $@
 
 # Run before each commit. Takes under 30 s on two idle cores, once mypy has a cache. Leaves out tests
 # that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
@@ -109,10 +134,11 @@ protos: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python tools/make_api.py
+	$(BIN)/python tools/make_openapi.py
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 --extra postgres pyproject.toml \
+		--no-annotate --no-header --python-version 3.11 --extra http --extra postgres pyproject.toml \
 		-o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
@@ -191,4 +217,4 @@ integrations/.venv/ready: integrations/requirements.lock pyproject.toml clients/
 	touch $@
 
 clean:
-	rm -rf .venv integrations/.venv
+	rm -rf .venv integrations/.venv console/node_modules service/console/static

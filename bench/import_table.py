@@ -62,7 +62,7 @@ def write_table(path: Path, rows: int) -> None:
 
 def run_import(file: Path) -> dict[str, object]:
     """Import a file into a new server; return the summary, and one stored item."""
-    with akin_server(None, AKIN_EMBEDDER="local") as (address, _, _):
+    with akin_server(None, AKIN_EMBEDDER="local") as (address, *_):
         done = subprocess.run(
             [
                 sys.executable,

@@ -121,7 +121,7 @@ def main() -> None:
             "AKIN_EMBEDDING_MODEL": "scripted",
             "AKIN_EMBEDDING_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
         }
-        with akin_server(None, **settings) as (address, _, _):
+        with akin_server(None, **settings) as (address, *_):
             poison = "stuck" if options.stuck else "unembeddable"
             result = measure(address, url, options.items, poison)
     if options.json:

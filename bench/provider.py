@@ -93,7 +93,7 @@ def main() -> None:
             "AKIN_EMBEDDING_MODEL": "scripted",
             "AKIN_EMBEDDING_BATCH_TEXTS": str(BATCH_TEXTS),
         }
-        with akin_server(None, **settings) as (address, _, _):
+        with akin_server(None, **settings) as (address, *_):
             result = asyncio.run(measure(address, url, options.items))
     if options.json:
         print(json.dumps(result, indent=2))

@@ -20,6 +20,7 @@ class Server(NamedTuple):
     address: str
     process_id: int
     seconds_to_serve: float
+    console_address: str
 
 
 @contextmanager
@@ -38,15 +39,18 @@ def akin_server(folder: Path | None = None, **settings: str) -> Iterator[Server]
             [sys.executable, "-u", "-m", "service", "serve"], env=env, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
+        console_address = ""
         for line in process.stdout:
             event = json.loads(line)
+            if event["event"] == "console_listening":
+                console_address = event["address"]
             if event["event"] == "serving":
                 break
         # The log goes where a container's would: somewhere that takes it in.
         stack.callback(subprocess.Popen(["cat"], stdin=process.stdout, stdout=log).wait)
         stack.callback(process.wait)
         stack.callback(process.terminate)
-        yield Server(event["address"], process.pid, event["seconds"])
+        yield Server(event["address"], process.pid, event["seconds"], console_address)
 
 
 def resident_bytes(process_id: int) -> int:

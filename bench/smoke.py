@@ -72,7 +72,7 @@ def middle(rounds: list[Figures]) -> Figures:
 
 async def measure(path: Path, seconds: float) -> dict[str, object]:
     """Runs both servers and their rounds."""
-    with akin_server() as (ours, our_id, _), bare_server() as (bare, bare_id):
+    with akin_server() as (ours, our_id, *_), bare_server() as (bare, bare_id):
         requests = fill(ours, path)
         rounds: dict[str, list[Figures]] = {"akin": [], "bare": []}
         for _ in range(ROUNDS):

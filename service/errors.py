@@ -25,6 +25,7 @@
     |-- AddressUnavailable     the server cannot listen on an address (at start only)
     |-- KeysUnusable, TlsUnusable   a file of keys or certificates is invalid (at start only)
     |-- TracingUnavailable     the packages for tracing are not installed (at start only)
+    |-- HttpUnavailable        the packages for HTTP are not installed (at start only)
     `-- WorkerFailed           a worker process could not start (at start only)
 
 Messages never contain a caller's text or a key.
@@ -272,6 +273,18 @@ class TracingUnavailable(AkinError):
     """The packages for tracing are not installed."""
 
     reason = "TRACING_UNAVAILABLE"
+
+
+class HttpUnavailable(AkinError):
+    """The packages for HTTP are not installed."""
+
+    reason = "HTTP_UNAVAILABLE"
+
+
+class ConsoleNotBuilt(AkinError):
+    """The files of the web console are missing, as in a checkout where nobody has built them."""
+
+    reason = "CONSOLE_NOT_BUILT"
 
 
 class AddressUnavailable(AkinError):

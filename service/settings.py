@@ -17,7 +17,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as MalformedSettings
 
 from service.domain import limits
-from service.domain.addresses import is_loopback
+from service.domain.addresses import find_host, is_loopback
 from service.domain.lexical import DEFAULT_LEXICAL_WEIGHT
 from service.domain.provider_preferences import ProviderPreferences
 from service.environment import (
@@ -78,6 +78,16 @@ class Settings(BaseSettings):
     listen: ListenAddress = Field(
         "127.0.0.1:50051",
         description="Address that the server listens on. Port 0 picks a free port.",
+    )
+    http_listen: ListenAddress | Literal[""] = Field(
+        "",
+        description="Address of the methods as JSON over HTTP, with the TLS files and the API keys "
+        "of the server. Requires the extra `http` of the package. Unset: no HTTP.",
+    )
+    console_listen: ListenAddress | Literal[""] = Field(
+        "",
+        description="Address of the web console, which also serves the methods as JSON over HTTP. "
+        "Requires the extra `http` of the package. Unset: no console.",
     )
     data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
         Path("data"),
@@ -292,9 +302,10 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings
 
     @property
-    def is_loopback(self) -> bool:
-        """True if only this machine can reach the server."""
-        return is_loopback(self.listen.rpartition(":")[0])
+    def exposed_addresses(self) -> list[str]:
+        """The addresses of the server that other machines can reach."""
+        addresses = filter(None, (self.listen, self.http_listen, self.console_listen))
+        return [address for address in addresses if not is_loopback(find_host(address))]
 
     @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:

@@ -107,7 +107,7 @@ def test_the_autoscaler_and_the_monitor_find_their_objects() -> None:
     assert "None" == service["spec"]["clusterIP"]
     ports = {port["name"] for port in service["spec"]["ports"]}
     scraped = {endpoint["port"] for endpoint in monitor["endpoints"]}
-    assert {"metrics"} == scraped == ports - {"grpc"}
+    assert {"metrics"} == scraped == ports - {"grpc", "http"}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -131,6 +131,8 @@ def test_ports_have_the_names_that_others_use(name: str) -> None:
         int(environment[variable].rpartition(":")[2])
         for variable in ("AKIN_LISTEN", "AKIN_METRICS_LISTEN", "AKIN_HEALTH_LISTEN")
     ]
+    http_address = f"0.0.0.0:{ports['http']}" if "http" in ports else None
+    assert http_address == environment.get("AKIN_HTTP_LISTEN")
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -2,7 +2,8 @@
 
     python tools/release.py dist
 
-Needs Go's, Node's and Java's tools only for the client of that language; `--only` chooses parts.
+Needs Node's tools for the web console, and Go's, Node's and Java's for the client of that language;
+`--only` chooses parts.
 Two builds of one commit are equal, byte for byte: times come from SOURCE_DATE_EPOCH, or from the
 last commit. The container image is built from the Dockerfile.
 """
@@ -41,6 +42,10 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 def build_python(target: Path) -> None:
     """Write the wheels and source distributions of the server and of the client."""
+    # The wheel of the server contains the web console.
+    console = ROOT / "console"
+    _run(console, "npm", "ci", "--silent", "--no-audit", "--no-fund")
+    _run(console, "npm", "run", "--silent", "build")
     for folder in (ROOT, ROOT / "clients/python"):
         _run(folder, sys.executable, "-m", "hatchling", "build", "-d", str(target))
 

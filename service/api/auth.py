@@ -25,7 +25,8 @@ CHECK_SECONDS = 1.0
 # A rate limit holds on average: after a pause, the calls of this many seconds may come at once.
 BURST_SECONDS = 1.0
 
-BEARER = "Bearer "
+# The scheme of the header, which RFC 9110 compares without regard to case.
+BEARER = "bearer"
 
 
 class Scope(StrEnum):
@@ -177,9 +178,10 @@ class KeyAuthorizer:
 
     def _find_key(self, authorization: str | None) -> Key:
         self._refresh_keys()
-        if authorization is None or not authorization.startswith(BEARER):
+        scheme, _, text = (authorization or "").partition(" ")
+        if scheme.lower() != BEARER:
             raise errors.Unauthenticated("send a key: authorization: Bearer KEY")
-        digest = hashlib.sha256(authorization.removeprefix(BEARER).encode()).hexdigest()
+        digest = hashlib.sha256(text.encode()).hexdigest()
         # Each key is compared in constant time, so that the duration reveals nothing.
         matches = [key for key in self._keys if hmac.compare_digest(key.sha256, digest)]
         if not matches:

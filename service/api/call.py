@@ -38,6 +38,10 @@ PUSHBACK = "grpc-retry-pushback-ms"
 # The longest pushback; a longer wait is sent as -1: do not retry.
 PUSHBACK_SECONDS = 5.0
 
+# A message that the transport has made, of the lines of an import, waits for the rate of its key,
+# but not longer than this.
+RATE_WAIT_SECONDS = 60.0
+
 # A status travels behind the responses. A client that does not read them holds a call no longer.
 STATUS_SECONDS = 5.0
 
@@ -174,13 +178,41 @@ class Call:
         """Return the next request of a stream, None at its end; slowly during overload.
 
         Raises:
+            RateLimited: the caller has sent too many messages.
             AkinError: as `parse` raises it.
         """
         if self._has_parsed:
             await self._method.shedder.pause()
         receive = self._method.memory.receive_next
         data = await self._hold(receive(messages.read, self._identify_caller))
-        return None if data is None else self.parse(data)
+        if data is None:
+            return None
+        if self._has_parsed:
+            await self._charge_further()
+        return self.parse(data)
+
+    async def _charge_further(self) -> None:
+        """Charge a further message of a stream: the key may have been revoked.
+
+        Raises:
+            Unauthenticated, PermissionDenied, RateLimited: the caller may not send the message.
+        """
+        authorizer = self._method.authorizer
+        if authorizer is None:
+            return
+        # Callers that do not make the messages cannot send fewer.
+        seconds = RATE_WAIT_SECONDS if getattr(self._context, "makes_messages", False) else 0.0
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                authorizer.charge(self._authorization, self._method.scope)
+            except errors.RateLimited as exc:
+                delay = exc.retry_after_seconds or 0.0
+                if time.monotonic() + delay > end:
+                    raise
+            else:
+                return
+            await asyncio.sleep(delay)
 
     async def _hold(self, received: Awaitable[bytes]) -> bytes | None:
         """Return the next message, whose memory is held until it is released; None at the end."""
@@ -201,7 +233,7 @@ class Call:
 
         Raises:
             InvalidRequest: the message is malformed or too large.
-            Unauthenticated, PermissionDenied, RateLimited: the caller may not make the request.
+            Unauthenticated, PermissionDenied: the caller may not make the request.
         """
         request_class = self._method.request_class
         self._request_bytes += len(data)
@@ -214,9 +246,6 @@ class Call:
             raise errors.invalid_field("message", description) from None
         authorizer = self._method.authorizer
         if authorizer is not None:
-            if self._has_parsed:
-                # Each further message of a stream is charged: the key may have been revoked.
-                authorizer.charge(self._authorization, self._method.scope)
             catalog = request.catalog if self._method.names_catalog else None
             authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
             if self._method.kind is CallKind.BATCH:

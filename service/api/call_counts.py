@@ -23,7 +23,7 @@ class CountedHandlers(grpc.GenericRpcHandler):
     for all methods with every call, and so need a fifth more time for a call.
 
     `accepted_before_probe` is the number of calls that were accepted before the last probe, None
-    while the probe is queued, or if it failed.
+    while the probe is queued, or if it failed. `methods` are the handlers by path.
 
     Args:
         probe: sends calls to the server.
@@ -33,11 +33,11 @@ class CountedHandlers(grpc.GenericRpcHandler):
         self.accepted = 0
         self.accepted_before_probe: int | None = None
         self._probe = probe
-        self._handlers: dict[str, Handler] = {}
+        self.methods: dict[str, Handler] = {}
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Serve the methods of a service; has the name that generated code expects of a server."""
-        self._handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
+        self.methods |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Ignore what generated code adds besides the registered methods."""
@@ -48,7 +48,7 @@ class CountedHandlers(grpc.GenericRpcHandler):
         if method == self._probe.method:
             self.accepted_before_probe = self.accepted
         self.accepted += 1
-        return self._handlers.get(method)
+        return self.methods.get(method)
 
     @property
     def can_probe(self) -> bool:

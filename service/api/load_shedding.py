@@ -121,6 +121,7 @@ class LoadShedder:
 
     def __init__(self, counts: CallCounts, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_overloaded = False
+        self._unqueued_calls = 0
         self._counts = counts
         self._clock = clock
         self._queue = QueuedCalls(counts, clock())
@@ -181,6 +182,21 @@ class LoadShedder:
             yield
         finally:
             self._running_calls += 1
+
+    @contextmanager
+    def count_unqueued(self) -> Iterator[None]:
+        """Count a call in progress that did not come through the queue inside gRPC.
+
+        The event loop accepts such calls at once, so that they all queue in it. More of them than
+        MAX_QUEUED_CALLS mean overload.
+        """
+        self._unqueued_calls += 1
+        if self._unqueued_calls > MAX_QUEUED_CALLS and not self.is_overloaded:
+            self._begin_overload(self._clock(), self._unqueued_calls)
+        try:
+            yield
+        finally:
+            self._unqueued_calls -= 1
 
     def refuse_low_priority(self) -> None:
         """Refuse a stream or an analysis during overload, so that calls yield to no work of theirs.

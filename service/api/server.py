@@ -27,6 +27,7 @@ from service.api.handlers import make_handlers
 from service.api.library_services import add_health, add_reflection
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.method_calls import InProcessCaller
 from service.api.queue_probe import QueueProbe
 from service.api.request_memory import RequestMemory
 from service.api.tls import TlsFiles, load_credentials
@@ -119,6 +120,9 @@ class ServerOptions(NamedTuple):
 class Server:
     """Serves on one address; everything except health and reflection waits for `open_admission`.
 
+    Attributes:
+        port: the port that the server listens on; 0 before `start`.
+
     Args:
         servicers: the implementation of each service, by its full name.
         authorizer: authenticates and authorizes callers; None authorizes every call.
@@ -136,6 +140,7 @@ class Server:
         telemetry: CallTelemetry,
         options: ServerOptions,
     ) -> None:
+        self.port = 0
         self._credentials = None if options.tls is None else load_credentials(options.tls)
         self._admission = AdmissionControl()
         self._probes: grpc.aio.Server | None = None
@@ -156,9 +161,10 @@ class Server:
         self._server.add_generic_rpc_handlers((handlers,))
         self._queue_probe.listen(self._server)
         self._streams = OpenStreams()
+        self._shedder = LoadShedder(handlers)
         pipeline = Pipeline(
             self._admission,
-            LoadShedder(handlers),
+            self._shedder,
             RequestMemory(),
             authorizer,
             telemetry,
@@ -172,6 +178,10 @@ class Server:
         add_health(self._health, handlers)
         if options.reflective:
             add_reflection((*SERVICE_NAMES, HEALTH), handlers)
+
+    def make_caller(self) -> InProcessCaller:
+        """Return what calls the methods in this process."""
+        return InProcessCaller(self._handlers.methods, self._shedder)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.
@@ -188,6 +198,7 @@ class Server:
                 lambda address: self._server.add_secure_port(address, credentials), address
             )
         await self._server.start()
+        self.port = port
         return port
 
     async def serve_probes(self, address: str) -> None:

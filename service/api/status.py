@@ -85,7 +85,12 @@ def _bad_request(error: errors.InvalidRequest) -> error_details_pb2.BadRequest:
 
 
 def _shorten(text: str, limit_bytes: int) -> str:
-    """Return the part of a text that fits into a header, where non-ASCII bytes take three."""
+    """Return the part of a text that fits into a header, where non-ASCII bytes take three.
+
+    Messages cannot have halves of surrogate pairs: they become question marks.
+    """
+    # A character takes at least one byte: the others of a long text do not matter.
+    text = text[: limit_bytes + 1].encode(errors="replace").decode()
     size = 0
     for position, character in enumerate(text):
         plain = " " <= character <= "~" and character != "%"

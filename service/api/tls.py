@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import grpc
 import structlog
 
 from service import errors
+
+Configuration = TypeVar("Configuration")
 
 
 class TlsFiles(NamedTuple):
@@ -29,7 +32,7 @@ def load_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     Raises:
         TlsUnusable: the files cannot be used.
     """
-    source = _CertificateSource(files)
+    source = CertificateSource(files, _make_configuration)
     credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
         source.load(),
         source.load_if_changed,  # type: ignore[arg-type]  # None, for no change, is documented
@@ -38,35 +41,57 @@ def load_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     return credentials
 
 
-class _CertificateSource:
-    def __init__(self, files: TlsFiles) -> None:
+def make_ssl_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return a context of the standard library with the certificates in the files.
+
+    Raises:
+        OSError, ValueError: they cannot be read, or do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key, password=_refuse_password)
+    if files.client_authority is not None:
+        context.load_verify_locations(files.client_authority)
+    return context
+
+
+def _make_configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+    # gRPC itself would refuse connections without an error message.
+    make_ssl_context(files)
+    authority = files.client_authority
+    return grpc.ssl_server_certificate_configuration(
+        [(files.key.read_bytes(), files.certificate.read_bytes())],
+        None if authority is None else authority.read_bytes(),
+    )
+
+
+class CertificateSource(Generic[Configuration]):
+    """Makes a configuration of TLS of files, and again when they change.
+
+    Args:
+        files: the files.
+        make: makes the configuration, or raises OSError or ValueError.
+    """
+
+    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles], Configuration]) -> None:
         self._files = files
+        self._make = make
         self._problem = ""
         self._version = self._read_version()
 
-    def load(self) -> grpc.ServerCertificateConfiguration:
+    def load(self) -> Configuration:
         """Return the configuration in the files.
 
         Raises:
             TlsUnusable: they cannot be read, or do not belong together.
         """
-        certificate, key, authority = self._files
         try:
-            # gRPC itself would refuse connections without an error message.
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key, password=_refuse_password)
-            if authority is not None:
-                context.load_verify_locations(authority)
-            return grpc.ssl_server_certificate_configuration(
-                [(key.read_bytes(), certificate.read_bytes())],
-                None if authority is None else authority.read_bytes(),
-            )
+            return self._make(self._files)
         except (OSError, ValueError) as exc:
             names = ", ".join(str(path) for path in self._files if path is not None)
             raise errors.TlsUnusable(f"the TLS files cannot be used: {names}: {exc}") from exc
 
-    def load_if_changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return the configuration if it has changed; gRPC calls this for each connection."""
+    def load_if_changed(self) -> Configuration | None:
+        """Return the configuration if it has changed; this is called for each connection."""
         version = self._read_version()
         if version == self._version:
             return None

@@ -130,6 +130,12 @@ def set_connection_options(  # noqa: PLR0913, PLR0917  (each parameter is an opt
     )
 
 
+def read_parameters() -> ConnectionOptions:
+    """Return the parameters of the running command; exit with status 2 if a file cannot be used."""
+    values = {name: value for name, value in _values.get().items() if name != "address"}
+    return _read_options(**values)
+
+
 def replace_connection_options(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Replace options by those that stand after the command; return all options by parameter."""
     _values.set({**_values.get(), **values})
@@ -192,9 +198,7 @@ def open_client(address: str, parameters: ConnectionOptions | None = None) -> It
         address: of the server.
         parameters: the parameters of the connection; None for those of the running command.
     """
-    if parameters is None:
-        values = {name: value for name, value in _values.get().items() if name != "address"}
-        parameters = _read_options(**values)
+    parameters = parameters or read_parameters()
     try:
         with akin.Client(address, **parameters._asdict()) as client:
             yield client

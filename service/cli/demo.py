@@ -20,6 +20,7 @@ from service.cli.formats.detection import open_records
 from service.cli.importer import Importer, ImportSummary
 from service.cli.options import DEFAULT_ADDRESS
 from service.cli.temporary_server import run_temporary_server
+from service.cli.web_console import DEFAULT_LISTEN, run_console
 
 DEMO_ITEM = "book:the-martian"
 DEMO_TEXT = "how to cook well and why recipes work"
@@ -33,6 +34,9 @@ DEMO_LIKED_ITEMS = ("book:winnie-the-pooh",)
 # A shorter entry, such as `9`, `q` or `?`, is not a question.
 MIN_QUESTION_LETTERS = 3
 
+# In a checkout only: packages contain the build.
+CONSOLE_SOURCES = Path(str(resources.files("service"))).with_name("console") / "package.json"
+
 SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 
@@ -40,12 +44,20 @@ def run_demo(
     show_all: Annotated[
         bool, typer.Option("--all", help="Show everything and end, without a menu.")
     ] = False,
+    with_console: Annotated[
+        bool,
+        typer.Option(
+            "--console",
+            help="On a terminal, then serve the web console of the sample until Ctrl+C.",
+        ),
+    ] = False,
 ) -> None:
     """Start a temporary server, import sample books and show what Akin does with them.
 
     On a terminal, a menu offers more topics and your own questions.
     """
-    has_menu = not show_all and sys.stdin.isatty() and sys.stdout.isatty()
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    has_menu = on_terminal and not show_all
     with (
         tempfile.TemporaryDirectory(prefix="akin-demo-") as folder,
         run_temporary_server(folder) as address,
@@ -63,7 +75,10 @@ def run_demo(
         else:
             for topic in TOPICS:
                 topic.show(client)
-    _show_next_steps()
+        if with_console and on_terminal:
+            typer.echo()
+            run_console(DEFAULT_LISTEN, address, ConnectionOptions())
+    _show_next_steps(names_console=not with_console)
 
 
 def _import_books(client: akin.Client) -> ImportSummary:
@@ -149,7 +164,7 @@ def _answer_question(client: akin.Client, text: str) -> None:
         console.print_line(f"the text {problems}: try other words in English")
 
 
-def _show_next_steps() -> None:
+def _show_next_steps(*, names_console: bool) -> None:
     program = find_command_line()
     sample = os.path.relpath(SAMPLE_BOOKS)
     typer.echo(
@@ -172,3 +187,11 @@ From Python, with the package akin-client (pip install ./clients/python):
       for hit in client.recommend_similar(text="jogging", full=True).recommendations:
           print(hit.score, hit.item_id, hit.item.text)"""
     )
+    if names_console:
+        command = _find_console_command(program)
+        typer.echo(f"\nTo see in a browser what is recommended, and why: {command}")
+
+
+def _find_console_command(program: str) -> str:
+    """Return the command for the demo with a console, which only a checkout has to build."""
+    return "make demo CONSOLE=1" if CONSOLE_SOURCES.exists() else f"{program} demo --console"

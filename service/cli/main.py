@@ -27,11 +27,13 @@ from service.cli.status import print_status
 from service.cli.trial_certificate import create_certificate
 from service.cli.users import users_app
 from service.cli.vacuum import vacuum
+from service.cli.web_console import serve_console
 
 app = CommandGroup(name="akin", no_args_is_help=True, pretty_exceptions_enable=False)
 app.callback()(set_connection_options)
 app.command("serve")(run_server)
 app.command("demo")(run_demo)
+app.command("console")(serve_console)
 app.command("import")(import_file)
 app.command("export")(export_catalog)
 app.add_typer(items_app, name="items")

@@ -34,6 +34,8 @@ def describe_start_error(error: BaseException, settings: Settings | None) -> str
     if isinstance(error, errors.AddressUnavailable) and settings is not None:
         for name, address in (
             ("AKIN_LISTEN", settings.listen),
+            ("AKIN_HTTP_LISTEN", settings.http_listen),
+            ("AKIN_CONSOLE_LISTEN", settings.console_listen),
             ("AKIN_METRICS_LISTEN", settings.metrics_listen),
             ("AKIN_HEALTH_LISTEN", settings.health_listen),
         ):

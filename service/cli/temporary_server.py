@@ -16,6 +16,8 @@ from service.cli import console
 UNSET_SETTINGS = (
     "store",
     "metrics_listen",
+    "http_listen",
+    "console_listen",
     "health_listen",
     "api_keys",
     "tls_certificate",

@@ -17,11 +17,20 @@ from service.domain.usage import DailyUsage, EmbeddingUsage
 
 
 class PendingGroup(NamedTuple):
-    """The number of pending items with the same reason code and message."""
+    """The pending items with the same reason code and message.
+
+    Attributes:
+        reason: the code.
+        message: the message.
+        item_count: the number of the items.
+        oldest_update_time_us: the time of the earliest last write of one of them, in microseconds
+            since 1970 UTC; None if it was not looked for.
+    """
 
     reason: str
     message: str
     item_count: int
+    oldest_update_time_us: int | None
 
 
 class ClickThrough(NamedTuple):

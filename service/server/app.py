@@ -104,7 +104,10 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                     grace_seconds = settings.shutdown_grace_seconds
                     structlog.get_logger().info("draining", grace_seconds=grace_seconds)
                     # An orphaned worker keeps the next server from starting.
-                    await server.drain(grace_seconds, stop.orphaned)
+                    await asyncio.gather(
+                        server.drain(grace_seconds, stop.orphaned),
+                        wiring.http_listeners.drain(grace_seconds, stop.orphaned),
+                    )
             finally:
                 tasks.cancel()
                 telemetry.close()
@@ -175,6 +178,7 @@ async def _start(
     if wiring.has_other_writers:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))
     await wiring.catalogs.wait_until_caught_up()
+    await wiring.http_listeners.start()
 
 
 def _show_metrics(settings: Settings, worker: Worker, metrics: Metrics) -> None:
@@ -289,8 +293,9 @@ def _warn_if_exposed(settings: Settings) -> None:
         "AKIN_API_KEYS": settings.api_keys or settings.tls_client_authority,
     }
     missing = [name for name, value in protections.items() if value is None]
-    if missing and not settings.is_loopback:
-        structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
+    if missing and settings.exposed_addresses:
+        addresses = settings.exposed_addresses
+        structlog.get_logger().warning("exposed", addresses=addresses, missing=missing)
 
 
 async def _listen(server: Server, address: str) -> str:

@@ -53,6 +53,7 @@ from service.embedding.pool import EmbedderPool, Spawn
 from service.embedding.providers import ProbedModel, probe_model
 from service.recommend.new_items import NewItems
 from service.server.handle_factory import HandleFactory
+from service.server.http_listeners import HttpListeners
 from service.server.item_indexes import ItemIndexes
 from service.server.observers import observe_attribution, observe_embedding
 from service.settings import Settings
@@ -163,7 +164,7 @@ class Wiring:
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
-        return Server(
+        server = Server(
             {
                 RECOMMENDER: RecommenderServicer(self.catalogs, time.time_ns),
                 CATALOG: CatalogServicer(self.catalogs, admin, reembeddings),
@@ -179,6 +180,10 @@ class Wiring:
                 probe_socket=settings.data_dir / PROBE_SOCKET.format(worker=self._worker.number),
             ),
         )
+        self.http_listeners = HttpListeners(
+            settings, server, _tls_files(settings), shared_port=not self._worker.is_alone
+        )
+        return server
 
     def make_purge(self) -> Purge:
         """Return what keeps the database small, for the leading worker."""

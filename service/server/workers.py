@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
@@ -40,6 +40,9 @@ CLOSING_SECONDS = 10.0
 
 # Time that a server waits for the workers of one that was killed. They end their calls at once.
 LOCK_WAIT_SECONDS = 3.0
+
+# The settings of the addresses on which all workers listen.
+SHARED_ADDRESSES = ("listen", "http_listen", "console_listen")
 
 # Exit status of a worker that has printed why it cannot start.
 CANNOT_START = 2
@@ -71,12 +74,12 @@ async def supervise(settings: Settings, serve: Serve) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     with (
         lock_folder(settings.data_dir, LOCK_WAIT_SECONDS) as lock,
-        _reserve_port(settings.listen) as address,
+        _reserve_ports(settings) as addresses,
     ):
         # First, because a folder with another database is not Akin's to change.
         prepare_store(settings.data_dir, settings.store)
         secure_folder(settings.data_dir)
-        settings = settings.model_copy(update={"listen": address})
+        settings = settings.model_copy(update=addresses)
         metrics = WorkerMetrics()
         if settings.metrics_listen:
             metrics.listen(settings.metrics_listen)
@@ -208,6 +211,22 @@ async def _wait_for_end(process: SpawnProcess) -> None:
 async def _wait_at_most(seconds: float, awaited: Awaitable[object]) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(awaited, seconds)
+
+
+@contextmanager
+def _reserve_ports(settings: Settings) -> Iterator[dict[str, str]]:
+    """Hold the ports that workers share; yield the settings with the actual ports.
+
+    Raises:
+        AddressUnavailable: another server listens on a port, or nobody can.
+    """
+    addresses = {name: getattr(settings, name) for name in SHARED_ADDRESSES}
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(_reserve_port(address))
+            for name, address in addresses.items()
+            if address
+        }
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from service.storage.sql import Connection
 from service.storage.vectors import set_item_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
+# Items of which the time of the last write is read for statistics. A row of an item is as long as
+# its text, and an outage of the provider can leave a whole catalog pending.
+DATED_ITEMS = 10_000
+
 
 class PendingStore:
     """The pending items of each generation, with their reasons and next attempts.
@@ -163,15 +167,31 @@ class PendingStore:
         await self._database.write(operation)
 
     async def list_groups(self, generation: Generation) -> list[PendingGroup]:
-        """Return the number of pending items by reason and message, largest group first."""
+        """Return the pending items by reason and message, largest group first.
+
+        Each group has the time of the earliest write, among the DATED_ITEMS created first.
+        """
 
         def query(connection: Connection) -> list[PendingGroup]:
+            # In one statement, SQLite would look for each pending item among the dated ones.
+            dated = connection.execute(
+                """SELECT reason, message, min(update_time_us) FROM (
+                       SELECT reason, message, update_time_us
+                       FROM pending JOIN items USING (item_key)
+                       WHERE generation_id = ? ORDER BY item_key LIMIT ?) AS dated
+                   GROUP BY reason, message""",
+                (generation.generation_id, DATED_ITEMS),
+            )
+            times_us = {(reason, message): time_us for reason, message, time_us in dated}
             rows = connection.execute(
                 """SELECT reason, message, count(*) FROM pending WHERE generation_id = ?
                    GROUP BY reason, message ORDER BY count(*) DESC, reason, message""",
                 (generation.generation_id,),
             )
-            return [PendingGroup(*row) for row in rows]
+            return [
+                PendingGroup(reason, message, count, times_us.get((reason, message)))
+                for reason, message, count in rows
+            ]
 
         return await self._database.read(query, ReadKind.SCAN)
 

@@ -85,7 +85,17 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         keys.charge("Bearer b-key", Scope.READ)
 
 
-@pytest.mark.parametrize("given", [None, "", "a-key", "bearer a-key", "Basic a-key", "Bearer "])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_has_any_case(tmp_path: Path, scheme: str) -> None:
+    """The scheme before a key is compared without regard to case, and the key is not."""
+    write_keys(tmp_path / "keys", entry("a", "read"))
+    keys = KeyAuthorizer(tmp_path / "keys")
+    assert "a" == keys.authenticate(f"{scheme} a-key")
+    with pytest.raises(errors.Unauthenticated):
+        keys.authenticate(f"{scheme} A-KEY")
+
+
+@pytest.mark.parametrize("given", [None, "", "a-key", "Bearera-key", "Basic a-key", "Bearer "])
 def test_only_a_bearer_is_known(tmp_path: Path, given: str | None) -> None:
     """A key is taken from `Bearer KEY` and from nothing else."""
     write_keys(tmp_path / "keys", entry("a", "read"))
@@ -111,5 +121,13 @@ def test_an_unprotected_server_is_warned_of(
     """A server that others can reach logs which of TLS and API keys are missing."""
     with capture_logs() as lines:
         app._warn_if_exposed(Settings(listen=listen, **given))  # type: ignore[arg-type]
-    expected = [] if missing is None else [("exposed", listen, missing)]
-    assert expected == [(line["event"], line["listen"], line["missing"]) for line in lines]
+    expected = [] if missing is None else [("exposed", [listen], missing)]
+    assert expected == [(line["event"], line["addresses"], line["missing"]) for line in lines]
+
+
+def test_the_warning_names_the_exposed_addresses() -> None:
+    """Every address that others can reach is named, and no other one."""
+    addresses = {"http_listen": "0.0.0.0:2", "console_listen": "akin.example:3"}
+    with capture_logs() as lines:
+        app._warn_if_exposed(Settings(listen="127.0.0.1:1", **addresses))  # type: ignore[arg-type]
+    assert [list(addresses.values())] == [line["addresses"] for line in lines]

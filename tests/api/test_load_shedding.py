@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 
 import pytest
 from support.tasks import left
@@ -176,6 +177,21 @@ def test_a_queue_that_stays_long_is_overload() -> None:
         assert load.shedder.is_overloaded
 
     run(check)
+
+
+async def test_many_calls_that_never_queued_are_overload() -> None:
+    """Calls over HTTP do not queue inside gRPC: too many of them in progress mean overload."""
+    load = Load()
+    with ExitStack() as calls:
+        for _ in range(load_shedding.MAX_QUEUED_CALLS):
+            calls.enter_context(load.shedder.count_unqueued())
+        assert not load.shedder.is_overloaded
+        with load.shedder.count_unqueued():
+            assert load.shedder.is_overloaded
+    calm = Load()
+    for _ in range(2 * load_shedding.MAX_QUEUED_CALLS):
+        with calm.shedder.count_unqueued():
+            assert not calm.shedder.is_overloaded
 
 
 def test_calls_that_are_never_accepted_are_no_queue() -> None:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.http_server import HttpServer
 from support.provider import ScriptedProvider
-from support.server import WAIT_SECONDS, RunningServer
-from support.snippets import ADDRESS, ROOT, list_pages, list_runnable
+from support.server import WAIT_SECONDS
+from support.snippets import ADDRESS, HTTP_ADDRESS, ROOT, list_pages, list_runnable
 
 PAGES = list_runnable("sh", list_pages())
 
@@ -23,6 +24,9 @@ NEEDS_SHOP = {ROOT / "docs/ranking.md"}
 
 BOOKS = ROOT / "service/cli/sample/books.jsonl"
 RATERS = 6
+
+CURL_FAILURE = 22
+"""The exit status of curl for an HTTP status that is an error, with `--fail-with-body`."""
 
 
 @pytest.fixture
@@ -67,7 +71,7 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             "OPENROUTER_API_KEY": "key",
             "EMBEDDING_BASE_URL": provider.url,
         }
-        with RunningServer(folder, **settings) as server, server.client() as client:
+        with HttpServer(folder, **settings) as server, server.client() as client:
             for item_id in ("sku-1", "sku-2", "tea-1"):
                 client.upsert_item(item_id, "A rain jacket", {"color": "red", "price": 79})
             for user_id in ("ann", "bea"):
@@ -78,16 +82,20 @@ def variables(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str
             if page in WITHOUT_SERVER:
                 server.stop()
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-            yield {**os.environ, "AKIN_ADDRESS": server.address, "PATH": path}
+            addresses = {"AKIN_ADDRESS": server.address, "HTTP_ADDRESS": server.http_address}
+            # curl otherwise succeeds whatever the server answers.
+            (folder / ".curlrc").write_text("fail-with-body\n")
+            yield {**os.environ, **addresses, "PATH": path, "CURL_HOME": str(folder)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_shell_snippets_succeed_and_print(
     page: Path, folder: Path, variables: dict[str, str]
 ) -> None:
-    """The commands of a page succeed one after the other, and each snippet prints something."""
+    """The commands of a page succeed in order, or fail as it says, and each snippet prints."""
     for snippet in PAGES[page]:
         code = snippet.code.replace(ADDRESS, variables["AKIN_ADDRESS"])
+        code = code.replace(HTTP_ADDRESS, variables["HTTP_ADDRESS"])
         process = subprocess.run(
             ["/bin/bash", "-euo", "pipefail", "-c", code],
             cwd=folder,
@@ -98,5 +106,6 @@ def test_shell_snippets_succeed_and_print(
             timeout=WAIT_SECONDS,
             check=False,
         )
-        assert process.returncode == 0, f"{snippet.name}: {process.stdout}"
+        expected = CURL_FAILURE if snippet.fails else 0
+        assert process.returncode == expected, f"{snippet.name}: {process.stdout}"
         assert process.stdout.strip(), snippet.name

@@ -98,7 +98,7 @@ async def test_data_of_the_first_versions_is_kept(tmp_path: Path) -> None:
         connection.execute("UPDATE counters SET value = 4 WHERE name = 'sequence'")
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         assert {"a": 2, "b": 0, "c": 1} == await vector_counts(stores, 1)
-        assert [(UNAVAILABLE, "an outage", 1)] == await stores.pending.list_groups(generation)
+        assert [(UNAVAILABLE, "an outage", 1, 5)] == await stores.pending.list_groups(generation)
         assert None is not await stores.users.get(generation, "u")
         (due,) = await stores.pending.list_due(generation, 10)
         assert 0 < await stores.pending.settle(generation, due, chunks_of("text"))

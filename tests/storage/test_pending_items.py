@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from support.clock import FakeClock
+from support.clock import START_US, FakeClock
 from support.embedders import unit_vector
 from support.stores import (
     UNAVAILABLE,
@@ -20,6 +20,7 @@ from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
+from service.storage.pending import DATED_ITEMS
 from service.storage.records import UnembeddedItem
 from service.storage.stores import Stores
 
@@ -49,6 +50,34 @@ async def test_a_pending_item_is_stored_with_its_reason(tmp_path: Path) -> None:
         assert None is await served(stores, catalog, "a")
         (due,) = await stores.pending.list_due(catalog, 10)
         assert ("tea", 0) == (due.text, due.attempts)
+
+
+async def test_groups_have_the_time_of_their_oldest_write(tmp_path: Path) -> None:
+    """Of the items with a reason and message, the one that was written first counts."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        for name, message in (("a", "then"), ("b", "now"), ("c", "then"), ("d", "now")):
+            clock.advance(seconds=1)
+            await stores.items.upsert_many(catalog, [pending(name, "tea", message)])
+        clock.advance(seconds=1)
+        await stores.items.upsert_many(catalog, [pending("a", "tea", "now")])
+        groups = await stores.pending.list_groups(catalog)
+        seconds = {
+            group.message: (group.item_count, ((group.oldest_update_time_us or 0) - START_US) / 1e6)
+            for group in groups
+        }
+        assert {"now": (3, 2), "then": (1, 3)} == seconds
+
+
+async def test_a_limited_number_of_pending_items_is_dated(tmp_path: Path) -> None:
+    """Items that were created after many other pending ones are counted, but not dated."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        many = [pending(f"{number}", "tea", "an outage") for number in range(DATED_ITEMS)]
+        await stores.items.upsert_many(catalog, many)
+        await stores.items.upsert_many(catalog, [pending("late", "tea", "rejected")])
+        outage, rejected = await stores.pending.list_groups(catalog)
+        assert (DATED_ITEMS, START_US) == outage[2:]
+        assert (1, None) == rejected[2:]
 
 
 async def test_settling_gives_the_item_its_vector(tmp_path: Path) -> None:

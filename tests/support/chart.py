@@ -26,6 +26,7 @@ EVERYTHING: dict[str, Any] = {
     "provider": {"secret": "akin-provider"},
     "apiKeys": {"secret": "akin-keys"},
     "tls": {"secret": "akin-tls", "verifyClients": True},
+    "http": {"enabled": True},
     "settings": {
         "AKIN_LOG_LEVEL": "warning",
         "AKIN_REFLECTION": False,

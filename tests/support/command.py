@@ -6,7 +6,7 @@ import os
 import pty
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -70,7 +70,11 @@ def run(
 
 
 def run_on_terminal(
-    *words: str | Path, folder: Path, keys: str = "", **variables: str
+    *words: str | Path,
+    folder: Path,
+    keys: str = "",
+    watch: Callable[[bytes, subprocess.Popen[bytes]], None] | None = None,
+    **variables: str,
 ) -> tuple[int, bytes]:
     """Run a command on a terminal; return its status and all that the terminal received.
 
@@ -79,6 +83,8 @@ def run_on_terminal(
         folder: the working folder.
         keys: what a person types, which waits in the terminal until the command reads it.
             Surrogates stand for bytes that are not UTF-8, as in file names.
+        watch: is called with all that the terminal has received, whenever it receives more, and
+            with the process.
         variables: environment variables.
     """
     main, terminal = pty.openpty()
@@ -91,6 +97,8 @@ def run_on_terminal(
                 received.append(os.read(main, 65_536))
             except OSError:  # the last process has closed the terminal
                 return
+            if watch is not None:
+                watch(b"".join(received), process)
 
     process = subprocess.Popen(
         [*AKIN, *map(str, words)],

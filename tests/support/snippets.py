@@ -10,10 +10,14 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:50051"
 """The server of all snippets, in place of which tests use their own."""
 
+HTTP_ADDRESS = "127.0.0.1:8080"
+"""The address for HTTP of all snippets, in place of which tests use that of their server."""
+
 LANGUAGES = ("python", "sh", "go", "ts", "java", "rust")
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: ([^\n]+) -->\n+ *$")
+_FAILS = re.compile(r"<!-- fails: ([^\n]+) -->\n+ *$")
 
 
 class Snippet(NamedTuple):
@@ -25,6 +29,7 @@ class Snippet(NamedTuple):
         language: the word after its fence.
         code: its lines.
         reason: why no test runs it; empty if one does.
+        fails: whether it shows an error.
     """
 
     page: Path
@@ -32,6 +37,7 @@ class Snippet(NamedTuple):
     language: str
     code: str
     reason: str
+    fails: bool
 
     @property
     def name(self) -> str:
@@ -57,7 +63,9 @@ def _read_snippet(page: Path, text: str, match: re.Match[str]) -> Snippet:
     line = text.count("\n", 0, match.start(3)) + 1
     lines = (each.removeprefix(indent) for each in code.splitlines(keepends=True))
     not_run = _NOT_RUN.search(text, 0, match.start())
-    return Snippet(page, line, language, "".join(lines), not_run[1] if not_run else "")
+    reason = not_run[1] if not_run else ""
+    fails = _FAILS.search(text, 0, match.start()) is not None
+    return Snippet(page, line, language, "".join(lines), reason, fails)
 
 
 def list_runnable(language: str, pages: list[Path]) -> dict[Path, list[Snippet]]:

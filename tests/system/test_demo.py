@@ -1,9 +1,13 @@
 """The demo, run as a person and as a script would."""
 
 import re
+import signal
+import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
+from support.browser import require_console
 from support.command import run, run_on_terminal
 
 from service.cli.demo import SAMPLE_BOOKS
@@ -46,12 +50,14 @@ def test_without_a_terminal_the_demo_shows_every_topic_and_ends(output: str) -> 
 
 def test_the_demo_ends_with_commands_that_exist(output: str, tmp_path: Path) -> None:
     """The file to import is named from the folder of the reader, and the commands have help."""
-    commands = re.findall(r"^  \S*akin (\w+)", output.rpartition("has stopped")[2], re.MULTILINE)
+    end = output.rpartition("has stopped")[2]
+    commands = re.findall(r"^  \S*akin (\w+)", end, re.MULTILINE)
     assert ["serve", "import", "recommend"] == commands
     for command in commands:
         assert 0 == run(command, "--help", folder=tmp_path).status
     (file,) = re.findall(r"akin import (\S+\.jsonl)", output)
     assert file.endswith(SAMPLE_BOOKS.name)
+    assert end.splitlines()[-1].endswith(": make demo CONSOLE=1")
 
 
 def test_every_command_is_named_as_the_reader_can_run_it(output: str) -> None:
@@ -119,3 +125,35 @@ def test_the_menu_can_be_left_out(tmp_path: Path) -> None:
     assert 0 == status
     assert b"Enter to end" not in received
     assert b"The former vectors serve again" in received
+
+
+def test_a_terminal_can_have_the_console_until_it_is_interrupted(tmp_path: Path) -> None:
+    """With --console, the catalog of the demo is served after the menu, and Ctrl-C ends that."""
+    require_console()
+    responses: list[httpx.Response] = []
+
+    def interrupt(received: bytes, process: subprocess.Popen[bytes]) -> None:
+        url = re.search(rb"The console is at (http://\S+)/#/default/\S*\s", received)
+        if url and not responses:
+            paths = ("/", "/v1/catalogs/default/items?page_size=1")
+            responses.extend(httpx.get(url[1].decode() + path, trust_env=False) for path in paths)
+            process.send_signal(signal.SIGINT)
+
+    variables = {"AKIN_EMBEDDER": "local", "AKIN_CATALOG": "other", "AKIN_API_KEY": "of-another"}
+    status, received = run_on_terminal(
+        "demo", "--console", folder=tmp_path, keys="\n", watch=interrupt, **variables
+    )
+    page, items = responses
+    assert "<title>Akin console</title>" in page.text
+    assert 336 == int(items.json()["totalSize"])
+    assert 0 == status
+    assert b"has stopped" in received
+
+
+def test_without_a_terminal_the_demo_does_not_wait_for_the_console(tmp_path: Path) -> None:
+    """A script ends after the topics, and serves nothing."""
+    done = run("demo", "--console", folder=tmp_path, variables={"AKIN_EMBEDDER": "local"})
+    assert 0 == done.status, done.stderr
+    assert b"The console is at" not in done.stdout
+    assert b"has stopped" in done.stdout
+    assert b"CONSOLE=1" not in done.stdout

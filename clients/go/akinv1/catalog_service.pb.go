@@ -2437,9 +2437,14 @@ type PendingItems struct {
 	// The explanation of the reason for people, as in Item.pending_message.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The number of these items.
-	ItemCount     int64 `protobuf:"varint,3,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ItemCount int64 `protobuf:"varint,3,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	// The earliest update_time of these items. The item has been pending since, unless only its
+	// attributes or expire_time were written then, or a re-embedding left it pending. If the catalog
+	// has more than 10,000 pending items, Akin looks at the 10,000 that were created first. Unset if
+	// none of these items is among them.
+	OldestUpdateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_update_time,json=oldestUpdateTime,proto3" json:"oldest_update_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PendingItems) Reset() {
@@ -2491,6 +2496,13 @@ func (x *PendingItems) GetItemCount() int64 {
 		return x.ItemCount
 	}
 	return 0
+}
+
+func (x *PendingItems) GetOldestUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestUpdateTime
+	}
+	return nil
 }
 
 // The embedding usage of one day.
@@ -2717,12 +2729,13 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"dimensions\x18\x03 \x01(\x05R\n" +
 	"dimensions\x12\x1a\n" +
 	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
-	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"_\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xa9\x01\n" +
 	"\fPendingItems\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
 	"\n" +
-	"item_count\x18\x03 \x01(\x03R\titemCount\"g\n" +
+	"item_count\x18\x03 \x01(\x03R\titemCount\x12H\n" +
+	"\x12oldest_update_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestUpdateTime\"g\n" +
 	"\n" +
 	"DailyUsage\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12,\n" +
@@ -2862,33 +2875,34 @@ var file_akin_v1_catalog_service_proto_depIdxs = []int32{
 	32, // 31: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
 	33, // 32: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
 	41, // 33: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
-	6,  // 34: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	10, // 35: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	12, // 36: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
-	14, // 37: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	16, // 38: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	18, // 39: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	20, // 40: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	22, // 41: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	24, // 42: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	26, // 43: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
-	28, // 44: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
-	9,  // 45: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	11, // 46: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	13, // 47: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
-	15, // 48: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	17, // 49: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	19, // 50: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	21, // 51: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	23, // 52: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	25, // 53: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	27, // 54: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
-	29, // 55: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
-	45, // [45:56] is the sub-list for method output_type
-	34, // [34:45] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	41, // 34: akin.v1.PendingItems.oldest_update_time:type_name -> google.protobuf.Timestamp
+	6,  // 35: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	10, // 36: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	12, // 37: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
+	14, // 38: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	16, // 39: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	18, // 40: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	20, // 41: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	22, // 42: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	24, // 43: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	26, // 44: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	28, // 45: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	9,  // 46: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	11, // 47: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	13, // 48: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
+	15, // 49: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	17, // 50: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	19, // 51: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	21, // 52: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	23, // 53: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	25, // 54: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	27, // 55: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	29, // 56: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	46, // [46:57] is the sub-list for method output_type
+	35, // [35:46] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }

@@ -15,7 +15,13 @@ from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
-from service.domain.stats import CatalogStats, Reembedding, ReembeddingEstimate, ReembeddingState
+from service.domain.stats import (
+    CatalogStats,
+    PendingGroup,
+    Reembedding,
+    ReembeddingEstimate,
+    ReembeddingState,
+)
 from service.domain.text_formats import TextFormat
 from service.domain.validation import (
     catalog_violations,
@@ -167,12 +173,7 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
         sequence=stats.sequence,
         space=_space_message(stats.space),
         vector_storage=_STORAGES[stats.vector_storage],
-        pending_items=(
-            pb.PendingItems(
-                reason=pending.reason, message=pending.message, item_count=pending.item_count
-            )
-            for pending in stats.pending
-        ),
+        pending_items=map(_pending_message, stats.pending),
         daily_usage=(
             pb.DailyUsage(
                 day=usage.day, prompt_token_count=usage.prompt_tokens, cost_usd=usage.cost_usd
@@ -203,6 +204,16 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
             )
             for counts in stats.click_through
         ),
+    )
+
+
+def _pending_message(group: PendingGroup) -> pb.PendingItems:
+    oldest_us = group.oldest_update_time_us
+    return pb.PendingItems(
+        reason=group.reason,
+        message=group.message,
+        item_count=group.item_count,
+        oldest_update_time=None if oldest_us is None else timestamp(oldest_us),
     )
 
 

@@ -1333,22 +1333,32 @@ class PendingItems(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_UPDATE_TIME_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """The reason why the items are pending, as in Item.pending_reason."""
     message: _builtins.str
     """The explanation of the reason for people, as in Item.pending_message."""
     item_count: _builtins.int
     """The number of these items."""
+    @_builtins.property
+    def oldest_update_time(self) -> _timestamp_pb2.Timestamp:
+        """The earliest update_time of these items. The item has been pending since, unless only its
+        attributes or expire_time were written then, or a re-embedding left it pending. If the catalog
+        has more than 10,000 pending items, Akin looks at the 10,000 that were created first. Unset if
+        none of these items is among them.
+        """
+
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
         item_count: _builtins.int = ...,
+        oldest_update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_update_time", b"oldest_update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_count", b"item_count", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_count", b"item_count", "message", b"message", "oldest_update_time", b"oldest_update_time", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

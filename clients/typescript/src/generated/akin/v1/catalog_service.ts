@@ -777,6 +777,13 @@ export interface PendingItems {
   message: string;
   /** The number of these items. */
   itemCount: string;
+  /**
+   * The earliest update_time of these items. The item has been pending since, unless only its
+   * attributes or expire_time were written then, or a re-embedding left it pending. If the catalog
+   * has more than 10,000 pending items, Akin looks at the 10,000 that were created first. Unset if
+   * none of these items is among them.
+   */
+  oldestUpdateTime?: Date | undefined;
 }
 
 /** The embedding usage of one day. */
@@ -4444,7 +4451,7 @@ export const EmbeddingSpace: MessageFns<EmbeddingSpace> = {
 };
 
 function createBasePendingItems(): PendingItems {
-  return { reason: "", message: "", itemCount: "0" };
+  return { reason: "", message: "", itemCount: "0", oldestUpdateTime: undefined };
 }
 
 export const PendingItems: MessageFns<PendingItems> = {
@@ -4457,6 +4464,9 @@ export const PendingItems: MessageFns<PendingItems> = {
     }
     if (message.itemCount !== "0") {
       writer.uint32(24).int64(message.itemCount);
+    }
+    if (message.oldestUpdateTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.oldestUpdateTime), writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -4498,6 +4508,14 @@ export const PendingItems: MessageFns<PendingItems> = {
             message.itemCount = reader.int64().toString();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.oldestUpdateTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4519,6 +4537,11 @@ export const PendingItems: MessageFns<PendingItems> = {
         : isSet(object.item_count)
         ? globalThis.String(object.item_count)
         : "0",
+      oldestUpdateTime: isSet(object.oldestUpdateTime)
+        ? fromJsonTimestamp(object.oldestUpdateTime)
+        : isSet(object.oldest_update_time)
+        ? fromJsonTimestamp(object.oldest_update_time)
+        : undefined,
     };
   },
 
@@ -4533,6 +4556,9 @@ export const PendingItems: MessageFns<PendingItems> = {
     if (message.itemCount !== "0") {
       obj.itemCount = message.itemCount;
     }
+    if (message.oldestUpdateTime !== undefined) {
+      obj.oldestUpdateTime = message.oldestUpdateTime.toISOString();
+    }
     return obj;
   },
 
@@ -4544,6 +4570,7 @@ export const PendingItems: MessageFns<PendingItems> = {
     message.reason = object.reason ?? "";
     message.message = object.message ?? "";
     message.itemCount = object.itemCount ?? "0";
+    message.oldestUpdateTime = object.oldestUpdateTime ?? undefined;
     return message;
   },
 };
