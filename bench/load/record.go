@@ -80,7 +80,7 @@ type report struct {
 	Seconds        float64 `json:"seconds"`
 	CallsPerSecond float64 `json:"calls_per_second"`
 	P50            float64 `json:"p50_ms"`
-	P90            float64 `json:"p90_ms"`
+	P95            float64 `json:"p95_ms"`
 	P99            float64 `json:"p99_ms"`
 	ReplyBytes     float64 `json:"mean_reply_bytes"`
 	Errors         int     `json:"errors"`
@@ -103,7 +103,7 @@ func (r *record) report() report {
 		Seconds:        rounded(seconds),
 		CallsPerSecond: rounded(float64(calls) / seconds),
 		P50:            percentile(r.latencies, 50),
-		P90:            percentile(r.latencies, 90),
+		P95:            percentile(r.latencies, 95),
 		P99:            percentile(r.latencies, 99),
 		ReplyBytes:     rounded(float64(r.replyBytes) / float64(max(calls, 1))),
 		Errors:         r.errors,

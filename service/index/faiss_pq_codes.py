@@ -176,6 +176,11 @@ class AllowedRows:
         return int(np.count_nonzero(self.mask))
 
     @cached_property
+    def rows(self) -> Keys:
+        """The numbers of the rows."""
+        return np.flatnonzero(self.mask)
+
+    @cached_property
     def selector(self) -> faiss.IDSelectorBitmap:
         """The rows as FAISS takes them."""
         return faiss.IDSelectorBitmap(np.packbits(self.mask, bitorder="little"))

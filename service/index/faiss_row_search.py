@@ -123,7 +123,7 @@ class RowSearch:
         gathered = allowed.number <= MAX_GATHERED_SHARE * len(self.matrix)
         # FAISS's scan with a selector supports float32 only.
         if gathered or self.matrix.dtype != np.float32:
-            return scan_rows(self.matrix, queries, limit, np.flatnonzero(allowed.mask))
+            return scan_rows(self.matrix, queries, limit, allowed.rows)
         parameters = faiss.SearchParameters(sel=allowed.selector)
         scores, positions = self._storage.search(queries, limit, params=parameters)
         return scores, positions
