@@ -98,6 +98,34 @@ def scale(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     figure.savefig(path)
 
 
+def growth(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the picture of speed, memory and times by the number of items as a PNG."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    sizes = [result["items"] for result in results]
+    ratio, memory, times = figure.subplots(1, 3)
+    for colour, kind in zip(COLOURS, ("item", "text"), strict=False):
+        values = [result[f"{kind}_over_bare"] for result in results]
+        ratio.plot(sizes, values, marker="o", color=colour, label=f"by {kind}")
+    ratio.set(ylabel="calls/s, relative to a bare gRPC handler", ylim=(0, 1))
+    for colour, name, label in (
+        (COLOURS[0], "resident_mb", "after the build"),
+        (COLOURS[2], "restarted_mb", "after a restart"),
+    ):
+        values = [result[name] for result in results]
+        memory.plot(sizes, values, marker="o", color=colour, label=label)
+    memory.set(ylabel="resident memory, MB", yscale="log")
+    built = [result["import"]["seconds_until_settled"] for result in results]
+    restarts = [result["restart_seconds"] for result in results]
+    times.plot(sizes, built, marker="o", color=COLOURS[0], label="imported and built")
+    times.plot(sizes, restarts, marker="o", color=COLOURS[2], label="restart")
+    times.set(ylabel="seconds", yscale="log")
+    for axes in (ratio, memory, times):
+        axes.set(xscale="log", xlabel="items")
+        axes.legend(fontsize="small")
+        axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)
+
+
 def usage(path: Path, result: Mapping[str, Any]) -> None:
     """Writes the picture of what a server takes over time, relative to the baseline, as a PNG."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")

@@ -75,14 +75,15 @@ def filled_server(items: Sequence[Result], data: Path | None) -> Iterator[tuple[
         client = stack.enter_context(akin.Client(server.address))
         held, stats = client.get_catalog().item_count, {}
         if not held:
-            stats = _imported(client, items)
+            stats = import_items(client, items)
         elif held != len(items):
             raise SystemExit(f"{data} holds {held} items, not {len(items)}")
         settled(client)
         yield server.address, stats
 
 
-def _imported(client: akin.Client, items: Sequence[Result]) -> Result:
+def import_items(client: akin.Client, items: Sequence[Result]) -> Result:
+    """Import items and wait until the index is built; return what that took."""
     messages = (akin.item(each["id"], each["text"], each["attributes"]) for each in items)
     started = time.perf_counter()
     failed = sum(result.code != 0 for result in client.import_items(messages))
