@@ -15,14 +15,17 @@ from service.domain.vectors import Keys, Matrix, Vectors
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_scan import scan_rows
 from service.index.planner import (
+    MAX_GATHERED_SHARE,
     MAX_SCANNED_ROWS,
+    MIN_SHARE_FOR_NEAR_GRAPH_SEARCH,
+    NEAR_GRAPH_BREADTH,
     SearchMethod,
-    plan_pq_search,
     plan_search,
 )
 
-# Up to this share of the rows, gathering them is faster than FAISS's scan with a mask.
-MAX_GATHERED_SHARE = 0.1
+# A query is as near to the allowed rows as a graph search needs if those around it are allowed this
+# often, relative to all rows.
+GRAPH_NEARNESS = 0.9
 
 
 class RowSearch:
@@ -87,36 +90,49 @@ class RowSearch:
         self, queries: Vectors, limit: int, allowed: AllowedRows, breadth: int
     ) -> tuple[Vectors, Keys]:
         """Follow the graph's links; it passes through rows that are not allowed."""
+        scores, positions = self._search_links(queries, limit, allowed, breadth)
+        if int(positions[:, -1].min()) < 0:
+            # The links do not lead to the remaining hits.
+            return self.search_pq_codes(queries, limit, allowed)
+        return scores, positions
+
+    def _search_links(
+        self, queries: Vectors, limit: int, allowed: AllowedRows, breadth: int
+    ) -> tuple[Vectors, Keys]:
         rows = len(self.matrix)
         parameters = faiss.SearchParametersHNSW(
             efSearch=breadth * rows // allowed.number,
             sel=None if allowed.number == rows else allowed.selector,
         )
         scores, positions = self.graph.search(queries, limit, params=parameters)
-        if int(positions[:, -1].min()) < 0:
-            # The links do not lead to the remaining hits.
-            return self.search_pq_codes(queries, limit, allowed)
         return scores, positions
 
     def search_pq_codes(
         self, queries: Vectors, limit: int, allowed: AllowedRows
     ) -> tuple[Vectors, Keys]:
-        """Compare in full the rows with the best codes."""
-        live = len(self.matrix) - allowed.deleted
-        depth = plan_pq_search(live, allowed.number, limit, self.graph.d).depth
-        if allowed.number <= depth:
-            return self.scan(queries, limit, allowed)
-        contiguous = np.ascontiguousarray(queries)
-        near_rows = [self.pq_codes.find_nearest(query, depth, allowed) for query in contiguous]
-        if min(map(len, near_rows)) < limit:
-            # FAISS leaves out the lowest score that codes can have; all of a zero vector's have it.
-            return self.scan(queries, limit, allowed)
+        """Compare in full the rows with the best codes, or search the graph if that is faster."""
         results = [
-            scan_rows(self.matrix, query[None], limit, rows)
-            for query, rows in zip(queries, near_rows, strict=True)
+            self._search_near_lists(query, limit, allowed)
+            for query in np.ascontiguousarray(queries)
         ]
         scores, positions = zip(*results, strict=True)
         return np.concatenate(scores), np.concatenate(positions)
+
+    def _search_near_lists(
+        self, query: Vectors, limit: int, allowed: AllowedRows
+    ) -> tuple[Vectors, Keys]:
+        ranked = self.pq_codes.rank_lists(query, allowed)
+        is_common = allowed.number >= MIN_SHARE_FOR_NEAR_GRAPH_SEARCH * len(self.matrix)
+        if is_common and ranked.nearness >= GRAPH_NEARNESS:
+            breadth = max(NEAR_GRAPH_BREADTH, limit)
+            found = self._search_links(query[None], limit, allowed, breadth)
+            if int(found[1][0, -1]) >= 0:
+                return found
+        rows = self.pq_codes.find_nearest(query, limit, ranked, allowed)
+        if len(rows) < limit:
+            # FAISS leaves out the lowest score that codes can have; all of a zero vector's have it.
+            return self.scan(query[None], limit, allowed)
+        return scan_rows(self.matrix, query[None], limit, rows)
 
     def scan(self, queries: Vectors, limit: int, allowed: AllowedRows) -> tuple[Vectors, Keys]:
         """Compare with every allowed row."""
