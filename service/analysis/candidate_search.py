@@ -1,0 +1,207 @@
+"""Finds the items that may be near-duplicates of others.
+
+Built neighbor lists have them. If many vectors are in none yet, as after an import, vectors are put
+into lists by their nearest centers, and an item is compared with the lists that are nearest to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from service.analysis.candidate_lists import (
+    MISSING_KEY,
+    CandidateLists,
+    ListNumbers,
+    choose_list_count,
+    search_lists,
+)
+from service.analysis.computation import compute
+from service.analysis.examination import Sample
+from service.analysis.neighbors import (
+    MAX_BATCH_COST,
+    MAX_BATCH_ITEMS,
+    MIN_BATCH_ITEMS,
+    choose_batch_size,
+    drop_key,
+    find_neighbors,
+    rank_neighbors,
+)
+from service.analysis.sampling import MATCHED_ITEMS_AT_ONCE, SAMPLE_SEED
+from service.domain.analyses import DuplicatesQuery, Neighbor
+from service.domain.vectors import Keys, Vectors
+from service.index.faiss_kmeans import compute_centers
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+
+# Vectors from which on there are lists.
+MIN_LISTED_VECTORS = 8_000
+
+# The share of vectors without neighbor lists up to which these are used. Each query is compared
+# with all vectors that are in no graph.
+MAX_UNLISTED_SHARE = 0.05
+
+# The least cosine down to which the recall of lists was measured.
+MIN_LISTED_SIMILARITY = 0.75
+
+# Rounds of moving the centers: with 10 the lists have no more near-duplicates.
+CENTER_ROUNDS = 5
+
+# Items of each list that are examined one after the other, so that they share the vectors of the
+# lists nearest to them.
+ITEMS_PER_LIST = 64
+
+# The difference from 1 that rounding leaves in the cosine of equal vectors.
+SIMILARITY_TOLERANCE = 1e-6
+
+
+class CandidateSearch:
+    """Finds the items that may be near-duplicates of others, in one catalog.
+
+    Args:
+        follower: of the index to search.
+        query: what items and pairs must match.
+    """
+
+    def __init__(self, follower: Follower, query: DuplicatesQuery) -> None:
+        self._follower = follower
+        self._query = query
+        self._min_score = query.min_similarity - SIMILARITY_TOLERANCE
+        self._lists: CandidateLists | None = None
+
+    async def prepare(self, sample: Sample) -> tuple[Sample, int]:
+        """Make lists if that saves time.
+
+        Returns:
+            The sample in the order in which to examine it, and the number of items to find
+            neighbors for at once, so that others need not wait.
+        """
+        self._lists = await self._make_lists()
+        if self._lists is None:
+            return sample, await choose_batch_size(self._follower, exact=self._query.exact)
+        numbers = await self._find_list_numbers(self._lists, sample.item_ids)
+        order = order_by_list(numbers, len(self._lists)).tolist()
+        item_ids = [sample.item_ids[position] for position in order]
+        return replace(sample, item_ids=item_ids), _choose_batch_size(self._lists)
+
+    async def find(self, item_ids: Sequence[str], count: int) -> Mapping[str, Sequence[Neighbor]]:
+        """Return up to `count` neighbors of items that may be near-duplicates, nearest first."""
+        if self._lists is not None:
+            neighbors = await self._find_in_lists(self._lists, item_ids, count)
+            if neighbors is not None:
+                return neighbors
+            self._lists = await self._make_lists()
+        query = self._query
+        return await find_neighbors(
+            self._follower, item_ids, count, query.filter, self._min_score, exact=query.exact
+        )
+
+    async def _find_in_lists(
+        self, lists: CandidateLists, item_ids: Sequence[str], count: int
+    ) -> Mapping[str, Sequence[Neighbor]] | None:
+        """Return the neighbors of items in the nearest lists; None if the lists are outdated."""
+        filter_ = self._query.filter
+
+        def search(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]] | None:
+            if not lists.follow(item_index):
+                return None
+            keys = item_index.find_matching_keys(item_ids, filter_)
+            if not keys:
+                return {}
+            allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
+            vectors = item_index.vectors
+            queries = vectors.get(list(keys.values())).vectors
+            # Each item is its own nearest neighbor.
+            hits = search_lists(vectors, lists, queries, count + 1, allowed, self._min_score)
+            return {
+                item_id: rank_neighbors(item_index, drop_key(item_hits, key, count))
+                for (item_id, key), item_hits in zip(keys.items(), hits, strict=True)
+            }
+
+        return await self._follower.read_in_worker(search)
+
+    async def _make_lists(self) -> CandidateLists | None:
+        """Put all vectors into lists; None if that saves no time or is not possible."""
+        if self._query.exact or self._query.min_similarity < MIN_LISTED_SIMILARITY:
+            return None
+        sample = await self._follower.read_in_worker(_draw_vectors)
+        if sample is None:
+            return None
+        vectors, number = sample
+        centers = await compute(
+            compute_centers, vectors, min(number, len(vectors)), rounds=CENTER_ROUNDS, attempts=1
+        )
+        lists, keys = await self._follower.read_in_worker(
+            lambda item_index: (CandidateLists(item_index, centers), item_index.vectors.keys())
+        )
+        step = max(1, MAX_BATCH_COST // centers.size)
+        assigned = [
+            await self._assign(lists, keys[start : start + step])
+            for start in range(0, len(keys), step)
+        ]
+        lists.fill(*map(np.concatenate, zip(*assigned, strict=True)))
+        return lists
+
+    async def _assign(self, lists: CandidateLists, keys: Keys) -> tuple[Keys, ListNumbers]:
+        """Return those keys that still have vectors, and the number of the list of each."""
+
+        def assign(item_index: ItemIndex) -> tuple[Keys, ListNumbers]:
+            index = item_index.vectors
+            present = [key for key in keys.tolist() if key in index]
+            owned = index.get(present)
+            return np.array(present, np.int64)[owned.owners], lists.assign(owned.vectors)
+
+        return await self._follower.read_in_worker(assign)
+
+    async def _find_list_numbers(
+        self, lists: CandidateLists, item_ids: Sequence[str]
+    ) -> ListNumbers:
+        """Return the list of each item."""
+        numbers: list[ListNumbers] = []
+        for start in range(0, len(item_ids), MATCHED_ITEMS_AT_ONCE):
+            batch = item_ids[start : start + MATCHED_ITEMS_AT_ONCE]
+
+            def find(item_index: ItemIndex, batch: Sequence[str] = batch) -> ListNumbers:
+                keys = [item_index.find_key(item_id) for item_id in batch]
+                present = [MISSING_KEY if key is None else key for key in keys]
+                return lists.get_numbers(np.array(present, np.int64))
+
+            numbers.append(await self._follower.read_in_worker(find))
+        return np.concatenate([np.empty(0, np.int32), *numbers])
+
+
+def order_by_list(numbers: ListNumbers, list_count: int) -> Keys:
+    """Return the order in which to examine items that are in random order, given their lists.
+
+    It takes large parts of the items one after the other, and in each part one list after the
+    other, in random order: at any time, all items are equally likely to be examined already.
+    """
+    generator = np.random.default_rng(SAMPLE_SEED)
+    size = list_count * ITEMS_PER_LIST
+    orders = []
+    for start in range(0, len(numbers), size):
+        # The last place is that of NO_LIST.
+        places = np.append(generator.permutation(list_count), list_count)
+        orders.append(start + np.argsort(places[numbers[start : start + size]], kind="stable"))
+    return np.concatenate([np.empty(0, np.int64), *orders])
+
+
+def _choose_batch_size(lists: CandidateLists) -> int:
+    cost = lists.compared_vectors * lists.dimensions
+    return max(MIN_BATCH_ITEMS, min(MAX_BATCH_ITEMS, int(MAX_BATCH_COST / max(cost, 1.0))))
+
+
+def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:
+    """Return vectors to compute centers from, and the number of lists; None without lists."""
+    stats = item_index.maintenance.collect_stats()
+    has_several_vectors = stats.vectors != len(item_index)
+    unlisted_count = stats.vectors - stats.neighbor_lists
+    if (
+        has_several_vectors
+        or stats.vectors < MIN_LISTED_VECTORS
+        or unlisted_count <= MAX_UNLISTED_SHARE * stats.vectors
+    ):
+        return None
+    return item_index.sample.read().copy(), choose_list_count(stats.vectors)
