@@ -8,6 +8,7 @@ above 0.8. Each of two near-duplicates searches for the other, and 99.4% of the 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from service.index.vector_index import Hits, VectorSearch
 
 # Vectors for each list, while there are fewer than the most lists.
 VECTORS_PER_LIST = 500
+
+# Bytes of the vectors of lists that are kept, because the next queries search them, too.
+MAX_KEPT_BYTES = 64 * 2**20
 
 # To assign a vector, it is compared with every center, so their number is bounded.
 MAX_LISTS = 1_024
@@ -30,6 +34,13 @@ MISSING_KEY = -1
 
 # The number of the list of each key or vector.
 ListNumbers = NDArray[np.int32]
+
+
+class ListedVectors(NamedTuple):
+    """The keys of a list and their vectors, float32 [keys, dimensions]."""
+
+    keys: Keys
+    vectors: Vectors
 
 
 class CandidateLists:
@@ -46,12 +57,14 @@ class CandidateLists:
         self._item_index = item_index
         self._centers = centers
         # More lists have fewer vectors each, and the near-duplicates of an item are in more lists.
-        self._probes = min(round(len(centers) ** 0.5) + 1, len(centers))
+        self._probes = min(round(0.7 * len(centers) ** 0.5), len(centers))
         self._version = item_index.written_keys.version
         self._members: list[Keys] = [np.empty(0, np.int64)] * len(centers)
         self._first_numbers: ListNumbers = np.empty(0, np.int32)
         self._numbers: ListNumbers = np.empty(0, np.int32)
         self._added: dict[int, set[int]] = {}
+        self._kept: dict[int, ListedVectors] = {}
+        self._kept_bytes = 0
 
     def __len__(self) -> int:
         """Return the number of lists."""
@@ -89,8 +102,20 @@ class CandidateLists:
         numbers[is_known] = self._numbers[keys[is_known]]
         return numbers
 
-    def get_keys(self, number: int) -> Keys:
-        """Return the keys of a list."""
+    def read(self, number: int) -> ListedVectors:
+        """Return the keys and vectors of a list, as of the last call of `follow`."""
+        listed = self._kept.pop(number, None)
+        if listed is None:
+            keys = self._get_keys(number)
+            vectors = self._item_index.vectors.get(keys.tolist()).vectors
+            listed = ListedVectors(keys, vectors)
+            self._kept_bytes += vectors.nbytes
+        self._kept[number] = listed  # the one used last comes last
+        while self._kept_bytes > MAX_KEPT_BYTES:
+            self._drop(next(iter(self._kept)))
+        return listed
+
+    def _get_keys(self, number: int) -> Keys:
         keys = self._members[number]
         if not self._added:
             return keys
@@ -128,14 +153,23 @@ class CandidateLists:
         missing = np.full(max(0, max(keys) + 1 - len(self._numbers)), NO_LIST, np.int32)
         self._numbers = np.concatenate([self._numbers, missing])
         self._first_numbers = np.concatenate([self._first_numbers, missing])
+        for number in np.unique(self._numbers[list(keys)]).tolist():
+            self._drop(number)
         self._numbers[list(keys)] = NO_LIST
         present = [key for key in keys if key in index]
         numbers = self.assign(index.get(present).vectors) if present else ()
         for key, number in zip(present, map(int, numbers), strict=True):
+            self._drop(number)
             self._numbers[key] = number
             self._added.setdefault(number, set()).add(key)
         # Even if nothing was added, keys were removed.
         self._added.setdefault(NO_LIST, set())
+
+    def _drop(self, number: int) -> None:
+        """Drop the kept vectors of a list, if there are any."""
+        listed = self._kept.pop(number, None)
+        if listed is not None:
+            self._kept_bytes -= listed.vectors.nbytes
 
 
 def choose_list_count(vector_count: int) -> int:
@@ -191,7 +225,6 @@ class NearestHits:
 
 
 def search_lists(
-    index: VectorSearch,
     lists: CandidateLists,
     queries: Vectors,
     count: int,
@@ -201,8 +234,7 @@ def search_lists(
     """Return the `count` nearest vectors to each query in the lists that are nearest to it.
 
     Args:
-        index: has one vector for each key.
-        lists: its keys.
+        lists: the lists to search, after a call of `follow`.
         queries: float32 [queries, dimensions].
         count: the number of hits for each query; there are more if several tie with the last.
         allowed: the keys that may be hits; None allows every key.
@@ -213,10 +245,10 @@ def search_lists(
     counts = np.bincount(chosen.ravel(), minlength=len(lists))
     # Most queries find their best hits in the lists that most of them search.
     for number in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
-        keys = lists.get_keys(number)
+        keys, vectors = lists.read(number)
         if allowed is not None:
-            keys = keys[allowed[keys]]
+            keys, vectors = keys[allowed[keys]], vectors[allowed[keys]]
         if len(keys):
             rows = np.flatnonzero((chosen == number).any(axis=1))
-            hits.add(rows, keys, queries[rows] @ index.get(keys.tolist()).vectors.T)
+            hits.add(rows, keys, queries[rows] @ vectors.T)
     return hits.collect()

@@ -111,10 +111,9 @@ class CandidateSearch:
             if not keys:
                 return {}
             allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
-            vectors = item_index.vectors
-            queries = vectors.get(list(keys.values())).vectors
+            queries = item_index.vectors.get(list(keys.values())).vectors
             # Each item is its own nearest neighbor.
-            hits = search_lists(vectors, lists, queries, count + 1, allowed, self._min_score)
+            hits = search_lists(lists, queries, count + 1, allowed, self._min_score)
             return {
                 item_id: rank_neighbors(item_index, drop_key(item_hits, key, count))
                 for (item_id, key), item_hits in zip(keys.items(), hits, strict=True)
