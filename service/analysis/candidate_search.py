@@ -19,7 +19,7 @@ from service.analysis.candidate_lists import (
     search_lists,
 )
 from service.analysis.computation import compute
-from service.analysis.examination import Sample
+from service.analysis.examination import Examination
 from service.analysis.neighbors import (
     MAX_BATCH_COST,
     MAX_BATCH_ITEMS,
@@ -36,8 +36,8 @@ from service.index.faiss_kmeans import compute_centers
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 
-# Vectors from which on there are lists.
-MIN_LISTED_VECTORS = 8_000
+# Vectors from which on there are lists. With fewer, most lists would have to be searched.
+MIN_LISTED_VECTORS = 10_000
 
 # The share of vectors without neighbor lists up to which these are used. Each query is compared
 # with all vectors that are in no graph.
@@ -46,8 +46,9 @@ MAX_UNLISTED_SHARE = 0.05
 # The least cosine down to which the recall of lists was measured.
 MIN_LISTED_SIMILARITY = 0.75
 
-# Rounds of moving the centers: with 10 the lists have no more near-duplicates.
-CENTER_ROUNDS = 5
+# Vectors that the centers are computed from, in 0.2 s for 63,000 vectors. With a quarter, an item
+# finds 98.0% of its near-duplicates in the lists instead of 98.9%.
+TRAINING_VECTORS = 16_384
 
 # Items of each list that are examined one after the other, so that they share the vectors of the
 # lists nearest to them.
@@ -63,28 +64,33 @@ class CandidateSearch:
     Args:
         follower: of the index to search.
         query: what items and pairs must match.
+        examination: how much time there is.
     """
 
-    def __init__(self, follower: Follower, query: DuplicatesQuery) -> None:
+    def __init__(
+        self, follower: Follower, query: DuplicatesQuery, examination: Examination
+    ) -> None:
         self._follower = follower
         self._query = query
+        self._examination = examination
         self._min_score = query.min_similarity - SIMILARITY_TOLERANCE
         self._lists: CandidateLists | None = None
 
-    async def prepare(self, sample: Sample) -> tuple[Sample, int]:
-        """Make lists if that saves time.
+    async def prepare(self) -> int:
+        """Make lists if that saves time, and order the items to examine by them.
 
         Returns:
-            The sample in the order in which to examine it, and the number of items to find
-            neighbors for at once, so that others need not wait.
+            The number of items to find neighbors for at once, so that others need not wait.
         """
         self._lists = await self._make_lists()
         if self._lists is None:
-            return sample, await choose_batch_size(self._follower, exact=self._query.exact)
+            return await choose_batch_size(self._follower, exact=self._query.exact)
+        sample = self._examination.sample
         numbers = await self._find_list_numbers(self._lists, sample.item_ids)
         order = order_by_list(numbers, len(self._lists)).tolist()
         item_ids = [sample.item_ids[position] for position in order]
-        return replace(sample, item_ids=item_ids), _choose_batch_size(self._lists)
+        self._examination.sample = replace(sample, item_ids=item_ids)
+        return _choose_batch_size(self._lists)
 
     async def find(self, item_ids: Sequence[str], count: int) -> Mapping[str, Sequence[Neighbor]]:
         """Return up to `count` neighbors of items that may be near-duplicates, nearest first."""
@@ -129,17 +135,18 @@ class CandidateSearch:
         if sample is None:
             return None
         vectors, number = sample
-        centers = await compute(
-            compute_centers, vectors, min(number, len(vectors)), rounds=CENTER_ROUNDS, attempts=1
-        )
+        centers = await compute(compute_centers, vectors, number, attempts=1)
         lists, keys = await self._follower.read_in_worker(
             lambda item_index: (CandidateLists(item_index, centers), item_index.vectors.keys())
         )
-        step = max(1, MAX_BATCH_COST // centers.size)
-        assigned = [
-            await self._assign(lists, keys[start : start + step])
-            for start in range(0, len(keys), step)
-        ]
+        assigned: list[tuple[Keys, ListNumbers]] = []
+        step = max(1, min(MATCHED_ITEMS_AT_ONCE, MAX_BATCH_COST // centers.size))
+        for start in range(0, len(keys), step):
+            if self._examination.is_out_of_time:
+                return None
+            assigned.append(await self._assign(lists, keys[start : start + step]))
+        if not assigned:
+            return None
         lists.fill(*map(np.concatenate, zip(*assigned, strict=True)))
         return lists
 
@@ -203,4 +210,6 @@ def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:
         or unlisted_count <= MAX_UNLISTED_SHARE * stats.vectors
     ):
         return None
-    return item_index.sample.read().copy(), choose_list_count(stats.vectors)
+    keys = np.random.default_rng(SAMPLE_SEED).permutation(item_index.vectors.keys())
+    vectors = item_index.vectors.get(keys[:TRAINING_VECTORS].tolist()).vectors
+    return vectors, choose_list_count(stats.vectors)

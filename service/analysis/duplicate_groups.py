@@ -18,7 +18,7 @@ from service.storage.items import ItemStore
 
 # Neighbors whose texts are compared first. The others are compared only if the farthest of these
 # are near-duplicates: what they repeat in turn belongs to the same group.
-FIRST_COMPARED_NEIGHBORS = 10
+FIRST_COMPARED_NEIGHBORS = 15
 
 # Neighbors that are searched for first, as many as neighbor lists have.
 FIRST_NEIGHBORS = 30

@@ -61,7 +61,7 @@ class DuplicateSearch:
             await self._require_vector(query.item_id)
         sample = await draw_sample(self._follower, query.filter)
         examination = Examination(sample)
-        search = CandidateSearch(self._follower, query)
+        search = CandidateSearch(self._follower, query, examination)
         grouper = NearDuplicateGrouper(
             self._store, self._generation, search.find, query, examination
         )
@@ -72,7 +72,7 @@ class DuplicateSearch:
                 sample.item_count, min(1, sample.item_count), False, sample.sequence
             )
         else:
-            examination.sample, batch_size = await search.prepare(sample)
+            batch_size = await search.prepare()
             async for progress in self._group_all(grouper, examination, batch_size):
                 yield progress
             coverage = examination.coverage

@@ -21,13 +21,7 @@ KMEANS_SEED = 1
 MAX_VECTORS_PER_CENTER = 2**31 - 1
 
 
-def compute_centers(
-    vectors: Vectors,
-    number: int,
-    *,
-    rounds: int = KMEANS_ROUNDS,
-    attempts: int = KMEANS_ATTEMPTS,
-) -> Vectors:
+def compute_centers(vectors: Vectors, number: int, *, attempts: int = KMEANS_ATTEMPTS) -> Vectors:
     """Return the centers of `number` groups, float32 [number, dimensions], unit length.
 
     They are the same for the same vectors.
@@ -35,7 +29,6 @@ def compute_centers(
     Args:
         vectors: float32 [vectors, dimensions], unit length, at least `number`.
         number: the number of groups.
-        rounds: how often the centers are moved.
         attempts: starting centers to try, of which the best count.
     """
     faiss.omp_set_num_threads(1)  # a setting of each thread
@@ -43,7 +36,7 @@ def compute_centers(
     clustering = faiss.Clustering(dimensions, number)
     clustering.spherical = True
     clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
-    clustering.niter = rounds
+    clustering.niter = KMEANS_ROUNDS
     clustering.nredo = attempts
     clustering.seed = KMEANS_SEED
     clustering.min_points_per_centroid = 1
