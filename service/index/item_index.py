@@ -224,7 +224,6 @@ class ItemIndex:
         self.sequence, self.anchor = state.sequence, state.anchor
         self._rekeyed_ids.clear()
         self.key_version += 1
-        self.written_keys.forget()
 
     def find_key(self, item_id: str) -> int | None:
         """Return the key of an item, None if it is not searchable."""

@@ -31,8 +31,3 @@ class WrittenKeys:
         if count > len(self._keys):
             return None
         return set(islice(reversed(self._keys), count))
-
-    def forget(self) -> None:
-        """Forget all keys, because other vectors are in use."""
-        self._keys.clear()
-        self.version += 1
