@@ -208,9 +208,9 @@ class NearestHits:
     def add(self, queries: Keys, keys: Keys, scores: Vectors) -> None:
         """Add the scores of some queries, by number, with some keys, [queries, keys]."""
         is_near = scores >= self._min_scores[queries, None]
-        # With as many hits in this list alone, a query needs none below the last of them.
-        has_enough = np.count_nonzero(is_near, axis=1) > self._count
-        if has_enough.any():
+        if np.count_nonzero(is_near) > self._count:
+            # With as many hits in this list alone, a query needs none below the last of them.
+            has_enough = np.count_nonzero(is_near, axis=1) > self._count
             last = np.partition(scores[has_enough], -self._count, axis=1)[:, -self._count]
             self._min_scores[queries[has_enough]] = last
             is_near = scores >= self._min_scores[queries, None]

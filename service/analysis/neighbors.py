@@ -84,11 +84,15 @@ async def find_neighbors(
 
 
 def rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:
-    """Return the best hits as neighbors, at most MAX_NEIGHBORS: nearest first, equal ones by id."""
-    return [
-        Neighbor(neighbor_id, score)
-        for neighbor_id, score, _ in item_index.rank_hits(hits, MAX_NEIGHBORS)
-    ]
+    """Return the best hits as neighbors, at most MAX_NEIGHBORS: nearest first, equal ones by id.
+
+    The hits must be best first.
+    """
+    if np.any(hits.scores[1:] == hits.scores[:-1]):
+        ranked = item_index.rank_hits(hits, MAX_NEIGHBORS)
+        return [Neighbor(neighbor_id, score) for neighbor_id, score, _ in ranked]
+    neighbor_ids = item_index.get_ids(hits.keys[:MAX_NEIGHBORS].tolist())
+    return list(map(Neighbor, neighbor_ids, hits.scores[:MAX_NEIGHBORS].tolist()))
 
 
 def _search_by_keys(
