@@ -7,12 +7,14 @@ of two near-duplicates searches for the other, which finds 99.8% of the pairs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.analyses import Neighbor
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, VectorSearch
@@ -42,9 +44,10 @@ ListNumbers = NDArray[np.int32]
 
 
 class ListedVectors(NamedTuple):
-    """The keys of a list and their vectors, float32 [keys, dimensions]."""
+    """The keys of a list, their items, and a copy of their vectors, float32 [keys, dimensions]."""
 
     keys: Keys
+    item_ids: Sequence[str]
     vectors: Vectors
 
 
@@ -115,18 +118,39 @@ class CandidateLists:
         numbers[is_known] = self._numbers[keys[is_known]]
         return numbers
 
-    def read(self, number: int) -> ListedVectors:
-        """Return the keys and vectors of a list, as of the last call of `follow`."""
+    def plan(self, queries: Vectors, allowed: Mask | None) -> ListSearch:
+        """Return the search of the lists that are nearest to each query.
+
+        It has the vectors as of the last call of `follow`, and can run while the index changes.
+
+        Args:
+            queries: float32 [queries, dimensions].
+            allowed: the keys that may be hits; None allows every key.
+        """
+        chosen = self._choose(queries)
+        counts = np.bincount(chosen.ravel(), minlength=len(self))
+        # Most queries find their best hits in the lists that most of them search.
+        numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist()
+        return ListSearch(queries, chosen, [(n, self._read(n)) for n in numbers], allowed)
+
+    def _read(self, number: int) -> ListedVectors:
         listed = self._kept.pop(number, None)
         if listed is None:
             keys = self._get_keys(number)
+            item_ids = self._item_index.get_ids(keys.tolist())
             vectors = self._item_index.vectors.get(keys.tolist()).vectors
-            listed = ListedVectors(keys, vectors)
+            listed = ListedVectors(keys, item_ids, vectors)
             self.kept_bytes += vectors.nbytes
         self._kept[number] = listed  # the one used last comes last
         while self.kept_bytes > self._max_kept_bytes:
             self._drop(next(iter(self._kept)))
         return listed
+
+    def _choose(self, queries: Vectors) -> ListNumbers:
+        """Return the lists to search for each query, [queries, lists]."""
+        similarities = queries @ self._centers.T
+        nearest = np.argpartition(-similarities, self._probes - 1, axis=1)[:, : self._probes]
+        return nearest.astype(np.int32)
 
     def _get_keys(self, number: int) -> Keys:
         keys = self._members[number]
@@ -137,12 +161,6 @@ class CandidateLists:
         keys = np.concatenate([keys, added])
         present: Keys = keys[self._numbers[keys] == number]
         return present
-
-    def choose(self, queries: Vectors) -> ListNumbers:
-        """Return the lists to compare each query with, [queries, lists]."""
-        similarities = queries @ self._centers.T
-        nearest = np.argpartition(-similarities, self._probes - 1, axis=1)[:, : self._probes]
-        return nearest.astype(np.int32)
 
     def follow(self, item_index: ItemIndex) -> bool:
         """Move the vectors that were written since the last call into their lists.
@@ -191,8 +209,38 @@ def choose_list_count(vector_count: int) -> int:
     return max(1, min(vector_count // VECTORS_PER_LIST, MAX_LISTS))
 
 
+@dataclass(frozen=True, slots=True)
+class ListSearch:
+    """Queries, the numbers of the lists to search for each, and these lists by number."""
+
+    queries: Vectors
+    chosen: ListNumbers
+    lists: Sequence[tuple[int, ListedVectors]]
+    allowed: Mask | None
+
+    def run(self, count: int, min_score: float) -> list[list[Neighbor]]:
+        """Return the nearest items to each query, nearest first, equal ones by id.
+
+        Args:
+            count: the number of items for each query; there are more if several tie with the last.
+            min_score: the least cosine.
+        """
+        hits = NearestHits(len(self.queries), count, min_score)
+        item_ids: list[str] = []
+        for number, listed in self.lists:
+            positions = np.arange(len(item_ids), len(item_ids) + len(listed.keys))
+            item_ids += listed.item_ids
+            vectors = listed.vectors
+            if self.allowed is not None:
+                is_allowed = self.allowed[listed.keys]
+                positions, vectors = positions[is_allowed], vectors[is_allowed]
+            rows = np.flatnonzero((self.chosen == number).any(axis=1))
+            hits.add(rows, positions, self.queries[rows] @ vectors.T)
+        return [_rank(query_hits, item_ids) for query_hits in hits.collect()]
+
+
 class NearestHits:
-    """The best hits of several queries, from one list after the other.
+    """The best hits of several queries, by position, from one list after the other.
 
     Args:
         queries: the number of queries.
@@ -205,8 +253,8 @@ class NearestHits:
         self._min_scores = np.full(queries, min_score, np.float32)
         self._hits: list[tuple[Keys, Keys, Vectors]] = []
 
-    def add(self, queries: Keys, keys: Keys, scores: Vectors) -> None:
-        """Add the scores of some queries, by number, with some keys, [queries, keys]."""
+    def add(self, queries: Keys, positions: Keys, scores: Vectors) -> None:
+        """Add the scores of some queries, by number, with vectors, [queries, positions]."""
         is_near = scores >= self._min_scores[queries, None]
         if np.count_nonzero(is_near) > self._count:
             # With as many hits in this list alone, a query needs none below the last of them.
@@ -215,19 +263,19 @@ class NearestHits:
             self._min_scores[queries[has_enough]] = last
             is_near = scores >= self._min_scores[queries, None]
         rows, columns = np.nonzero(is_near)
-        self._hits.append((queries[rows], keys[columns], scores[rows, columns]))
+        self._hits.append((queries[rows], positions[columns], scores[rows, columns]))
 
     def collect(self) -> list[Hits]:
         """Return the hits of each query, best first."""
         if not self._hits:
             return [Hits.empty()] * len(self._min_scores)
-        queries, keys, scores = map(np.concatenate, zip(*self._hits, strict=True))
+        queries, positions, scores = map(np.concatenate, zip(*self._hits, strict=True))
         order = np.lexsort((-scores, queries))
         starts = np.searchsorted(queries[order], np.arange(1, len(self._min_scores)))
         return [
-            self._cut(Hits(query_keys, query_scores))
-            for query_keys, query_scores in zip(
-                np.split(keys[order], starts), np.split(scores[order], starts), strict=True
+            self._cut(Hits(query_positions, query_scores))
+            for query_positions, query_scores in zip(
+                np.split(positions[order], starts), np.split(scores[order], starts), strict=True
             )
         ]
 
@@ -238,31 +286,10 @@ class NearestHits:
         return Hits(hits.keys[reaches_last], hits.scores[reaches_last])
 
 
-def search_lists(
-    lists: CandidateLists,
-    queries: Vectors,
-    count: int,
-    allowed: Mask | None,
-    min_score: float,
-) -> list[Hits]:
-    """Return the `count` nearest vectors to each query in the lists that are nearest to it.
-
-    Args:
-        lists: the lists to search, after a call of `follow`.
-        queries: float32 [queries, dimensions].
-        count: the number of hits for each query; there are more if several tie with the last.
-        allowed: the keys that may be hits; None allows every key.
-        min_score: the least score of hits.
-    """
-    chosen = lists.choose(queries)
-    hits = NearestHits(len(queries), count, min_score)
-    counts = np.bincount(chosen.ravel(), minlength=len(lists))
-    # Most queries find their best hits in the lists that most of them search.
-    for number in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
-        keys, vectors = lists.read(number)
-        if allowed is not None:
-            keys, vectors = keys[allowed[keys]], vectors[allowed[keys]]
-        if len(keys):
-            rows = np.flatnonzero((chosen == number).any(axis=1))
-            hits.add(rows, keys, queries[rows] @ vectors.T)
-    return hits.collect()
+def _rank(hits: Hits, item_ids: Sequence[str]) -> list[Neighbor]:
+    """Return hits, best first, as neighbors, given the items by position."""
+    nearest_ids = [item_ids[position] for position in hits.keys.tolist()]
+    neighbors = list(map(Neighbor, nearest_ids, hits.scores.tolist()))
+    if np.any(hits.scores[1:] == hits.scores[:-1]):
+        neighbors.sort(key=lambda neighbor: (-neighbor.similarity, neighbor.item_id))
+    return neighbors

@@ -15,22 +15,19 @@ from service.analysis.candidate_lists import (
     MISSING_KEY,
     CandidateLists,
     ListNumbers,
+    ListSearch,
     choose_list_count,
-    search_lists,
 )
 from service.analysis.computation import compute
 from service.analysis.examination import Examination
 from service.analysis.neighbors import (
     MAX_BATCH_COST,
-    MAX_BATCH_ITEMS,
     MIN_BATCH_ITEMS,
     choose_batch_size,
-    drop_key,
     find_neighbors,
-    rank_neighbors,
 )
 from service.analysis.sampling import MATCHED_ITEMS_AT_ONCE, SAMPLE_SEED
-from service.domain.analyses import DuplicatesQuery, Neighbor
+from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery, Neighbor
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
 from service.index.follower import Follower
@@ -50,9 +47,16 @@ MIN_LISTED_SIMILARITY = 0.75
 # finds 98.0% of its near-duplicates in the lists instead of 98.9%.
 TRAINING_VECTORS = 16_384
 
+# Multiply-adds of one search in lists: 60 ms, during which others read the index.
+MAX_LISTED_COST = 1_200_000_000
+
+# Items that are searched for at once in lists. Products of few items with a list take twice as long
+# for each.
+MAX_LISTED_ITEMS = 512
+
 # Items of each list that are examined one after the other, so that they share the vectors of the
 # lists nearest to them.
-ITEMS_PER_LIST = 64
+ITEMS_PER_LIST = 128
 
 # The difference from 1 that rounding leaves in the cosine of equal vectors.
 SIMILARITY_TOLERANCE = 1e-6
@@ -110,22 +114,24 @@ class CandidateSearch:
         """Return the neighbors of items in the nearest lists; None if the lists are outdated."""
         filter_ = self._query.filter
 
-        def search(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]] | None:
+        def plan(item_index: ItemIndex) -> tuple[list[str], ListSearch] | None:
             if not lists.follow(item_index):
                 return None
             keys = item_index.find_matching_keys(item_ids, filter_)
-            if not keys:
-                return {}
             allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
             queries = item_index.vectors.get(list(keys.values())).vectors
-            # Each item is its own nearest neighbor.
-            hits = search_lists(lists, queries, count + 1, allowed, self._min_score)
-            return {
-                item_id: rank_neighbors(item_index, drop_key(item_hits, key, count))
-                for (item_id, key), item_hits in zip(keys.items(), hits, strict=True)
-            }
+            return list(keys), lists.plan(queries, allowed)
 
-        return await self._follower.read_in_worker(search)
+        planned = await self._follower.read_in_worker(plan)
+        if planned is None:
+            return None
+        searched_ids, search = planned
+        # Each item is its own nearest neighbor. Others read the index in the meantime.
+        neighbors = await compute(search.run, count + 1, self._min_score)
+        return {
+            item_id: [near for near in nearest if near.item_id != item_id][:MAX_NEIGHBORS]
+            for item_id, nearest in zip(searched_ids, neighbors, strict=True)
+        }
 
     async def _make_lists(self) -> CandidateLists | None:
         """Put all vectors into lists; None if that saves no time or is not possible."""
@@ -196,7 +202,7 @@ def order_by_list(numbers: ListNumbers, list_count: int) -> Keys:
 
 def _choose_batch_size(lists: CandidateLists) -> int:
     cost = lists.compared_vectors * lists.dimensions
-    return max(MIN_BATCH_ITEMS, min(MAX_BATCH_ITEMS, int(MAX_BATCH_COST / max(cost, 1.0))))
+    return max(MIN_BATCH_ITEMS, min(MAX_LISTED_ITEMS, int(MAX_LISTED_COST / max(cost, 1.0))))
 
 
 def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:

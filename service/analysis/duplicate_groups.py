@@ -30,8 +30,8 @@ NEIGHBOR_GROWTH = 4
 # Pairs of texts that are compared between two looks at the clock: about 50 ms.
 MAX_PAIRS_AT_ONCE = 2_000
 
-# Neighbors that are searched for at once, while nobody else reads the index.
-MAX_NEIGHBORS_AT_ONCE = 4_000
+# Neighbors that are searched for at once: those of all items of a batch, unless many are needed.
+MAX_NEIGHBORS_AT_ONCE = 16_000
 
 # Memory of the shingles that are kept: of 270,000 package descriptions or 20,000 of the longest
 # texts. Reading a text again takes 40 microseconds, five times as long as one comparison.

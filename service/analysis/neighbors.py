@@ -76,14 +76,14 @@ async def find_neighbors(
             vectors, list(keys.values()), count, allowed, min_score, exact=exact
         )
         return {
-            item_id: rank_neighbors(item_index, hits)
+            item_id: _rank_neighbors(item_index, hits)
             for item_id, hits in zip(keys, hits_by_item, strict=True)
         }
 
     return await follower.read_in_worker(search)
 
 
-def rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:
+def _rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:
     """Return the best hits as neighbors, at most MAX_NEIGHBORS: nearest first, equal ones by id.
 
     The hits must be best first.
@@ -114,7 +114,7 @@ def _search_by_keys(
     # Each item is its own nearest neighbor.
     queries = index.get(keys).vectors
     hits_by_key = search_by_products(index, queries, count + 1, allowed, min_score)
-    return [drop_key(hits, key, count) for key, hits in zip(keys, hits_by_key, strict=True)]
+    return [_drop_key(hits, key, count) for key, hits in zip(keys, hits_by_key, strict=True)]
 
 
 def search_by_products(
@@ -167,7 +167,7 @@ def _drop_below(hits: Hits, min_score: float) -> Hits:
     return Hits(hits.keys[is_near], hits.scores[is_near])
 
 
-def drop_key(hits: Hits, key: int, count: int) -> Hits:
+def _drop_key(hits: Hits, key: int, count: int) -> Hits:
     """Return the best `count` hits without a key, and all that tie with the last."""
     is_other = hits.keys != key
     keys, scores = hits.keys[is_other], hits.scores[is_other]

@@ -9,7 +9,6 @@ from service.analysis.candidate_lists import (
     MAX_KEPT_BYTES,
     CandidateLists,
     ListNumbers,
-    search_lists,
 )
 from service.analysis.candidate_search import ITEMS_PER_LIST, order_by_list
 from service.domain.items import Change
@@ -52,10 +51,10 @@ def filled(
     return item_index, lists
 
 
-def find(item_index: ItemIndex, lists: CandidateLists, query: Vectors, count: int) -> list[str]:
+def find(lists: CandidateLists, query: Vectors) -> list[str]:
     """Return the items near a vector."""
-    (hits,) = search_lists(lists, query[None], count, None, LEAST)
-    return [item_id for item_id, _, _ in item_index.rank_hits(hits, count)]
+    (neighbors,) = lists.plan(query[None], None).run(COUNT, LEAST)
+    return [neighbor.item_id for neighbor in neighbors]
 
 
 def compare_all(vectors: Mapping[str, Vectors], query: Vectors) -> set[str]:
@@ -66,10 +65,10 @@ def compare_all(vectors: Mapping[str, Vectors], query: Vectors) -> set[str]:
 def test_lists_have_what_is_near() -> None:
     """Of vectors in clusters, the nearest lists have all that are as near as asked for."""
     vectors = clustered()
-    item_index, lists = filled(vectors)
+    _, lists = filled(vectors)
     by_id = {str(row): vector for row, vector in enumerate(vectors)}
     for query in vectors[:60]:
-        assert compare_all(by_id, query) == set(find(item_index, lists, query, COUNT))
+        assert compare_all(by_id, query) == set(find(lists, query))
 
 
 @pytest.mark.parametrize("count", [1, 5, 40])
@@ -78,10 +77,11 @@ def test_the_nearest_come_first_with_all_ties(count: int) -> None:
     vectors = clustered()
     vectors[200:210] = vectors[100]
     _, lists = filled(vectors)
-    (hits,) = search_lists(lists, vectors[100][None], count, None, LEAST)
+    (neighbors,) = lists.plan(vectors[100][None], None).run(count, LEAST)
     scores = np.sort(vectors @ vectors[100])[::-1]
     expected = scores[scores >= scores[count - 1] - 1e-6]
-    assert expected.tolist() == pytest.approx(hits.scores.tolist(), abs=1e-5)
+    found = [neighbor.similarity for neighbor in neighbors]
+    assert expected.tolist() == pytest.approx(found, abs=1e-5)
 
 
 def test_a_mask_leaves_keys_out() -> None:
@@ -89,9 +89,9 @@ def test_a_mask_leaves_keys_out() -> None:
     vectors = clustered()
     _, lists = filled(vectors)
     allowed = np.arange(COUNT) % 2 == 0
-    (all_hits,) = search_lists(lists, vectors[0][None], COUNT, None, LEAST)
-    (hits,) = search_lists(lists, vectors[0][None], COUNT, allowed, LEAST)
-    assert {key for key in all_hits.keys.tolist() if key % 2 == 0} == set(hits.keys.tolist())
+    (neighbors,) = lists.plan(vectors[0][None], allowed).run(COUNT, LEAST)
+    even_ids = [item_id for item_id in find(lists, vectors[0]) if int(item_id) % 2 == 0]
+    assert even_ids == [neighbor.item_id for neighbor in neighbors]
 
 
 def test_later_writes_are_followed() -> None:
@@ -118,7 +118,7 @@ def test_later_writes_are_followed() -> None:
         assert lists.follow(item_index)
         for row in (3, 7, 8, 9, 37):
             near = compare_all(by_id, vectors[row])
-            assert near == set(find(item_index, lists, vectors[row], COUNT))
+            assert near == set(find(lists, vectors[row]))
 
 
 def test_lists_that_cannot_follow_say_so() -> None:
@@ -140,9 +140,9 @@ def test_few_vectors_are_kept() -> None:
     vectors = clustered()
     by_id = {str(row): vector for row, vector in enumerate(vectors)}
     limit = vectors.nbytes // 4
-    item_index, lists = filled(vectors, limit)
+    _, lists = filled(vectors, limit)
     for query in vectors[:60]:
-        assert compare_all(by_id, query) == set(find(item_index, lists, query, COUNT))
+        assert compare_all(by_id, query) == set(find(lists, query))
         assert lists.kept_bytes <= limit
 
 
