@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
-from itertools import islice
 
 from service.analysis.computation import compute
 from service.analysis.examination import Examination
@@ -19,7 +18,7 @@ from service.storage.items import ItemStore
 
 # Neighbors whose texts are compared first. The others are compared only if the farthest of these
 # are near-duplicates: what they repeat in turn belongs to the same group.
-FIRST_COMPARED_NEIGHBORS = 10
+FIRST_COMPARED_NEIGHBORS = 15
 
 # Neighbors that are searched for first, as many as neighbor lists have.
 FIRST_NEIGHBORS = 30
@@ -31,8 +30,15 @@ NEIGHBOR_GROWTH = 4
 # Pairs of texts that are compared between two looks at the clock: about 50 ms.
 MAX_PAIRS_AT_ONCE = 2_000
 
-# Texts whose shingles are kept: 10 MB for package descriptions, 130 MB for the longest texts.
-MAX_CACHED_TEXTS = 20_000
+# Neighbors that are searched for at once: those of all items of a batch, unless many are needed.
+MAX_NEIGHBORS_AT_ONCE = 16_000
+
+# Memory of the shingles that are kept: of 270,000 package descriptions or 20,000 of the longest
+# texts. Reading a text again takes 40 microseconds, five times as long as one comparison.
+MAX_CACHED_BYTES = 128 * 2**20
+
+# Memory of the shingles of one text, beside the hashes.
+SHINGLES_BYTES = 350
 
 # Returns that many neighbors of each item, nearest first.
 FindNeighbors = Callable[[Sequence[str], int], Awaitable[Mapping[str, Sequence[Neighbor]]]]
@@ -94,7 +100,9 @@ class NearDuplicateGrouper:
         self._examination = examination
         self._rarity = ShingleRarity(())
         self._first_ids: dict[bytes, str] = {}
+        self._texts: Mapping[str, str] = {}
         self._shingles: dict[str, Shingles] = {}
+        self._shingle_bytes = 0
 
     async def estimate_rarity(self, item_ids: Sequence[str]) -> None:
         """Estimate from the texts of a sample which wording is common."""
@@ -103,15 +111,17 @@ class NearDuplicateGrouper:
 
     async def group(self, item_ids: Sequence[str]) -> None:
         """Group items with their near-duplicates, until there is no time left."""
-        remaining_ids = self._group_copies(await self._read_texts(item_ids))
+        self._texts = await self._read_texts(item_ids)
+        remaining_ids = self._group_copies(self._texts)
         count = FIRST_NEIGHBORS
         while remaining_ids:
             unfinished_ids: list[str] = []
-            step = max(1, MAX_PAIRS_AT_ONCE // count)
+            step = max(1, MAX_NEIGHBORS_AT_ONCE // count)
             for start in range(0, len(remaining_ids), step):
                 if not self._examination.is_out_of_time:
                     batch = remaining_ids[start : start + step]
-                    unfinished_ids += await self._compare_with_neighbors(batch, count)
+                    neighbors = await self._find_neighbors(batch, count)
+                    unfinished_ids += await self._compare_all(neighbors, count)
             remaining_ids = unfinished_ids
             count = min(count * NEIGHBOR_GROWTH, MAX_NEIGHBORS)
 
@@ -127,17 +137,34 @@ class NearDuplicateGrouper:
                 self.components.join(first_id, item_id)
         return new_ids
 
-    async def _compare_with_neighbors(self, item_ids: Sequence[str], count: int) -> list[str]:
+    async def _compare_all(
+        self, neighbors: Mapping[str, Sequence[Neighbor]], count: int
+    ) -> list[str]:
+        """Group items with near-duplicates among their neighbors, until there is no time left.
+
+        Returns:
+            The items that need more neighbors.
+        """
+        unfinished_ids: list[str] = []
+        item_ids = list(neighbors)
+        step = max(1, MAX_PAIRS_AT_ONCE // count)
+        for start in range(0, len(item_ids), step):
+            if not self._examination.is_out_of_time:
+                neighbor_ids = {
+                    item_id: [neighbor.item_id for neighbor in neighbors[item_id]]
+                    for item_id in item_ids[start : start + step]
+                }
+                unfinished_ids += await self._compare_with_neighbors(neighbor_ids, count)
+        return unfinished_ids
+
+    async def _compare_with_neighbors(
+        self, neighbor_ids: Mapping[str, Sequence[str]], count: int
+    ) -> list[str]:
         """Group items with near-duplicates among their `count` nearest neighbors.
 
         Returns:
             The items that need more neighbors.
         """
-        neighbors = await self._find_neighbors(item_ids, count)
-        neighbor_ids = {
-            item_id: [neighbor.item_id for neighbor in item_neighbors]
-            for item_id, item_neighbors in neighbors.items()
-        }
         first = FIRST_COMPARED_NEIGHBORS
         await self._compare({item_id: ids[:first] for item_id, ids in neighbor_ids.items()})
         neighbor_ids = {
@@ -160,9 +187,9 @@ class NearDuplicateGrouper:
         compared_ids = dict.fromkeys(
             (*neighbor_ids, *(neighbor_id for ids in neighbor_ids.values() for neighbor_id in ids))
         )
-        texts = await self._read_texts(
-            [item_id for item_id in compared_ids if item_id not in self._shingles]
-        )
+        new_ids = [item_id for item_id in compared_ids if item_id not in self._shingles]
+        texts = {item_id: self._texts[item_id] for item_id in new_ids if item_id in self._texts}
+        texts |= await self._read_texts([item_id for item_id in new_ids if item_id not in texts])
         near_duplicates = await compute(self._find_near_duplicates, neighbor_ids, texts)
         for item_id, duplicate_ids in near_duplicates.items():
             for duplicate_id in duplicate_ids:
@@ -193,7 +220,9 @@ class NearDuplicateGrouper:
             texts: those of the items and neighbors without cached shingles.
         """
         shingles = self._shingles
-        shingles |= {item_id: Shingles(text) for item_id, text in texts.items()}
+        for item_id, text in texts.items():
+            shingles[item_id] = Shingles(text)
+            self._shingle_bytes += _estimate_bytes(shingles[item_id])
         near_duplicates = {}
         for item_id, ids in neighbor_ids.items():
             if item_id not in shingles:
@@ -211,8 +240,8 @@ class NearDuplicateGrouper:
                 for candidate_id, is_duplicate in zip(candidate_ids, verdicts, strict=True)
                 if is_duplicate
             ]
-        for item_id in list(islice(shingles, max(0, len(shingles) - MAX_CACHED_TEXTS))):
-            del shingles[item_id]
+        while self._shingle_bytes > MAX_CACHED_BYTES:
+            self._shingle_bytes -= _estimate_bytes(shingles.pop(next(iter(shingles))))
         return near_duplicates
 
     async def _read_texts(self, item_ids: Sequence[str]) -> dict[str, str]:
@@ -223,3 +252,7 @@ class NearDuplicateGrouper:
             for item_id in item_ids
             if item_id in excerpts and not excerpts[item_id].is_pending
         }
+
+
+def _estimate_bytes(shingles: Shingles) -> int:
+    return SHINGLES_BYTES + shingles.hashes.nbytes

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 
 from service import errors
+from service.analysis.candidate_search import CandidateSearch
 from service.analysis.duplicate_groups import NearDuplicateGrouper
 from service.analysis.examination import Examination
-from service.analysis.neighbors import choose_batch_size, find_neighbors
 from service.analysis.sampling import draw_sample
 from service.domain.analyses import (
     Coverage,
@@ -20,7 +19,6 @@ from service.domain.analyses import (
     DuplicateItem,
     DuplicatesProgress,
     DuplicatesQuery,
-    Neighbor,
 )
 from service.domain.generations import Generation
 from service.index.follower import Follower
@@ -37,9 +35,6 @@ ORDERED_ITEMS_AT_ONCE = 2_000
 
 # Vectors that are compared with the first of their group at once, in 10 ms.
 COMPARED_VECTORS_AT_ONCE = 2_000
-
-# The difference from 1 that rounding leaves in the cosine of equal vectors.
-SIMILARITY_TOLERANCE = 1e-6
 
 # Items in one message, and in one group: 2.6 MB with the longest ids.
 MAX_MESSAGE_ITEMS = 10_000
@@ -64,17 +59,21 @@ class DuplicateSearch:
         """
         if query.item_id:
             await self._require_vector(query.item_id)
-        examination = Examination(await draw_sample(self._follower, query.filter))
+        sample = await draw_sample(self._follower, query.filter)
+        examination = Examination(sample)
+        search = CandidateSearch(self._follower, query, examination)
         grouper = NearDuplicateGrouper(
-            self._store, self._generation, partial(self._find_neighbors, query), query, examination
+            self._store, self._generation, search.find, query, examination
         )
-        await grouper.estimate_rarity(examination.sample.item_ids[:MAX_RARITY_TEXTS])
+        await grouper.estimate_rarity(sample.item_ids[:MAX_RARITY_TEXTS])
         if query.item_id:
             await grouper.group([query.item_id])
-            item_count = examination.sample.item_count
-            coverage = Coverage(item_count, min(1, item_count), False, examination.sample.sequence)
+            coverage = Coverage(
+                sample.item_count, min(1, sample.item_count), False, sample.sequence
+            )
         else:
-            async for progress in self._group_all(grouper, examination, exact=query.exact):
+            batch_size = await search.prepare()
+            async for progress in self._group_all(grouper, examination, batch_size):
                 yield progress
             coverage = examination.coverage
         groups = await self._measure(
@@ -86,25 +85,15 @@ class DuplicateSearch:
             yield DuplicateGroups(message_groups, coverage)
 
     async def _group_all(
-        self, grouper: NearDuplicateGrouper, examination: Examination, *, exact: bool
+        self, grouper: NearDuplicateGrouper, examination: Examination, batch_size: int
     ) -> AsyncIterator[DuplicatesProgress]:
         """Group all items of a sample; yield the progress."""
         last_report = time.monotonic()
-        batch_size = await choose_batch_size(self._follower, exact=exact)
         for batch in examination.iterate_batches(batch_size):
             await grouper.group(batch)
             if time.monotonic() >= last_report + PROGRESS_SECONDS:
                 last_report = time.monotonic()
                 yield DuplicatesProgress(examination.coverage)
-
-    async def _find_neighbors(
-        self, query: DuplicatesQuery, item_ids: Sequence[str], count: int
-    ) -> Mapping[str, Sequence[Neighbor]]:
-        """Return the neighbors of items that may be near-duplicates."""
-        min_score = query.min_similarity - SIMILARITY_TOLERANCE
-        return await find_neighbors(
-            self._follower, item_ids, count, query.filter, min_score, exact=query.exact
-        )
 
     async def _require_vector(self, item_id: str) -> None:
         """Raise an error if an item does not exist or has no vector."""

@@ -1,7 +1,8 @@
 """Chooses the items that an analysis examines.
 
 Items are examined in a random order that is the same each time. However many of them are examined
-before the deadline, they are a fair sample.
+before the deadline, they are a fair sample. (Where similar items are examined one after the other,
+`candidate_search.order_by_list` keeps it fair.)
 """
 
 from __future__ import annotations

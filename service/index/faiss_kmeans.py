@@ -21,7 +21,7 @@ KMEANS_SEED = 1
 MAX_VECTORS_PER_CENTER = 2**31 - 1
 
 
-def compute_centers(vectors: Vectors, number: int) -> Vectors:
+def compute_centers(vectors: Vectors, number: int, *, attempts: int = KMEANS_ATTEMPTS) -> Vectors:
     """Return the centers of `number` groups, float32 [number, dimensions], unit length.
 
     They are the same for the same vectors.
@@ -29,6 +29,7 @@ def compute_centers(vectors: Vectors, number: int) -> Vectors:
     Args:
         vectors: float32 [vectors, dimensions], unit length, at least `number`.
         number: the number of groups.
+        attempts: starting centers to try, of which the best count.
     """
     faiss.omp_set_num_threads(1)  # a setting of each thread
     dimensions = vectors.shape[1]
@@ -36,7 +37,7 @@ def compute_centers(vectors: Vectors, number: int) -> Vectors:
     clustering.spherical = True
     clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
     clustering.niter = KMEANS_ROUNDS
-    clustering.nredo = KMEANS_ATTEMPTS
+    clustering.nredo = attempts
     clustering.seed = KMEANS_SEED
     clustering.min_points_per_centroid = 1
     clustering.max_points_per_centroid = MAX_VECTORS_PER_CENTER

@@ -34,6 +34,7 @@ from service.index.vector_index import (
     VectorMaintenance,
     VectorSearch,
 )
+from service.index.written_keys import WrittenKeys
 
 # More excluded keys than these are removed from a filter's mask, which costs a copy of the mask.
 MAX_SEPARATE_EXCLUSIONS = 64
@@ -63,7 +64,7 @@ class ItemIndex:
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
     describes that index, and `attributes` has the attributes of all live items by key. `sample`
     represents the vectors. `terms` has the words of the items' texts; None if the index is for
-    searches by vectors alone.
+    searches by vectors alone. `written_keys` are the keys whose vectors changed last.
     `lacks_own_vector_keys` tells that the index is from a snapshot that does not say which items
     have vectors of their callers.
 
@@ -84,6 +85,7 @@ class ItemIndex:
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.sample = CorpusSample(index, self.get_ids)
+        self.written_keys = WrittenKeys()
         self.attributes = Attributes()
         self.terms = terms
         self.lacks_own_vector_keys = False
@@ -331,6 +333,7 @@ class ItemIndex:
         if pending_keys:
             self.maintenance.delete(pending_keys)
             self.sample.discard(pending_keys)
+            self.written_keys.note(pending_keys)
         keyed_vectors = [
             (key, vector)
             for key, change in keyed_changes
@@ -344,6 +347,7 @@ class ItemIndex:
             owners = [key for key, _ in keyed_vectors]
             self.maintenance.upsert(owners, vectors.reshape(-1, self.vectors.dimensions))
             self.sample.replace(owners)
+            self.written_keys.note(dict.fromkeys(owners))
 
     def _has_vectors(self, key: int, vectors: Sequence[bytes]) -> bool:
         """Return whether an item has exactly these vectors, as after a change of attributes.
@@ -366,6 +370,7 @@ class ItemIndex:
         self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
         self.sample.discard(distinct)
+        self.written_keys.note(distinct)
         self.attributes.delete(distinct)
         self._own_vector_keys.discard(distinct)
         if self.terms is not None:
