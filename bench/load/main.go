@@ -1,5 +1,6 @@
-// Command load drives one unary gRPC method, or one HTTP path that takes POSTs of JSON, with request
-// messages from a file, and prints as JSON how many calls were answered and how long they took.
+// Command load drives one unary gRPC method, one HTTP path that takes POSTs of JSON, or one PostgreSQL
+// database that takes SQL, with request messages from a file, and prints as JSON how many calls were
+// answered and how long they took.
 //
 // With -concurrency N, N callers each send one call after the other (closed loop). With -rate R,
 // calls are sent R times a second whether or not earlier ones were answered (open loop), and a
@@ -26,18 +27,21 @@ import (
 
 type options struct {
 	address, method, path, requests string
+	database                        string
 	concurrency, connections        int
 	outstanding                     int
 	rate                            float64
 	warmUp, duration, timeout       time.Duration
 
-	writeMethod, writePath, writeRequests string
+	writeMethod, writePath, writeDatabase string
+	writeRequests                         string
 	writeShare                            float64
 }
 
 // writes are the options for the messages of -write-requests.
 func (o options) writes() options {
-	o.method, o.path, o.requests = o.writeMethod, o.writePath, o.writeRequests
+	o.method, o.path, o.database = o.writeMethod, o.writePath, o.writeDatabase
+	o.requests = o.writeRequests
 	return o
 }
 
@@ -66,6 +70,7 @@ func read() options {
 	flag.StringVar(&given.address, "address", "", "host:port of the server")
 	flag.StringVar(&given.method, "method", "", "/package.Service/Method to call")
 	flag.StringVar(&given.path, "path", "", "HTTP path to post to, instead of a method")
+	flag.StringVar(&given.database, "database", "", "user@name of a PostgreSQL database to send SQL to, instead of a method")
 	flag.StringVar(&given.requests, "requests", "", "file of messages, each after its length (uint32, big endian)")
 	flag.IntVar(&given.concurrency, "concurrency", 1, "callers of the closed loop")
 	flag.IntVar(&given.connections, "connections", 4, "gRPC connections that calls are spread over, at most one a caller")
@@ -77,6 +82,7 @@ func read() options {
 	flag.StringVar(&given.writeRequests, "write-requests", "", "file of messages that the closed loop mixes in")
 	flag.StringVar(&given.writeMethod, "write-method", "", "/package.Service/Method of these messages")
 	flag.StringVar(&given.writePath, "write-path", "", "HTTP path of these messages, instead of a method")
+	flag.StringVar(&given.writeDatabase, "write-database", "", "user@name of the PostgreSQL database of these messages, instead of a method")
 	flag.Float64Var(&given.writeShare, "write-share", 0.1, "share of the calls that send these messages")
 	flag.Parse()
 	return given

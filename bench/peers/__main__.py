@@ -6,7 +6,8 @@
 Akin gets texts, and the others get the vectors that Akin's embedded model makes of them. All
 servers run at the same time and take turns under the load generator of load/. Akin runs with one
 worker and with two. Chroma is installed into an environment of its own in the user's cache. Qdrant
-is measured if QDRANT_BINARY has the path of its server, or QDRANT_ADDRESS the address of its gRPC.
+is measured if QDRANT_BINARY has the path of its server, or QDRANT_ADDRESS the address of its gRPC,
+and pgvector if the PostgreSQL of this machine has the extension.
 
 Queries by item go by id, or by the vector of the item where a server has nothing else. Filters keep
 a range of a random number, or a section, which is related to the text. Recall is by score, against
@@ -31,6 +32,7 @@ from peers.chroma import run_chroma
 from peers.contest import MIXED, Contest, Entry
 from peers.dataset import list_cases, make_dataset
 from peers.peer import Peer
+from peers.pgvector import run_pgvector
 from peers.qdrant import run_qdrant
 
 # The plot shows these kinds of queries, at the number of callers that is nearest to this one.
@@ -53,8 +55,12 @@ def measure(options: argparse.Namespace) -> Result:
             stack.enter_context(run_akin(filled, folder / f"akin{workers}", workers, dataset))
             for workers in (1, 2)
         ]
-        for run in (run_qdrant, run_chroma):
-            started = stack.enter_context(run(folder, dataset))
+        for others in (
+            run_qdrant(folder, dataset),
+            run_pgvector(dataset),
+            run_chroma(folder, dataset),
+        ):
+            started = stack.enter_context(others)
             if started is not None:
                 peer, seconds = started
                 imports[peer.name] = round(seconds, 1)

@@ -100,7 +100,13 @@ class Dataset:
 
 
 def make_dataset(count: int) -> Dataset:
-    """Return real texts, embedded: those to store, those to write, and those to ask for."""
+    """Return real texts, embedded: those to store, those to write, and those to ask for.
+
+    Raises:
+        SystemExit: the smallest filter would keep fewer items than a query asks for.
+    """
+    if count * min(SHARES) <= LIMIT:
+        raise SystemExit(f"at least {int(LIMIT / min(SHARES)) + 1:,} items are needed")
     drawn = random.Random(5)
     items = [
         {**each, "attributes": {SECTION: each["attributes"][SECTION], CHANCE: drawn.random()}}
@@ -150,7 +156,7 @@ def list_cases(dataset: Dataset) -> list[Case]:
 
 
 class Truth:
-    """The scores that the best results of a case have, by comparison with all vectors."""
+    """The least scores of the best results of a case, by comparison with all vectors."""
 
     def __init__(self, dataset: Dataset, case: Case, count: int) -> None:
         """Compare the first queries of a case with the first `count` rows."""
@@ -177,10 +183,15 @@ class Truth:
 
         Args:
             answers: result rows of each query of `rows`.
+
+        Raises:
+            AssertionError: a result does not pass the filter, or stands twice in an answer.
         """
         shares = []
         for row, least, answer in zip(self.rows, self._least, answers, strict=True):
-            hits = [hit for hit in set(answer) if hit != row and self._passing[hit]]
+            hits = [hit for hit in answer if hit != row][:LIMIT]
+            assert len(set(hits)) == len(hits), answer
+            assert self._passing[hits].all(), answer
             scores = self._vectors[hits] @ self._vectors[row]
             shares.append(np.count_nonzero(scores >= least - SCORE_TOLERANCE) / LIMIT)
-        return round(float(np.minimum(shares, 1.0).mean()), 4)
+        return round(float(np.mean(shares)), 4)

@@ -20,12 +20,13 @@ class Endpoint:
     """Where serialized messages go.
 
     Args:
-        kind: a gRPC method, or an HTTP path that takes POSTs of JSON.
-        path: the method or path.
+        kind: a gRPC method, an HTTP path that takes POSTs of JSON, or a PostgreSQL database that
+            takes SQL. The load generator has an option of this name.
+        path: the method, the path, or the user and the name of the database.
         send: sends one message and returns the reply.
     """
 
-    kind: Literal["method", "path"]
+    kind: Literal["method", "path", "database"]
     path: str
     send: Callable[[bytes], bytes]
 
