@@ -55,7 +55,7 @@ class Peer(Protocol):
         """Return the result rows of a reply."""
 
     def write(self, number: int) -> bytes:
-        """Return a durable write of a version of a new item."""
+        """Return a write of a version of a new item, applied when the reply comes."""
 
     def settle(self) -> None:
         """Wait until the server has finished its work in the background."""
