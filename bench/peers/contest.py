@@ -16,6 +16,10 @@ from peers.peer import Peer
 LEAST_RECALL, MOST_RECALL = 0.98, 0.99
 
 CONNECTIONS = "-connections=16"
+
+# Filtered queries of one of the servers take seconds with many callers.
+TIMEOUT = "-timeout=60s"
+
 WRITE_SHARE = 0.1
 MIXED = f"mixed, {WRITE_SHARE:.0%} writes"
 RATES = ("calls_per_second", "p50_ms", "p95_ms", "p99_ms")
@@ -42,7 +46,7 @@ class Entry:
             AssertionError: a call failed.
         """
         stats = self.generator.measure(
-            self.peer.address, seconds, f"-concurrency={callers}", CONNECTIONS, *options
+            self.peer.address, seconds, f"-concurrency={callers}", CONNECTIONS, TIMEOUT, *options
         )
         assert not stats["errors"] + stats.get("writes", stats)["errors"], stats
         return stats
