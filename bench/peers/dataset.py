@@ -19,7 +19,7 @@ SHARES = (0.5, 0.2, 0.1, 0.05, 0.01)
 RELATED_SHARE = 0.1
 
 # Distinct messages of a load, and how many of them measure recall.
-QUERIES, RECALL_QUERIES = 2_000, 500
+QUERIES, RECALL_QUERIES = 2_000, 200
 
 # A mixed load writes this many new items, each in several versions.
 NEW_ITEMS, WRITES = 1_000, 10_000
