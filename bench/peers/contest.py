@@ -17,8 +17,8 @@ LEAST_RECALL, MOST_RECALL = 0.98, 0.99
 
 CONNECTIONS = "-connections=16"
 
-# Filtered queries of one of the servers take seconds with many callers.
-TIMEOUT = "-timeout=60s"
+# Filtered queries of one of the servers take long with many callers.
+TIMEOUT = "-timeout=300s"
 
 WRITE_SHARE = 0.1
 MIXED = f"mixed, {WRITE_SHARE:.0%} writes"
