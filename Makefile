@@ -13,7 +13,7 @@ CONSOLE_SOURCES := $(addprefix console/,index.html package.json tsconfig.json vi
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve console screenshot browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console screenshot browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-duplicates bench-hotpath bench-learning bench-overload bench-peers bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 # With CONSOLE=1, a terminal then has the web console of the sample books until Ctrl-C.
 demo: .venv/ready $(if $(CONSOLE),$(CONSOLE_BUILD))
@@ -167,8 +167,9 @@ bench-hotpath: .venv/ready
 bench-postgres: .venv/ready
 	PYTHONPATH=tests $(BIN)/python bench/postgres.py
 
-bench-chroma: .venv/ready
-	$(BIN)/python bench/chroma.py
+# QDRANT_BINARY is the path of a Qdrant server, or QDRANT_ADDRESS the host and port of its gRPC.
+bench-peers: .venv/ready
+	PYTHONPATH=tests:bench $(BIN)/python -m peers
 
 bench-learning: .venv/ready
 	$(BIN)/python bench/learning.py

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 SIZE_INCHES = (10.0, 4.5)
 DOTS_PER_INCH = 150
 COLOURS = ("#2b5c8a", "#9a9a9a", "#8fb8dc", "#c9b48a")
+PEER_COLOURS = ("#2b5c8a", "#8fb8dc", "#c8553d", "#c9b48a", "#5f8a5b")
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -25,20 +26,37 @@ def throughput(path: Path, result: Mapping[str, Any]) -> None:
     _draw(path, title, result["closed_loop"], {"akin": "akin", "bare": "bare gRPC handler"})
 
 
-def peer(path: Path, result: Mapping[str, Any]) -> None:
-    """Writes the picture of Akin next to Chroma as a PNG."""
-    recall = result["recall_at_10"]
-    title = (
-        f"10 nearest of {result['items']:,} items, one server process each; "
-        f"recall@10: akin {recall['akin']:g}, Chroma {recall['chroma']:g}"
-    )
-    names = {
-        "akin_go": "akin, asked in Go",
-        "chroma_go": "Chroma, asked in Go",
-        "akin_python": "akin, asked in Python",
-        "chroma_python": "Chroma, asked in Python",
-    }
-    _draw(path, title, result["callers"], names)
+def peers(path: Path, result: Mapping[str, Any], kinds: Sequence[str]) -> None:
+    """Write the picture of recall against calls, a panel for each kind of query, as a PNG.
+
+    Args:
+        path: of the PNG.
+        result: of bench/peers.
+        kinds: beginnings of the names of queries.
+    """
+    figure = Figure(figsize=(10.0, 8.0), dpi=DOTS_PER_INCH, layout="constrained")
+    callers = result["plotted_callers"]
+    figure.suptitle(f"10 nearest of {result['items']:,} items, {callers} callers")
+    names = dict.fromkeys(row["peer"] for row in result["rows"])
+    for axes, kind in zip(figure.subplots(2, 2).flat, kinds, strict=True):
+        for color, name in zip(PEER_COLOURS, names, strict=False):
+            curve, points = (
+                [
+                    (row["recall_at_10"], row["calls_per_second"])
+                    for row in result[part]
+                    if (row["peer"], row["callers"]) == (name, callers)
+                    and row["case"].startswith(kind)
+                ]
+                for part in ("curves", "rows")
+            )
+            axes.plot(*zip(*points, strict=True), color=color, marker="o", linestyle="", label=name)
+            if curve:
+                axes.plot(*zip(*curve, strict=True), color=color, marker=".", linestyle=":")
+        axes.set(title=kind, xlabel="recall@10 by score", ylabel="calls per second", ylim=(0, None))
+        axes.set_xlim(min(axes.get_xlim()[0], 0.97), 1.002)
+        axes.grid(visible=True, alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+    figure.savefig(path)
 
 
 def recall(path: Path, result: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
-// Command load drives one unary gRPC method, or one HTTP path that takes POSTs of JSON, with request
-// messages from a file, and prints as JSON how many calls were answered and how long they took.
+// Command load drives one unary gRPC method, one HTTP path that takes POSTs of JSON, or one PostgreSQL
+// database that takes SQL, with request messages from a file, and prints as JSON how many calls were
+// answered and how long they took.
 //
 // With -concurrency N, N callers each send one call after the other (closed loop). With -rate R,
 // calls are sent R times a second whether or not earlier ones were answered (open loop), and a
@@ -26,24 +27,31 @@ import (
 
 type options struct {
 	address, method, path, requests string
+	database                        string
 	concurrency, connections        int
 	outstanding                     int
 	rate                            float64
 	warmUp, duration, timeout       time.Duration
+
+	writeMethod, writePath, writeDatabase string
+	writeRequests                         string
+	writeShare                            float64
+}
+
+// writes are the options for the messages of -write-requests.
+func (o options) writes() options {
+	o.method, o.path, o.database = o.writeMethod, o.writePath, o.writeDatabase
+	o.requests = o.writeRequests
+	return o
 }
 
 func main() {
 	log.SetFlags(0)
 	given := read()
-	messages, err := messagesOf(given.requests)
-	if err != nil {
-		log.Fatalf("load: %s: %v", given.requests, err)
+	target := targetOf(given)
+	if given.writeRequests != "" {
+		target.writes = targetOf(given.writes())
 	}
-	send, err := senderTo(given)
-	if err != nil {
-		log.Fatalf("load: %s: %v", given.address, err)
-	}
-	target := target{send, given.timeout, messages}
 	run := target.closedLoop
 	if given.rate > 0 {
 		run = target.openLoop
@@ -62,6 +70,7 @@ func read() options {
 	flag.StringVar(&given.address, "address", "", "host:port of the server")
 	flag.StringVar(&given.method, "method", "", "/package.Service/Method to call")
 	flag.StringVar(&given.path, "path", "", "HTTP path to post to, instead of a method")
+	flag.StringVar(&given.database, "database", "", "user@name of a PostgreSQL database to send SQL to, instead of a method")
 	flag.StringVar(&given.requests, "requests", "", "file of messages, each after its length (uint32, big endian)")
 	flag.IntVar(&given.concurrency, "concurrency", 1, "callers of the closed loop")
 	flag.IntVar(&given.connections, "connections", 4, "gRPC connections that calls are spread over, at most one a caller")
@@ -70,6 +79,11 @@ func read() options {
 	flag.DurationVar(&given.warmUp, "warm-up", 500*time.Millisecond, "how long to call before measuring")
 	flag.DurationVar(&given.duration, "duration", 5*time.Second, "how long to measure")
 	flag.DurationVar(&given.timeout, "timeout", 10*time.Second, "deadline of a call")
+	flag.StringVar(&given.writeRequests, "write-requests", "", "file of messages that the closed loop mixes in")
+	flag.StringVar(&given.writeMethod, "write-method", "", "/package.Service/Method of these messages")
+	flag.StringVar(&given.writePath, "write-path", "", "HTTP path of these messages, instead of a method")
+	flag.StringVar(&given.writeDatabase, "write-database", "", "user@name of the PostgreSQL database of these messages, instead of a method")
+	flag.Float64Var(&given.writeShare, "write-share", 0.1, "share of the calls that send these messages")
 	flag.Parse()
 	return given
 }
@@ -100,35 +114,61 @@ type target struct {
 	send     sender
 	timeout  time.Duration
 	messages [][]byte
+	writes   *target
+}
+
+func targetOf(given options) *target {
+	messages, err := messagesOf(given.requests)
+	if err != nil {
+		log.Fatalf("load: %s: %v", given.requests, err)
+	}
+	send, err := senderTo(given)
+	if err != nil {
+		log.Fatalf("load: %s: %v", given.address, err)
+	}
+	return &target{send: send, timeout: given.timeout, messages: messages}
 }
 
 // call sends one message drawn at random and records the answer.
-func (t target) call(into *record, caller int, due time.Time) {
+func (t *target) call(into *record, caller int, due time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 	defer cancel()
 	replyBytes, err := t.send(ctx, caller, t.messages[rand.IntN(len(t.messages))])
 	into.add(time.Since(due), replyBytes, err)
 }
 
-func (t target) closedLoop(given options, duration time.Duration) *record {
+func (t *target) closedLoop(given options, duration time.Duration) *record {
 	whole := &record{started: time.Now()}
+	if t.writes != nil {
+		whole.writes = &record{started: whole.started}
+	}
 	end := whole.started.Add(duration)
 	var callers sync.WaitGroup
 	for number := range given.concurrency {
 		callers.Go(func() {
-			own := &record{}
+			own, ownWrites := &record{}, &record{}
 			for now := time.Now(); now.Before(end); now = time.Now() {
-				t.call(own, number, now)
+				if t.writes != nil && rand.Float64() < given.writeShare {
+					t.writes.call(ownWrites, number, now)
+				} else {
+					t.call(own, number, now)
+				}
 			}
 			whole.merge(own)
+			if whole.writes != nil {
+				whole.writes.merge(ownWrites)
+			}
 		})
 	}
 	callers.Wait()
 	whole.ended = time.Now()
+	if whole.writes != nil {
+		whole.writes.ended = whole.ended
+	}
 	return whole
 }
 
-func (t target) openLoop(given options, duration time.Duration) *record {
+func (t *target) openLoop(given options, duration time.Duration) *record {
 	whole := &record{started: time.Now()}
 	var calls sync.WaitGroup
 	slots := make(chan struct{}, max(given.outstanding, 1))

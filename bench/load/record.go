@@ -22,6 +22,9 @@ type record struct {
 	failures   []time.Duration
 	notSent    int
 	firstError string
+
+	// Calls that a mixed load counts apart.
+	writes *record
 }
 
 func (r *record) add(latency time.Duration, replyBytes int, err error) {
@@ -91,9 +94,16 @@ type report struct {
 	FailedP50 float64        `json:"failed_p50_ms,omitempty"`
 	FailedP99 float64        `json:"failed_p99_ms,omitempty"`
 	NotSent   int            `json:"not_sent,omitempty"`
+
+	Writes *report `json:"writes,omitempty"`
 }
 
 func (r *record) report() report {
+	var writes *report
+	if r.writes != nil {
+		inner := r.writes.report()
+		writes = &inner
+	}
 	slices.Sort(r.latencies)
 	slices.Sort(r.failures)
 	calls := len(r.latencies)
@@ -112,6 +122,7 @@ func (r *record) report() report {
 		FailedP50:      percentile(r.failures, 50),
 		FailedP99:      percentile(r.failures, 99),
 		NotSent:        r.notSent,
+		Writes:         writes,
 	}
 }
 

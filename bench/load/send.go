@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,6 +18,10 @@ type sender func(ctx context.Context, caller int, message []byte) (replyBytes in
 func senderTo(given options) (sender, error) {
 	if given.path != "" {
 		return httpSender("http://" + given.address + given.path), nil
+	}
+	if given.database != "" {
+		user, database, _ := strings.Cut(given.database, "@")
+		return postgresSender(given.address, user, database), nil
 	}
 	return grpcSender(given)
 }
