@@ -23,7 +23,8 @@ from service.index.vector_index import Hits, VectorSearch
 # 250 vectors twice as many must be searched, and comparisons with short lists take longer.
 VECTORS_PER_LIST = 700
 
-# Bytes of the vectors of lists that are kept, because the next queries search them, too.
+# Bytes of the vectors of lists that are kept, because the next queries search them, too: those of
+# 65,000 vectors of 256 dimensions. To copy the vectors of a list takes longer than to compare them.
 MAX_KEPT_BYTES = 64 * 2**20
 
 # To assign a vector, it is compared with every center, so their number is bounded.
