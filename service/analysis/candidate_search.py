@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -160,6 +161,9 @@ class CandidateSearch:
         if not assigned:
             return None
         lists.fill(*map(np.concatenate, zip(*assigned, strict=True)))
+        for number in range(len(lists)):
+            if not await self._follower.read_in_worker(partial(lists.keep, number=number)):
+                break
         return lists
 
     async def _assign(self, lists: CandidateLists, keys: Keys) -> tuple[Keys, ListNumbers]:
