@@ -23,7 +23,8 @@ from service.index.vector_index import Hits, VectorSearch
 # 250 vectors twice as many must be searched, and comparisons with short lists take longer.
 VECTORS_PER_LIST = 700
 
-# Bytes of the vectors of lists that are kept, because the next queries search them, too.
+# Bytes of the vectors of lists that are kept, because the next queries search them, too: those of
+# 65,000 vectors of 256 dimensions. To copy the vectors of a list takes longer than to compare them.
 MAX_KEPT_BYTES = 64 * 2**20
 
 # To assign a vector, it is compared with every center, so their number is bounded.
@@ -117,6 +118,18 @@ class CandidateLists:
         is_known = (keys >= 0) & (keys < len(self._numbers))
         numbers[is_known] = self._numbers[keys[is_known]]
         return numbers
+
+    def keep(self, item_index: ItemIndex, number: int) -> bool:
+        """Copy the vectors of a list, which takes 1 ms, so that no search has to copy many.
+
+        Returns:
+            False if there is no room for it, or the lists cannot follow the index.
+        """
+        list_bytes = self._members[number].size * self.dimensions * self._centers.itemsize
+        if self.kept_bytes + list_bytes > self._max_kept_bytes or not self.follow(item_index):
+            return False
+        self._read(number)
+        return True
 
     def plan(self, queries: Vectors, allowed: Mask | None) -> ListSearch:
         """Return the search of the lists that are nearest to each query.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,12 @@ from service.analysis.neighbors import (
     find_neighbors,
 )
 from service.analysis.sampling import MATCHED_ITEMS_AT_ONCE, SAMPLE_SEED
-from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery, Neighbor
+from service.domain.analyses import (
+    DEFAULT_MIN_SIMILARITY,
+    MAX_NEIGHBORS,
+    DuplicatesQuery,
+    Neighbor,
+)
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
 from service.index.follower import Follower
@@ -40,8 +46,9 @@ MIN_LISTED_VECTORS = 10_000
 # with all vectors that are in no graph.
 MAX_UNLISTED_SHARE = 0.05
 
-# The least cosine down to which the recall of lists was measured.
-MIN_LISTED_SIMILARITY = 0.75
+# The least cosine for which lists are used: farther neighbors are in more lists, and for them the
+# recall was not measured.
+MIN_LISTED_SIMILARITY = DEFAULT_MIN_SIMILARITY
 
 # Vectors that the centers are computed from, in 0.2 s for 63,000 vectors. With a quarter, an item
 # finds 98.0% of its near-duplicates in the lists instead of 98.9%.
@@ -54,8 +61,8 @@ MAX_LISTED_COST = 1_200_000_000
 # for each.
 MAX_LISTED_ITEMS = 512
 
-# Items of each list that are examined one after the other, so that they share the vectors of the
-# lists nearest to them.
+# Items of each list that are examined one after the other, so that they share the lists nearest to
+# them. In random order a batch of items would search all lists.
 ITEMS_PER_LIST = 128
 
 # The difference from 1 that rounding leaves in the cosine of equal vectors.
@@ -135,7 +142,7 @@ class CandidateSearch:
 
     async def _make_lists(self) -> CandidateLists | None:
         """Put all vectors into lists; None if that saves no time or is not possible."""
-        if self._query.exact or self._query.min_similarity < MIN_LISTED_SIMILARITY:
+        if self._query.exact or self._min_score < MIN_LISTED_SIMILARITY - SIMILARITY_TOLERANCE:
             return None
         sample = await self._follower.read_in_worker(_draw_vectors)
         if sample is None:
@@ -154,6 +161,9 @@ class CandidateSearch:
         if not assigned:
             return None
         lists.fill(*map(np.concatenate, zip(*assigned, strict=True)))
+        for number in range(len(lists)):
+            if not await self._follower.read_in_worker(partial(lists.keep, number=number)):
+                break
         return lists
 
     async def _assign(self, lists: CandidateLists, keys: Keys) -> tuple[Keys, ListNumbers]:

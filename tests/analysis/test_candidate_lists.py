@@ -146,6 +146,18 @@ def test_few_vectors_are_kept() -> None:
         assert lists.kept_bytes <= limit
 
 
+def test_lists_are_kept_while_there_is_room() -> None:
+    """Lists are copied in advance up to the limit, and not from another index."""
+    vectors = clustered()
+    limit = vectors.nbytes // 4
+    item_index, lists = filled(vectors, limit)
+    assert not lists.keep(filled(vectors)[0], 0)
+    assert 0 == lists.kept_bytes
+    kept = [lists.keep(item_index, number) for number in range(CLUSTERS)]
+    assert {True, False} == set(kept)
+    assert 0 < lists.kept_bytes <= limit
+
+
 def test_all_items_are_equally_likely_to_be_early() -> None:
     """Large parts stay in their random order; in each, the lists come in an order of their own."""
     generator = np.random.default_rng(3)
