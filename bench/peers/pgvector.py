@@ -29,7 +29,7 @@ class Pgvector:
     """A table with a graph over the vectors and indexes of the attributes."""
 
     name = "pgvector"
-    breadths: Sequence[int] = (16, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
+    breadths: Sequence[int] = (16, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768)
 
     def __init__(self, server: PostgresServer, dataset: Dataset) -> None:
         """Address a running server."""

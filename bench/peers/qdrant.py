@@ -33,7 +33,7 @@ class Qdrant:
     """A Qdrant server with a collection of its own."""
 
     name = "Qdrant"
-    breadths: Sequence[int] = (16, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
+    breadths: Sequence[int] = (16, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768)
 
     def __init__(self, address: str, channel: grpc.Channel, dataset: Dataset) -> None:
         """Address a running server."""
