@@ -66,7 +66,7 @@ COMPARED_CODES_PER_RESULT = 30
 # Rows with the best codes that are compared in full: this share of those compared by code, at least
 # so many, so many for each result, and at most so many. With these constants, the recall@10 of
 # 100,000 and of a million package descriptions, of which a filter keeps 1% to 50%, is 0.98 to 1.0.
-COMPARED_ROWS_SHARE = 0.2
+COMPARED_ROWS_SHARE = 0.15
 MIN_COMPARED_ROWS = 300
 COMPARED_ROWS_PER_RESULT = 10
 MAX_COMPARED_ROWS = 2_000
