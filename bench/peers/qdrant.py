@@ -7,6 +7,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from throughput import LIMIT
 from peers.dataset import CHANCE, SECTION, AtMost, Case, Dataset
 from peers.peer import find_free_port, grpc_endpoint
 
-# grpcio compiles the file at the first import.
-pb: Any = grpc.protos("peers/qdrant.proto")
+# An extra of the package has the messages of Qdrant.
+pb: Any = import_module("qdrant_client.grpc") if find_spec("qdrant_client") else None
 
 BINARY, ADDRESS = "QDRANT_BINARY", "QDRANT_ADDRESS"
 COLLECTION = "akin-bench-peers"
@@ -126,9 +128,14 @@ class Qdrant:
 def run_qdrant(folder: Path, dataset: Dataset) -> Iterator[tuple[Qdrant, float] | None]:
     """Run a filled server, or fill one that runs; yield it with the seconds that filling took.
 
-    Yields None without QDRANT_BINARY (a path) and QDRANT_ADDRESS (host and port of its gRPC).
+    Yields None without QDRANT_BINARY (a path) and QDRANT_ADDRESS (host and port of its gRPC), and
+    without the package qdrant-client.
     """
     with ExitStack() as stack:
+        if pb is None:
+            print("Qdrant is skipped: pip install qdrant-client")
+            yield None
+            return
         address = os.environ.get(ADDRESS, "")
         if not address and (binary := os.environ.get(BINARY)):
             address = stack.enter_context(_run_binary(Path(binary).resolve(), folder))
