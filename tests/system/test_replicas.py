@@ -43,7 +43,10 @@ def write(server: RunningServer, start: int, count: int) -> None:
 def test_a_replica_without_a_folder_starts_from_a_published_snapshot(
     tmp_path: Path, store: RestorableServer
 ) -> None:
-    """Snapshots outlast the machine that saved them, and the next replica publishes new ones."""
+    """Snapshots outlast the machine that saved them, and the next replica publishes new ones.
+
+    A later one may have been published by the time the next replica starts.
+    """
     with ExitStack() as stack:
 
         def start(name: str) -> RunningServer:
@@ -56,13 +59,13 @@ def test_a_replica_without_a_folder_starts_from_a_published_snapshot(
         published = first.wait_for("snapshot_published")
         first.kill()
         second = start("second")
-        assert published["sequence"] == second.wait_for("snapshot_loaded")["sequence"]
+        assert published["sequence"] <= second.wait_for("snapshot_loaded")["sequence"]
         assert second.wait_for("serving")["items"] == MIN_SNAPSHOT_CHANGES
         until(lambda: "indexing" in [event["duty"] for event in second.events("duty_taken")])
         write(second, MIN_SNAPSHOT_CHANGES, MIN_SNAPSHOT_CHANGES)
         published = second.wait_for("snapshot_published")
         third = start("third")
-        assert published["sequence"] == third.wait_for("snapshot_loaded")["sequence"]
+        assert published["sequence"] <= third.wait_for("snapshot_loaded")["sequence"]
         assert third.wait_for("serving")["items"] == 2 * MIN_SNAPSHOT_CHANGES
 
 

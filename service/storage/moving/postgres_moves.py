@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -159,7 +159,10 @@ class PostgresMoveTarget:
         connection.execute("ANALYZE")
 
     def close(self) -> None:
-        """Close the connection."""
+        """Release the lock, and close the connection."""
+        # PostgreSQL ends a session some time after its client, and another move may follow at once.
+        with suppress(psycopg.Error):
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def _copy_rows(self, table: MovedTable, rows: list[TableRow]) -> None:
