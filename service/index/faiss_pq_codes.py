@@ -53,7 +53,7 @@ NEAR_LISTS_SHARE = 0.05
 MIN_NEARNESS = 0.25
 
 # If the many lists have less, the query is far from the allowed rows. All lists with allowed rows
-# are then read, up to so many allowed rows. With a million package descriptions and filters for
+# are then read, up to this many allowed rows. With a million package descriptions and filters for
 # sections, queries of other sections have a recall@10 of 0.98 to 1.0; a third of the codes gave
 # 0.91.
 MAX_FAR_CODES = 200_000

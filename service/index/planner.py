@@ -59,13 +59,14 @@ START_CODES_NS = 250_000
 # number of rows, 25,000 of 100,000 and 80,000 of a million.
 CODES_PER_ROOT_ROW = 80
 
-# More are read until so many of them are of allowed rows, and so many for each result.
+# More are read until this many of them are of allowed rows, and this many for each result.
 MIN_COMPARED_CODES = 1_000
 COMPARED_CODES_PER_RESULT = 30
 
-# Rows with the best codes that are compared in full: this share of those compared by code, at least
-# so many, so many for each result, and at most so many. With these constants, the recall@10 of
-# 100,000 and of a million package descriptions, of which a filter keeps 1% to 50%, is 0.98 to 1.0.
+# Rows with the best codes that are compared in full: a share of those compared by code, within a
+# least and a largest number, and at least this many for each result. With these constants, the
+# recall@10 of 100,000 and of a million package descriptions, of which a filter keeps 1% to 50%, is
+# 0.98 to 1.0.
 COMPARED_ROWS_SHARE = 0.15
 MIN_COMPARED_ROWS = 300
 COMPARED_ROWS_PER_RESULT = 10
