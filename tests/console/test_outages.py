@@ -5,19 +5,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 from support.browser import ConsoleServer, open_page
-from support.provider import ScriptedProvider
+from support.provider import ScriptedProvider, settings_for
 
 
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[ConsoleServer]:
     """A server with the item `a`, whose provider has gone."""
     with ScriptedProvider() as provider:
-        settings = {
-            "EMBEDDER": "auto",
-            "OPENROUTER_API_KEY": "sk-or-test",
-            "EMBEDDING_BASE_URL": provider.url,
-            "EMBEDDING_MODEL": "someone/model",
-        }
+        settings = {"EMBEDDER": "auto", **settings_for(provider)}
         folder = tmp_path_factory.mktemp("cut-off")
         with ConsoleServer(folder, **settings) as server:
             with server.client() as client:

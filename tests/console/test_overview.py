@@ -4,18 +4,13 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 from support.browser import ConsoleServer, open_page
-from support.provider import ScriptedProvider
+from support.provider import ScriptedProvider, settings_for
 
 
 def test_pending_items_have_a_reason_and_an_age(browser: Browser, tmp_path: Path) -> None:
     """While the provider is down, the page has the number of items, why, and the oldest one."""
     with ScriptedProvider() as provider:
-        settings = {
-            "EMBEDDER": "auto",
-            "OPENROUTER_API_KEY": "sk-or-test",
-            "EMBEDDING_BASE_URL": provider.url,
-            "EMBEDDING_MODEL": "someone/model",
-        }
+        settings = {"EMBEDDER": "auto", **settings_for(provider)}
         with ConsoleServer(tmp_path, **settings) as server, server.client() as client:
             provider.close()
             for item_id in ("a", "b"):

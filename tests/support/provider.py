@@ -137,6 +137,15 @@ class ScriptedProvider:
         return None if self.dead else fault(request)
 
 
+def settings_for(provider: ScriptedProvider) -> dict[str, str]:
+    """Return the settings of a server that embeds with a provider."""
+    return {
+        "OPENROUTER_API_KEY": "sk-or-test",
+        "EMBEDDING_BASE_URL": provider.url,
+        "EMBEDDING_MODEL": "someone/model",
+    }
+
+
 def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.http_server import HttpServer
-from support.provider import ScriptedProvider
+from support.provider import ScriptedProvider, settings_for
 from support.server import WAIT_SECONDS, RunningServer, refused
 from support.waiting import until
 
@@ -22,14 +22,6 @@ ITEM = "/v1/catalogs/default/items/a"
 def provider() -> Iterator[ScriptedProvider]:
     with ScriptedProvider() as scripted:
         yield scripted
-
-
-def settings_for(provider: ScriptedProvider) -> dict[str, str]:
-    return {
-        "OPENROUTER_API_KEY": "sk-or-test",
-        "EMBEDDING_BASE_URL": provider.url,
-        "EMBEDDING_MODEL": "someone/model",
-    }
 
 
 def connect(server: HttpServer) -> socket.socket:
