@@ -57,7 +57,7 @@ test-one: .venv/ready
 # Three times as many processes as the two cores that there may be: tests often wait for servers and deadlines.
 # tests/conftest.py puts long files first, which the plugin must not change.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/packages
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --ignore tests/packages
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py

@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import akin
 import charts
 from akin.v1 import recommender_service_pb2 as pb
 from servers import Server, akin_server, resident_bytes
@@ -96,8 +95,7 @@ def measure(count: int, options: argparse.Namespace) -> Result:
         data = folder / "data"
         data.mkdir()
         with akin_server(data, AKIN_EMBEDDER="local") as server, bare_server() as (bare, _):
-            with akin.Client(server.address) as client:
-                result["import"] = import_items(client, items)
+            result["import"] = import_items(server.address, items)
             result["resident_mb"] = round(resident_bytes(server.process_id) / 1e6)
             result |= compare(loads, server, bare, options)
         with akin_server(data, AKIN_EMBEDDER="local") as server:

@@ -30,7 +30,7 @@ import akin
 from akin.v1 import recommender_service_pb2 as pb
 from servers import akin_server
 from support.postgres import PostgresServer
-from throughput import Generator, Result, middle, settled
+from throughput import Generator, Result, middle, settle
 
 SERVICE = "/akin.v1.RecommenderService"
 LIMIT = 10
@@ -152,11 +152,10 @@ def import_users(address: str, items: Sequence[Result]) -> None:
         assert not sum(result.code != 0 for result in client.import_users(users))
 
 
-def settle(addresses: Iterable[str]) -> None:
+def settle_all(addresses: Iterable[str]) -> None:
     """Waits until no server builds graphs any more, which would take the others' processors."""
     for address in addresses:
-        with akin.Client(address) as client:
-            settled(client)
+        settle(address)
 
 
 def compare_replicas(
@@ -208,12 +207,12 @@ def measure(options: argparse.Namespace) -> Result:
             addresses = {"sqlite": sqlite.address, "postgres": replica}
             contest = Contest(addresses, folder, options.seconds, options.rounds)
             result["import"] = contest.import_items(items)
-            settle(addresses.values())
+            settle_all(addresses.values())
             for callers in CALLERS:
                 result[f"upsert, {callers} callers"] = contest.write(callers)
             for address in addresses.values():
                 import_users(address, items)
-            settle(addresses.values())
+            settle_all(addresses.values())
             reads = make_reads(folder, items)
             for name, generator in reads.items():
                 result[name] = contest.read(generator)
@@ -221,7 +220,7 @@ def measure(options: argparse.Namespace) -> Result:
             stack.enter_context(akin_server(None, **settings)).address
             for _ in range(options.replicas - 1)
         ]
-        settle(others)
+        settle_all(others)
         result["replicas"] = compare_replicas(
             reads["read by item"], [replica, *others], options.seconds, options.rounds
         )

@@ -24,7 +24,7 @@ import akin
 from postgres import import_part, make_texts
 from servers import Server, akin_server
 from support.postgres import PostgresServer
-from throughput import settled
+from throughput import settle
 
 STARTS = 3
 POLL_SECONDS = 0.5
@@ -70,8 +70,7 @@ class ReplicaBench:
             for n, text in enumerate(texts)
         ]
         import_part(server.address, items)
-        with akin.Client(server.address) as client:
-            settled(client)
+        settle(server.address)
         while not self.read_number(COUNT_PUBLISHED):
             time.sleep(POLL_SECONDS)
         snapshot = self.read_number(MEASURE_SNAPSHOT)

@@ -51,11 +51,12 @@ def numbered(count: int) -> list[Result]:
     return [{**each, "id": f"item{row:05x}"} for row, each in enumerate(texts.items(count))]
 
 
-def settled(client: akin.Client) -> None:
-    """Waits until the index builds nothing any more."""
+def settle(address: str) -> None:
+    """Waits until no worker of a server builds an index. Connections are spread over the workers."""
     calm = 0
     while calm < CALM_POLLS:
-        calm = 0 if client.get_catalog().index.building else calm + 1
+        with akin.Client(address) as client:
+            calm = 0 if client.get_catalog().index.building else calm + 1
         time.sleep(POLL_SECONDS)
 
 
@@ -72,24 +73,25 @@ def filled_server(items: Sequence[Result], data: Path | None) -> Iterator[tuple[
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
         server = stack.enter_context(akin_server(data, AKIN_EMBEDDER="local"))
-        client = stack.enter_context(akin.Client(server.address))
-        held, stats = client.get_catalog().item_count, {}
+        with akin.Client(server.address) as client:
+            held, stats = client.get_catalog().item_count, {}
         if not held:
-            stats = import_items(client, items)
+            stats = import_items(server.address, items)
         elif held != len(items):
             raise SystemExit(f"{data} holds {held} items, not {len(items)}")
-        settled(client)
+        settle(server.address)
         yield server.address, stats
 
 
-def import_items(client: akin.Client, items: Sequence[Result]) -> Result:
+def import_items(address: str, items: Sequence[Result]) -> Result:
     """Import items and wait until the index is built; return what that took."""
     messages = (akin.item(each["id"], each["text"], each["attributes"]) for each in items)
     started = time.perf_counter()
-    failed = sum(result.code != 0 for result in client.import_items(messages))
+    with akin.Client(address) as client:
+        failed = sum(result.code != 0 for result in client.import_items(messages))
     seconds = time.perf_counter() - started
     assert not failed
-    settled(client)
+    settle(address)
     whole = time.perf_counter() - started - CALM_POLLS * POLL_SECONDS
     return {
         "items_per_second": round(len(items) / seconds),

@@ -28,7 +28,7 @@ import akin
 import texts
 from playwright.sync_api import Page, sync_playwright
 from servers import akin_server
-from throughput import settled
+from throughput import settle
 
 CHROMIUM = "/usr/bin/chromium"
 RECOMMEND = "/v1/catalogs/default/items:recommend"
@@ -67,14 +67,13 @@ def sources(items: Items, count: int) -> Sources:
 
 
 def fill(client: akin.Client, items: Items, users: int) -> None:
-    """Import the items and users who like three of them, and wait for the index to be built."""
+    """Import the items, and users who like three of them."""
     messages = (akin.item(each["id"], each["text"], each["attributes"]) for each in items)
     assert all(result.code == 0 for result in client.import_items(messages))
     drawn = random.Random(2)
     for number in range(users):
         liked = [each["id"] for each in drawn.sample(items, 3)]
         client.upsert_user(f"user:{number}", ["tools for the command line"], liked)
-    settled(client)
 
 
 def time_request(connection: HTTPConnection, request: dict[str, Any]) -> float:
@@ -148,6 +147,7 @@ def main() -> None:
     server = akin_server(AKIN_EMBEDDER="local", AKIN_CONSOLE_LISTEN="127.0.0.1:0")
     with server as running, akin.Client(running.address) as client:
         fill(client, items, options.calls)
+        settle(running.address)
         address = running.console_address
         explore(address, sources(items, options.calls))
         with open_map(f"http://{address}", min(len(items), MAX_POINTS)) as page:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from akin import filters
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.item_pb2 import Vector
 from servers import akin_server
-from throughput import CALM_POLLS, LIMIT, METHOD, POLL_SECONDS
+from throughput import LIMIT, METHOD, settle
 
 from peers.dataset import AtMost, Case, Dataset
 from peers.peer import grpc_endpoint
@@ -62,12 +61,8 @@ class Akin:
         return pb.UpsertItemRequest(item=item).SerializeToString()
 
     def settle(self) -> None:
-        """Wait until no worker builds an index. Connections are distributed over the workers."""
-        calm = 0
-        while calm < CALM_POLLS:
-            with akin.Client(self.address) as client:
-                calm = 0 if client.get_catalog().index.building else calm + 1
-            time.sleep(POLL_SECONDS)
+        """Wait until no worker builds an index."""
+        settle(self.address)
 
 
 @contextmanager

@@ -9,9 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +23,7 @@ from service.index.attributes import Attributes
 from service.index.corpus_sample import CorpusSample
 from service.index.expiry_queue import ExpiryQueue
 from service.index.own_vector_keys import OwnVectorKeys
+from service.index.recent_changes import RecentChanges
 from service.index.term_index import TermIndex
 from service.index.vector_index import (
     Hits,
@@ -34,13 +33,9 @@ from service.index.vector_index import (
     VectorMaintenance,
     VectorSearch,
 )
-from service.index.written_keys import WrittenKeys
 
 # More excluded keys than these are removed from a filter's mask, which costs a copy of the mask.
 MAX_SEPARATE_EXCLUSIONS = 64
-
-# The latest items that became searchable or no longer are, whose ids are kept.
-MAX_REKEYED_IDS = 10_000
 
 
 class ItemIndexState(NamedTuple):
@@ -60,7 +55,7 @@ class ItemIndex:
 
     `anchor` is its place in the history of the store.
     It gives each item a key of its own, a small number that is free again once the item is gone.
-    `key_version` rises whenever an item becomes searchable or no longer is.
+    `rekeyed_ids` are the items that became searchable or no longer are.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
     describes that index, and `attributes` has the attributes of all live items by key. `sample`
     represents the vectors. `terms` has the words of the items' texts; None if the index is for
@@ -80,12 +75,11 @@ class ItemIndex:
         self.lock = threading.Lock()
         self.sequence = 0
         self.anchor = BEGINNING
-        self.key_version = 0
-        self._rekeyed_ids: deque[str] = deque(maxlen=MAX_REKEYED_IDS)
+        self.rekeyed_ids = RecentChanges[str]()
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.sample = CorpusSample(index, self.get_ids)
-        self.written_keys = WrittenKeys()
+        self.written_keys = RecentChanges[int]()
         self.attributes = Attributes()
         self.terms = terms
         self.lacks_own_vector_keys = False
@@ -222,8 +216,7 @@ class ItemIndex:
             own_keys = arrays["own_vector_keys"].tolist()
             self._own_vector_keys.update(own_keys, [True] * len(own_keys))
         self.sequence, self.anchor = state.sequence, state.anchor
-        self._rekeyed_ids.clear()
-        self.key_version += 1
+        self.rekeyed_ids.note_unlisted()
 
     def find_key(self, item_id: str) -> int | None:
         """Return the key of an item, None if it is not searchable."""
@@ -233,17 +226,6 @@ class ItemIndex:
     def find_keys(self, item_ids: Iterable[str]) -> list[int]:
         """Return the keys of those items that are searchable."""
         return [key for item_id in item_ids if (key := self.find_key(item_id)) is not None]
-
-    def list_rekeyed_ids(self, key_version: int) -> list[str] | None:
-        """Return the items that became searchable or no longer are, since a former `key_version`.
-
-        Returns:
-            Their ids, or None if there are too many.
-        """
-        count = self.key_version - key_version
-        if count > len(self._rekeyed_ids):
-            return None
-        return list(islice(reversed(self._rekeyed_ids), count))
 
     def find_matching_keys(self, item_ids: Iterable[str], filter_: Filter | None) -> dict[str, int]:
         """Return the keys, by id, of those items that are searchable and pass a filter."""
@@ -361,8 +343,7 @@ class ItemIndex:
 
     def _note_rekeyed(self, keys: Collection[int]) -> None:
         """Note that the items with these keys become searchable or no longer are."""
-        self.key_version += len(keys)
-        self._rekeyed_ids.extend(self._ids[key] for key in keys)
+        self.rekeyed_ids.note([self._ids[key] for key in keys])
 
     def _remove(self, keys: Iterable[int]) -> None:
         # A key whose expire time was moved away and back can be there twice.

@@ -105,7 +105,7 @@ class IndexKeys:
     """The keys of a model's items in one item index, as far as they were looked up.
 
     Attributes:
-        version: the `key_version` of the item index that they belong to.
+        version: that of `rekeyed_ids` of the item index that they belong to.
         keys: int64, by number: NO_KEY or UNKNOWN if there is none.
     """
 
@@ -266,8 +266,8 @@ class BehaviorModel:
     def _refresh_keys(self, item_index: ItemIndex) -> IndexKeys:
         """Return the keys of an item index that are still valid."""
         known = self._keys.get(item_index)
-        version = item_index.key_version
-        rekeyed_ids = None if known is None else item_index.list_rekeyed_ids(known.version)
+        version = item_index.rekeyed_ids.version
+        rekeyed_ids = None if known is None else item_index.rekeyed_ids.list_since(known.version)
         if known is None or rekeyed_ids is None:
             keys = np.full(len(self._ids), UNKNOWN, np.int64)
             known = self._keys[item_index] = IndexKeys(version, keys)

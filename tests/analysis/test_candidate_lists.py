@@ -16,7 +16,7 @@ from service.domain.vectors import Vectors
 from service.index.faiss_kmeans import compute_centers
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.written_keys import MAX_WRITTEN_KEYS
+from service.index.recent_changes import MAX_RECENT_CHANGES
 
 DIMENSIONS = 16
 CLUSTERS = 30
@@ -130,7 +130,7 @@ def test_lists_that_cannot_follow_say_so() -> None:
     assert not lists.follow(item_index)
     item_index.apply([Change("several", None, (), None)], 3)
     assert lists.follow(item_index)
-    for number in range(MAX_WRITTEN_KEYS + 1):
+    for number in range(MAX_RECENT_CHANGES + 1):
         item_index.apply([change("busy", vectors[number % 2])], 4 + number)
     assert not lists.follow(item_index)
 

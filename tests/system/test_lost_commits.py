@@ -55,8 +55,8 @@ def test_a_server_serves_nothing_that_the_store_has_lost(
         for item_id, text in texts.items():
             assert text == client.get_item(item_id).text
             assert item_id == client.recommend_similar(text=text).recommendations[0].item_id
-        assert server.events("history_lost")
-        assert server.events("history_followed")
+        server.wait_for("history_lost")
+        server.wait_for("history_followed")
         assert lost.item.sequence == KEPT + LOST
 
 
