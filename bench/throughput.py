@@ -52,7 +52,7 @@ def numbered(count: int) -> list[Result]:
 
 
 def settle(address: str) -> None:
-    """Waits until no worker of a server builds an index. Connections are spread over the workers."""
+    """Waits until no worker builds an index; each look is at the worker of a new connection."""
     calm = 0
     while calm < CALM_POLLS:
         with akin.Client(address) as client:
