@@ -26,7 +26,7 @@ from typing import Any
 
 import akin
 from akin.v1 import recommender_service_pb2 as pb
-from postgres import SERVICE, WRITES_PER_SECOND, import_part, make_texts, settle
+from postgres import SERVICE, WRITES_PER_SECOND, import_part, make_texts, settle_all
 from servers import Server, akin_server
 from throughput import Generator
 
@@ -183,7 +183,7 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[str, Result]]:
         }
         bench = VersionBench(servers, folder, options.rounds, options.seconds)
         yield "import", bench.import_items(items)
-        settle(server.address for server in servers.values())
+        settle_all(server.address for server in servers.values())
         for source, requests in make_reads(items).items():
             for callers in READ_CALLERS[source]:
                 yield f"by {source}, {callers} callers", bench.read(requests, callers)

@@ -16,7 +16,8 @@ from service.domain.items import Change
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
-from service.index.item_index import MAX_REKEYED_IDS, ItemIndex
+from service.index.item_index import ItemIndex
+from service.index.recent_changes import MAX_RECENT_CHANGES
 from service.recommend.behavior_model import NO_KEY, BehaviorModel
 
 NAMES = "abcdefgh"
@@ -238,8 +239,11 @@ def test_a_write_costs_one_lookup() -> None:
         ([change("a", unit(9))], 0),  # another vector, the same key
         ([change("e", unit(9)), change("other", unit(10))], 1),
         ([Change("a", None, (), None), change("more", unit(11))], 1),
-        ([change(f"other {number}", unit(9)) for number in range(MAX_REKEYED_IDS)], 0),
-        ([change(f"last {number}", unit(9)) for number in range(MAX_REKEYED_IDS + 1)], len(NAMES)),
+        ([change(f"other {number}", unit(9)) for number in range(MAX_RECENT_CHANGES)], 0),
+        (
+            [change(f"last {number}", unit(9)) for number in range(MAX_RECENT_CHANGES + 1)],
+            len(NAMES),
+        ),
     ]
     for sequence, (changes, lookups) in enumerate(steps, 2):
         item_index.apply(changes, sequence)
