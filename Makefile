@@ -55,7 +55,8 @@ test-one: .venv/ready
 	$(BIN)/python -m pytest -q -x $(T)
 
 # Three times as many processes as the two cores that there may be: tests often wait for servers and deadlines.
-# tests/conftest.py puts long files first, which the plugin must not change.
+# tests/conftest.py puts long files first, which the plugin must not change. After a test that hangs or crashes, one
+# process is started again, so that the run ends.
 test: .venv/ready
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --ignore tests/packages
 

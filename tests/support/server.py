@@ -176,6 +176,17 @@ class RunningServer:
             raise AssertionError(f"the server's log has no {event!r} number {times}:\n{tail}")
         return found[times - 1]
 
+    def wait_for_exactly(self, event: str, times: int = 1) -> list[dict[str, Any]]:
+        """Waits for the nth line of an event and returns all of them.
+
+        Raises:
+            AssertionError: as `wait_for` raises it, or there are more lines.
+        """
+        self.wait_for(event, times)
+        found = self.events(event)
+        assert times == len(found)
+        return found
+
     def _read(self) -> None:
         with self._output as lines:
             for line in lines:

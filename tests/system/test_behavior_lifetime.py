@@ -210,8 +210,7 @@ def test_every_worker_uses_a_new_model(learned: Path, tmp_path: Path) -> None:
         until(lambda: all(answer.signals.model_time == time for answer in ask_all()))
         first, second = (list_scores(answer) for answer in ask_all())
         assert first == second
-        server.wait_for("trained")
-        assert 1 == len(server.events("trained"))
+        server.wait_for_exactly("trained")
 
 
 def test_a_forgotten_user_is_gone(learned: Path, tmp_path: Path) -> None:

@@ -149,4 +149,4 @@ def test_a_model_that_loads_slowly_does_not_end_the_start(
     provider.script += [failure(503, "loading model"), failure(499)]
     with RunningServer(tmp_path, **settings(provider)) as server, server.client() as client:
         assert INDEXED == client.upsert_item("a", "a good text").item.state
-        server.wait_for("embedding_provider_not_ready", 2)
+        server.wait_for_exactly("embedding_provider_not_ready", 2)

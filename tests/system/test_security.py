@@ -163,7 +163,7 @@ def test_an_expired_certificate_is_replaced_without_a_restart(
         assert "UNAVAILABLE" == reached(server.address)
         chain.write_text("no certificate")
         assert "OK" == reached(server.address, tls=certificates.tls())
-        server.wait_for("certificate_not_read")
+        server.wait_for_exactly("certificate_not_read")
         certificates.issue("server")
         assert "OK" == reached(server.address, tls=certificates.tls())
 

@@ -355,13 +355,14 @@ def test_an_interrupted_commit_is_confirmed_by_a_standby(
         finally:
             set_standby_names(postgres, "")
         assert distinct(1) == client.get_item("item").text
-        assert server.wait_for("commit_resolved")["was_committed"]
+        (line,) = server.wait_for_exactly("commit_resolved")
+        assert line["was_committed"]
 
 
 def test_a_store_without_a_synchronous_standby_is_reported(pair: Pair) -> None:
     """The leading worker of a replica warns that commits are on one machine only."""
     for replica in pair:
-        line = replica.wait_for("store_not_replicated")
+        (line,) = replica.wait_for_exactly("store_not_replicated")
         assert ("warning", "synchronous_standby_names is empty") == (line["level"], line["problem"])
 
 

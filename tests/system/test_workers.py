@@ -140,7 +140,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
             assert victim["worker"] == again["worker"]
             assert 9 == again["items"]
             stubs = connected(server, stack)
-        server.wait_for("worker_ended", WORKERS)
+        server.wait_for_exactly("worker_ended", WORKERS)
 
 
 def test_all_workers_drain_when_asked_to_end(tmp_path: Path) -> None:
@@ -262,5 +262,5 @@ def test_a_worker_that_stood_still_learns_of_deletions(tmp_path: Path) -> None:
         finally:
             os.kill(process_ids[1], signal.SIGCONT)
         assert ["0"] * 3 == [best(stubs[1], number, deleted) for number in (1, 2, 3)]
-        line = server.wait_for("index_deletions_caught_up")
+        (line,) = server.wait_for_exactly("index_deletions_caught_up")
         assert (1, 3) == (line["worker"], line["items"])
