@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import akin
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 from support.browser import PHONE, ConsoleServer
 from support.server import WAIT_SECONDS
 
@@ -16,9 +16,14 @@ ITEM = "?item=book%3Adune"
 
 def ranked(page: Page, side: str) -> list[str]:
     """The ids of the results of a side, best first."""
-    cards = page.get_by_role("region", name=f"Setting {side}").locator(".result")
+    cards = list_results(page, side)
     cards.first.wait_for()
     return cards.locator("a.id").all_inner_texts()
+
+
+def list_results(page: Page, side: str) -> Locator:
+    """The cards of a side."""
+    return page.get_by_role("region", name=f"Setting {side}").locator(".result")
 
 
 def snippet(page: Page, language: str) -> str:
@@ -70,7 +75,7 @@ def test_a_picked_item_is_in_the_address(show: Callable[..., Page]) -> None:
     page.get_by_label("Popular").check(force=True)
     page.get_by_text("The items with the most interactions").wait_for()
     page.go_back()
-    assert shown == ranked(page, "A")
+    expect(list_results(page, "A").locator("a.id")).to_have_text(shown)
 
 
 def test_exploring_from_a_result_starts_at_the_top(show: Callable[..., Page]) -> None:

@@ -119,6 +119,11 @@ def list_events(lines: Sequence[Any]) -> list[str]:
     return [line["event"] for line in lines if line["event"] != "stamina.retry_scheduled"]
 
 
+async def until_logged(lines: Sequence[Any], event: str) -> None:
+    """Wait until a captured log has an event of the watchdog, which logs what it has done."""
+    await asyncio.to_thread(until, lambda: event in list_events(lines))
+
+
 async def until_waiting(postgres: PostgresServer, former: int = 0) -> int:
     """Wait until another session than a former one waits for a standby; return its process."""
     process_ids: list[int] = []
@@ -194,6 +199,7 @@ async def test_a_commit_whose_answer_is_lost_is_found(
     async with writing(address_of(relay)) as writer:
         with capture_logs() as lines:
             await writer.write(name, is_numbered=is_numbered, then=relay.lose_answers)
+            await until_logged(lines, "connection_stalled")
         await writer.write(f"{name} last")
     assert 1 == count_rows(postgres, name)
     events = {"commit_interrupted", "commit_resolved", "connection_stalled"}
@@ -222,6 +228,7 @@ async def test_a_write_replaces_a_stalled_connection(
         relay.stall()
         with capture_logs() as lines:
             await writer.write(name)
+            await until_logged(lines, "connection_stalled")
     assert ["connection_stalled"] == list_events(lines)
     assert 1 == count_rows(postgres, name)
 
@@ -255,6 +262,7 @@ async def test_a_process_that_stands_still_does_not_stop_writes(postgres: Postgr
                 frozen.pgconn.flush()
                 await asyncio.to_thread(until, lambda: bool(postgres.execute(LOCKED)))
                 await writer.write(name)
+                await until_logged(lines, "frozen_session_ended")
     assert ["frozen_session_ended"] == list_events(lines)
     assert 1 == count_rows(postgres, name)
 
@@ -297,6 +305,6 @@ async def test_reads_replace_stalled_connections(relay: Relay) -> None:
         relay.stall()
         with capture_logs() as lines:
             assert before == await read_all()
-        assert "connection_stalled" in list_events(lines)
+            await until_logged(lines, "connection_stalled")
     finally:
         await database.close()
