@@ -78,6 +78,21 @@ def test_a_picked_item_is_in_the_address(show: Callable[..., Page]) -> None:
     expect(list_results(page, "A").locator("a.id")).to_have_text(shown)
 
 
+def test_an_address_that_returns_at_once_is_followed(show: Callable[..., Page]) -> None:
+    """The page shows what its address says, though another one was replaced before it was seen."""
+    page = show("explore", ITEM)
+    shown = ranked(page, "A")
+    page.get_by_label("Popular").evaluate(
+        """radio => {
+            const former = location.href;
+            radio.click();
+            history.replaceState(null, "", former);
+        }"""
+    )
+    page.get_by_role("heading", name="Dune", exact=True).wait_for()
+    expect(list_results(page, "A").locator("a.id")).to_have_text(shown)
+
+
 def test_exploring_from_a_result_starts_at_the_top(show: Callable[..., Page]) -> None:
     """The link below a card leads to the source, which is at the top of the page."""
     page = show("explore", ITEM)

@@ -44,7 +44,9 @@ export function Explore() {
     if (new URLSearchParams(writeSource(source)).toString() === linked) return;
     setTyped(0);
     setSource(readSource(route.query));
-  }, [linked]);
+    // Each new address counts, also one that is like the last one that was seen: a quick "back" replaces the address
+    // of a source before this page has seen it.
+  }, [route]);
   useScrollUp(linked);
 
   // Texts that are being typed are sent by their button only; other changes at once.
