@@ -15,7 +15,7 @@ import akin.v1
 import grpc
 import trustme
 from akin._errors import decode
-from akin._policy import credentials
+from akin._policy import credentials, make_key_metadata
 from akin.v1 import (
     catalog_service_pb2,
     catalog_service_pb2_grpc,
@@ -123,7 +123,11 @@ def reached(address: str, *, api_key: str = "", tls: akin.Tls | None = None) -> 
     ) as channel:
         stub = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         try:
-            stub.GetCatalog(catalog_service_pb2.GetCatalogRequest(), timeout=WAIT_SECONDS)
+            stub.GetCatalog(
+                catalog_service_pb2.GetCatalogRequest(),
+                timeout=WAIT_SECONDS,
+                metadata=make_key_metadata(api_key),
+            )
         except grpc.RpcError as exc:
             return str(decode(exc).code.name)
     return "OK"

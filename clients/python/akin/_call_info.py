@@ -27,7 +27,7 @@ class CallInfo:
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.server_timing: Mapping[str, float] = {}
-        self.sent_metadata = ((REQUEST_ID_KEY, request_id),) if request_id else None
+        self.sent_metadata = ((REQUEST_ID_KEY, request_id),) if request_id else ()
 
     def read(self, trailing_metadata: Metadata) -> None:
         """Take over the trailing metadata of a call that has ended."""

@@ -79,19 +79,20 @@ class Tls(NamedTuple):
 def credentials(api_key: str, tls: Tls | None) -> grpc.ChannelCredentials | None:
     """Return the credentials of a channel; None means a channel without TLS.
 
-    An API key is sent over TLS or to this machine; gRPC refuses to send it over a plain network.
+    With an API key, the channel connects over TLS or to this machine only.
     """
-    if tls is None and not api_key:
-        return None
-    if tls is None:
-        transport = grpc.local_channel_credentials()
-    else:
-        transport = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
-    if not api_key:
-        return transport
-    return grpc.composite_channel_credentials(
-        transport, grpc.access_token_call_credentials(api_key)
-    )
+    if tls is not None:
+        return grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    return grpc.local_channel_credentials() if api_key else None
+
+
+def make_key_metadata(api_key: str) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of each call on a channel with the credentials for an API key.
+
+    gRPC's call credentials would add it, too. But a process with them can stop for ever while it
+    closes a channel (https://github.com/grpc/grpc/pull/42247).
+    """
+    return (("authorization", f"Bearer {api_key}"),) if api_key else ()
 
 
 def channel_options(address: str) -> tuple[tuple[str, int | str], ...]:

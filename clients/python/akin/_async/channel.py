@@ -54,6 +54,7 @@ class Channel:
             if credentials is None
             else grpc.aio.secure_channel(address, credentials, options)
         )
+        self._key_metadata = _policy.make_key_metadata(api_key)
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
@@ -72,10 +73,11 @@ class Channel:
         """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         info = _call_info.current()
+        metadata = self._make_metadata(info)
         try:
             if info is None:
-                return await method(request, timeout=timeout)
-            call = method(request, timeout=timeout, metadata=info.sent_metadata)
+                return await method(request, timeout=timeout, metadata=metadata)
+            call = method(request, timeout=timeout, metadata=metadata)
             response = await call
         except grpc.RpcError as exc:
             raise decode(exc, self._address) from exc
@@ -90,8 +92,7 @@ class Channel:
     ) -> AsyncIterator[Response]:
         """Send one request, and yield its responses."""
         info = _call_info.current()
-        metadata = None if info is None else info.sent_metadata
-        call = method(request, timeout=timeout_seconds, metadata=metadata)
+        call = method(request, timeout=timeout_seconds, metadata=self._make_metadata(info))
         idle = self._watch(call)
         try:
             async with idle:
@@ -123,7 +124,7 @@ class Channel:
         stream = RequestStream(resources, make_request)
         del resources  # so that the stream can release them
         info = _call_info.current()
-        call = method(stream, metadata=None if info is None else info.sent_metadata)
+        call = method(stream, metadata=self._make_metadata(info))
         final_status = _FinalStatus(call)
         idle = self._watch(call)
         response_count = 0
@@ -150,6 +151,10 @@ class Channel:
         stream.check_end(response_count)
         if info is not None:
             info.read(await call.trailing_metadata())
+
+    def _make_metadata(self, info: _call_info.CallInfo | None) -> tuple[tuple[str, str], ...]:
+        """Return the metadata to send with a call."""
+        return self._key_metadata if info is None else (*self._key_metadata, *info.sent_metadata)
 
     def _watch(self, call: grpc.aio.Call) -> IdleTimeout:
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints

@@ -46,6 +46,7 @@ class Channel:
             if credentials is None
             else grpc.secure_channel(address, credentials, options)
         )
+        self._key_metadata = _policy.make_key_metadata(api_key)
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._idle_timeout_seconds = idle_timeout_seconds
@@ -64,10 +65,11 @@ class Channel:
         """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         info = _call_info.current()
+        metadata = self._make_metadata(info)
         try:
             if info is None:
-                return method(request, timeout=timeout)
-            response, call = method.with_call(request, timeout=timeout, metadata=info.sent_metadata)
+                return method(request, timeout=timeout, metadata=metadata)
+            response, call = method.with_call(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as exc:
             raise decode(exc, self._address) from exc
         info.read(call.trailing_metadata())
@@ -81,8 +83,7 @@ class Channel:
     ) -> Iterator[Response]:
         """Send one request, and yield its responses."""
         info = _call_info.current()
-        metadata = None if info is None else info.sent_metadata
-        call = method(request, timeout=timeout_seconds, metadata=metadata)
+        call = method(request, timeout=timeout_seconds, metadata=self._make_metadata(info))
         idle = self._watch(call)
         try:
             with idle:
@@ -110,7 +111,7 @@ class Channel:
         stream = RequestStream(resources, make_request)
         del resources  # so that the stream can release them
         info = _call_info.current()
-        call = method(stream, metadata=None if info is None else info.sent_metadata)
+        call = method(stream, metadata=self._make_metadata(info))
         idle = self._watch(call)
         response_count = 0
         try:
@@ -127,6 +128,10 @@ class Channel:
         stream.check_end(response_count)
         if info is not None:
             info.read(call.trailing_metadata())
+
+    def _make_metadata(self, info: _call_info.CallInfo | None) -> tuple[tuple[str, str], ...]:
+        """Return the metadata to send with a call."""
+        return self._key_metadata if info is None else (*self._key_metadata, *info.sent_metadata)
 
     def _watch(self, call: grpc.RpcContext) -> IdleTimeout:
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
