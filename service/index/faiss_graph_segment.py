@@ -45,7 +45,8 @@ class GraphSegment:
         row_search: the graph and the PQ codes.
         keys: int32 [rows], the key of each row; the rows of one key are next to each other.
         name: of its file in snapshots; a new one by default.
-        total: the sum of the vectors that are not deleted, float64 [dimensions]; that of all by
+        live: which rows are not deleted; all by default.
+        total: the sum of the vectors that are not deleted, float64 [dimensions]; computed by
             default.
     """
 
@@ -54,18 +55,20 @@ class GraphSegment:
         row_search: RowSearch,
         keys: NDArray[np.int32],
         name: str = "",
+        live: Mask | None = None,
         total: NDArray[np.float64] | None = None,
     ) -> None:
         self.name = name or f"{GRAPH_FILE_PREFIX}{uuid4().hex}.faiss"
         self.row_search = row_search
         self.keys = keys
-        self.live: Mask = np.ones(len(keys), np.bool_)
-        self.deleted = 0
-        matrix = row_search.matrix
-        self.sum = matrix.sum(axis=0, dtype=np.float64) if total is None else total
+        self.live: Mask = np.ones(len(keys), np.bool_) if live is None else live
+        self.deleted = int(np.count_nonzero(~self.live))
+        self.sum = self._add_up() if total is None else total
         self.neighbor_lists = NeighborLists(row_search)
-        self._has_chunks = bool(len(keys) and np.any(keys[1:] == keys[:-1]))
-        self._live_rows = AllowedRows(self.live, 0, row_search.pq_codes)
+        # A key's former rows, which are deleted, can be next to its present ones.
+        chunks = (keys[1:] == keys[:-1]) & (self.live[1:] == self.live[:-1])
+        self._has_chunks = bool(chunks.any())
+        self._live_rows = AllowedRows(self.live, self.deleted, row_search.pq_codes)
         self._allowed_rows: dict[int, tuple[Mask, AllowedRows]] = {}
 
     @classmethod
@@ -81,8 +84,7 @@ class GraphSegment:
         keys, live, total, lists = (arrays[array] for array in SEGMENT_ARRAYS)
         if not len(keys) == len(live) == graph.ntotal == len(pq_codes):
             raise ValueError(f"{path.name} has other rows")
-        segment = cls(RowSearch(graph, pq_codes), keys, name, total)
-        segment.live, segment.deleted = live, int(np.count_nonzero(~live))
+        segment = cls(RowSearch(graph, pq_codes), keys, name, live, total)
         segment.neighbor_lists.restore(lists)
         return segment
 
@@ -135,8 +137,9 @@ class GraphSegment:
         removed = self.row_search.matrix[rows.start : rows.stop]
         self.sum -= removed.sum(axis=0, dtype=np.float64)
 
-    def mark_rows_deleted(self, rows: Mask) -> None:
-        """Mark rows as deleted: all those of some keys, none of which is deleted yet."""
+    def mark_keys_deleted(self, keys: Mask) -> None:
+        """Mark all rows of some keys as deleted, given a mask by key."""
+        rows = keys[self.keys] & self.live
         self.live[rows] = False
         self.deleted += int(np.count_nonzero(rows))
         self.sum -= self.row_search.matrix[rows].sum(axis=0, dtype=np.float64)
@@ -235,6 +238,14 @@ class GraphSegment:
                 del self._allowed_rows[next(iter(self._allowed_rows))]
         self._allowed_rows[id(allowed)] = known  # the one used last comes last
         return known[1]
+
+    def _add_up(self) -> NDArray[np.float64]:
+        """Return the sum of the vectors that are not deleted."""
+        matrix = self.row_search.matrix
+        total: NDArray[np.float64] = matrix.sum(axis=0, dtype=np.float64)
+        if self.deleted:
+            total -= matrix[~self.live].sum(axis=0, dtype=np.float64)
+        return total
 
     def _to_hits(self, scores: Vectors, rows: Keys, excluded: Collection[int]) -> Hits:
         """Turn rows into keys, each once, without the excluded ones and FAISS's fillers."""

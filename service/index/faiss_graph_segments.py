@@ -60,8 +60,10 @@ class GraphSegments:
     def add(self, graph: GraphSegment) -> None:
         """Add a segment, unless all its rows are deleted, and place its keys in it."""
         self._reserve(graph.keys)
-        firsts = np.flatnonzero(np.diff(graph.keys, prepend=-1))
-        firsts = firsts[graph.live[firsts]]
+        # A key's former rows, which are deleted, can be next to its present ones.
+        is_first = np.diff(graph.keys, prepend=-1) != 0
+        is_first[1:] |= ~graph.live[:-1]
+        firsts = np.flatnonzero(is_first & graph.live)
         keys, numbers = graph.keys[firsts], np.asarray(self._numbers)
         self._key_count += int(np.count_nonzero(numbers[keys] == NO_SEGMENT))
         np.asarray(self._rows)[keys] = firsts
@@ -78,7 +80,7 @@ class GraphSegments:
             del self.segments[number]
         changed = np.zeros(max([*changed_keys, graph.keys.max(initial=-1)]) + 1, np.bool_)
         changed[list(changed_keys)] = True
-        graph.mark_rows_deleted(changed[graph.keys])
+        graph.mark_keys_deleted(changed)
         self.add(graph)
 
     def delete(self, keys: Iterable[int]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.faiss_row_search import RowSearch
+from service.index.threads import BUILD_THREADS
 
 # Neighbors in the list of each row: 128 bytes a row.
 LIST_LENGTH = 32
@@ -49,7 +50,7 @@ class NeighborLists:
 
         It may run in another thread: it touches no list that is in use.
         """
-        faiss.omp_set_num_threads(1)  # a setting of each thread
+        faiss.omp_set_num_threads(BUILD_THREADS)  # a setting of each thread
         start = self.listed_rows
         queries = self._row_search.get_vectors(slice(start, start + rows))
         nearest = self._row_search.find_neighbors(queries, LIST_LENGTH + 1, LIST_BREADTH)

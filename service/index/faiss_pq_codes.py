@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from service.domain.vectors import Keys, Mask, Matrix, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
 from service.index.planner import CodeTargets, count_compared_rows
+from service.index.threads import BUILD_THREADS
 
 # Rows for each list of codes, while there are fewer than the most lists.
 ROWS_PER_CODE_LIST = 500
@@ -87,7 +88,7 @@ class PQCodes:
         It takes some seconds for the codebooks, and 20 s for a million vectors. If `is_stopped`
         says so it ends early: some rows then have no code, and the result must not be used.
         """
-        faiss.omp_set_num_threads(1)  # a setting of each thread
+        faiss.omp_set_num_threads(BUILD_THREADS)  # a setting of each thread
         rows, dimensions = matrix.shape
         parts = dimensions if dimensions % 2 else dimensions // 2
         lists = min(max(rows // ROWS_PER_CODE_LIST, 1), MAX_CODE_LISTS)

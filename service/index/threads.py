@@ -24,6 +24,12 @@ _T = TypeVar("_T")
 # Added to the niceness of threads that build and save: these can wait, calls cannot.
 BUILD_NICENESS = 10
 
+# The processors that this process may use.
+PROCESSORS = len(os.sched_getaffinity(0))
+
+# Threads of one build. Their low priority leaves the processors to calls.
+BUILD_THREADS = min(PROCESSORS, max(2, PROCESSORS // 2))
+
 # Long pieces of work, as of analyses, that run at the same time.
 MAX_LONG_JOBS = 2
 
@@ -55,10 +61,9 @@ class IndexThreads:
     """The threads of a process that read, change, build and save indexes."""
 
     def __init__(self) -> None:
-        processors = len(os.sched_getaffinity(0))
         # With more threads than processors, no work ends sooner.
-        self._pool = ThreadPoolExecutor(processors + MAX_LONG_JOBS, "akin-index")
-        self._builders = ThreadPoolExecutor(max(1, processors // 2), "akin-build", _lower_priority)
+        self._pool = ThreadPoolExecutor(PROCESSORS + MAX_LONG_JOBS, "akin-index")
+        self._builders = ThreadPoolExecutor(max(1, PROCESSORS // 2), "akin-build", _lower_priority)
         self._lock = threading.Lock()
         self._long_jobs = 0
         self._waiting: deque[tuple[IndexQueue, _Job]] = deque()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.item_indexes import run_builds
 
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
+from service.index.faiss_graph_segment import GRAPH_FILE_PREFIX
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.planner import GRAPH_BREADTH, SearchMethod, plan_search
 from service.index.vector_index import Hits
@@ -174,6 +177,51 @@ def test_churn_leaves_few_deleted_rows(vectors: Vectors) -> None:
     assert 2_000 == sum(len(keys) for keys, _ in index.iterate_blocks(100))
 
 
+@pytest.mark.parametrize("float16", [False, True])
+def test_a_grown_graph_finds_what_a_rebuilt_one_does(tmp_path: Path, *, float16: bool) -> None:
+    """A graph that grows by merges, also from a file, has the recall of one built at once."""
+    size = 12_000  # with fewer, no search goes through the graph
+    vectors, exact = clusters(1, size), ExactIndex(DIMENSIONS)
+    exact.upsert(range(size), vectors)
+    index = SegmentedIndex(DIMENSIONS, float16=float16, first_graph_vectors=1_000)
+    for end in (4_000, 8_000, size):
+        start = len(index)
+        index.upsert(range(start, end), vectors[start:end])
+        run_builds(index)
+        index = save_and_restore(index, tmp_path, float16=float16)
+    assert (size, size, 0) == index.collect_stats()[:3]
+    assert 1 == sum(name.startswith(GRAPH_FILE_PREFIX) for name in index.capture().files)
+    allowed = np.ones(size, np.bool_)
+    allowed[::40] = False  # nearly all rows pass: a search through the graph
+    queries = clusters(12, 100)
+    pairs = zip(
+        exact.search(queries, 10, (), allowed),
+        index.search(queries, 10, (), allowed),
+        strict=True,
+    )
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+
+
+def test_a_grown_graph_keeps_deletions(vectors: Vectors) -> None:
+    """What was replaced or deleted stays so after a merge, wherever its former rows are."""
+    index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=10)
+    index.upsert(range(1_000), vectors[:1_000])
+    run_builds(index)
+    index.delete([3])
+    # The former row of 999 is the last one, next to which its new rows are.
+    index.upsert([999, 999, *range(1_000, 1_100)], vectors[1_000:1_102])
+    index.delete([1_099])
+    run_builds(index)
+    assert sorted({*range(1_099)} - {3}) == index.keys().tolist()
+    assert 1_099 == index.collect_stats().vectors
+    np.testing.assert_array_equal(vectors[1_000:1_002], index.get([999]).vectors)
+    assert 999 == index.search(vectors[1_001:1_002], 1)[0].keys[0]
+    expected = np.concatenate([index.get([key]).vectors for key in index.keys().tolist()])
+    np.testing.assert_allclose(expected.mean(axis=0), index.mean(), atol=1e-6)
+    index.upsert([999], vectors[1_200:1_201])
+    np.testing.assert_array_equal(vectors[1_200:1_201], index.get([999]).vectors)
+
+
 def test_deletes_during_a_build_remove_its_keys_only(vectors: Vectors) -> None:
     """Keys deleted during a build are gone after it, and keys that were never stored do no harm."""
     index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=500)
@@ -189,6 +237,16 @@ def test_deletes_during_a_build_remove_its_keys_only(vectors: Vectors) -> None:
     np.testing.assert_array_equal(vectors[1_001:1_002], index.get([5]).vectors)
     assert 1_000_000 not in index
     assert 7 not in index
+
+
+def save_and_restore(index: SegmentedIndex, folder: Path, *, float16: bool) -> SegmentedIndex:
+    """Return an index over the files of another, which it maps into memory."""
+    state = index.capture()
+    for name, file in state.files.items():
+        file.write(folder / name)
+    restored = SegmentedIndex(DIMENSIONS, float16=float16, first_graph_vectors=1_000)
+    restored.restore(state, {name: folder / name for name in state.files})
+    return restored
 
 
 @pytest.mark.parametrize("rows", [100_000, 1_000_000])

@@ -12,7 +12,7 @@ from support.disks import created_with_mode_mask, largest_file, modes
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.files import NoRoomError, replace_file
 from service.index.faiss_files import write_faiss_index
-from service.index.faiss_graph_build import build_graph
+from service.index.faiss_graph_build import make_graph
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.snapshot_manifest import SnapshotOrigin
@@ -121,7 +121,8 @@ def test_a_snapshot_is_not_begun_without_room(tmp_path: Path) -> None:
 def test_a_cut_graph_is_an_error(tmp_path: Path, missing_bytes: int) -> None:
     """A graph file of which any part does not fit raises OSError, also the last byte."""
     vectors = np.random.default_rng(1).normal(size=(2_000, 17)).astype(np.float32)
-    graph = build_graph(17, [vectors], float16=False)
+    graph = make_graph(17, float16=False)
+    graph.add(vectors)
     path = tmp_path / GRAPH
     write_faiss_index(graph, path)
     size_bytes = path.stat().st_size
