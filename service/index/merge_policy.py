@@ -1,7 +1,7 @@
 """Decides which graph segments to rebuild as one, so that searches visit few and none is stale.
 
-New vectors are built into a graph together with the graphs that are not much larger: so a vector is
-built into about log(n) graphs in its life, and a search visits a few graphs at most.
+New vectors are built into a graph together with the graphs that are not much larger, of which the
+largest grows: so a vector is linked about twice in its life, and a search visits a few graphs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def choose_merge(
     has_stale = bool(chosen)
     total = new + sum(segments[number].live for number in chosen)
     for number, rows in sorted(segments.items(), key=lambda item: item[1].live):
-        if number not in chosen and rows.live <= factor * total:
+        # Without writes, the smallest graph is merged although nothing is new.
+        starts_merge = quiet and not total
+        if number not in chosen and (starts_merge or rows.live <= factor * total):
             chosen.add(number)
             total += rows.live
     is_worthwhile = len(chosen) > 1 or (bool(chosen) and new * QUIET_MERGE_FACTOR >= total)

@@ -18,6 +18,10 @@ LARGE, SMALL, STALE = SegmentRows(10_000, 0), SegmentRows(300, 0), SegmentRows(7
         ({1: LARGE, 2: STALE}, 0, False, {2}),
         ({2: SMALL, 3: SMALL}, 20, False, None),
         ({2: SMALL, 3: SMALL}, 20, True, {2, 3}),
+        ({2: SMALL, 3: SMALL}, 0, False, None),
+        ({2: SMALL, 3: SMALL}, 0, True, {2, 3}),
+        ({1: LARGE, 2: SMALL}, 0, True, None),
+        ({1: LARGE}, 0, True, None),
     ],
 )
 def test_merges(
