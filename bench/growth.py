@@ -1,7 +1,7 @@
 """How calls, memory, imports and restarts change with the number of items.
 
     python bench/growth.py [--items 1000,3000,10000,…] [--seconds S] [--rounds R]
-                           [--concurrency 16] [--json FILE] [--plot FILE]
+                           [--concurrency 16] [--data FOLDER] [--json FILE] [--plot FILE]
 
 At each size, a new server imports real texts and builds its index. Then RecommendSimilar by random
 item, by a text that is embedded, and by random item with one caller take turns with the bare
@@ -92,8 +92,8 @@ def measure(count: int, options: argparse.Namespace) -> Result:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         loads = write_requests(folder, items)
-        data = folder / "data"
-        data.mkdir()
+        data = (options.data or folder) / str(count)
+        data.mkdir(parents=True)
         with akin_server(data, AKIN_EMBEDDER="local") as server, bare_server() as (bare, _):
             result["import"] = import_items(server.address, items)
             result["resident_mb"] = round(resident_bytes(server.process_id) / 1e6)
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", default="16", help="callers")
+    parser.add_argument("--data", type=Path, help="keep Akin's data here, a folder for each size")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
