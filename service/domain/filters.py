@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from service.domain import limits
 from service.domain.items import JsonValue
@@ -60,13 +61,23 @@ class Condition:
     test: Equals | OneOf | ContainsAny | Range | Exists | Filter | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filter:
     """True if all of `all`, at least one of a non-empty `any`, and none of `none` are true."""
 
     all: tuple[Condition, ...] = ()
     any: tuple[Condition, ...] = ()
     none: tuple[Condition, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """What tells it from other filters: Python takes those with True and 1.0 for equal."""
+        return repr(self)
+
+    @cached_property
+    def is_valid(self) -> bool:
+        """Whether it has no violations."""
+        return next(_find_violations(self, ""), None) is None
 
 
 def count_conditions(filter_: Filter | None) -> int:
@@ -76,6 +87,11 @@ def count_conditions(filter_: Filter | None) -> int:
 
 def filter_violations(filter_: Filter, path: str = "filter") -> Iterator[Violation]:
     """Validate a filter; the conditions of one that is too large are not validated."""
+    if not filter_.is_valid:
+        yield from _find_violations(filter_, path)
+
+
+def _find_violations(filter_: Filter, path: str) -> Iterator[Violation]:
     if _depth(filter_) > limits.FILTER_DEPTH:
         yield Violation(path, f"must be at most {limits.FILTER_DEPTH} levels deep")
         return

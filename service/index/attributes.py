@@ -81,18 +81,16 @@ class Attributes:
 
     def compute_mask(self, filter_: Filter) -> Mask:
         """Return a mask by key of those that pass; it is cached, so do not change it."""
-        # As text, since Python takes True and 1.0 for equal.
-        name = repr(filter_)
-        mask = self._cached_masks.get(name)
+        mask = self._cached_masks.get(filter_.text)
         if mask is None:
             if len(self._cached_masks) == MAX_CACHED_MASKS:
                 del self._cached_masks[next(iter(self._cached_masks))]
-            mask = self._cached_masks[name] = self._evaluate(filter_)
+            mask = self._cached_masks[filter_.text] = self._evaluate(filter_)
         return mask
 
     def has_cached_mask(self, filter_: Filter) -> bool:
         """Return whether `compute_mask` has the mask of a filter without computing it."""
-        return repr(filter_) in self._cached_masks
+        return filter_.text in self._cached_masks
 
     def _evaluate(self, filter_: Filter) -> Mask:
         passing = self._get_live_keys()

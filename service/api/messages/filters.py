@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import count
 
 from akin.v1 import filter_pb2
@@ -20,13 +21,26 @@ from service.domain.filters import (
 )
 from service.domain.items import JsonValue
 
+# Filters that are kept as they were read, since callers often use some of them in turns, and the
+# size of the largest one.
+MAX_KEPT_FILTERS = 256
+MAX_KEPT_FILTER_BYTES = 1_024
+
 
 def read_filter(message: filter_pb2.Filter) -> Filter:
     """Return the filter of a message, not yet validated.
 
     Of too many conditions or values, one too many is read, so that validation reports it.
     """
+    data = message.SerializeToString()
+    if len(data) <= MAX_KEPT_FILTER_BYTES:
+        return _read_kept_filter(data)
     return _read_filter(message, count(1))
+
+
+@lru_cache(MAX_KEPT_FILTERS)
+def _read_kept_filter(data: bytes) -> Filter:
+    return _read_filter(filter_pb2.Filter.FromString(data), count(1))
 
 
 def _read_filter(message: filter_pb2.Filter, numbers: Iterator[int]) -> Filter:
