@@ -69,6 +69,11 @@ class NeighborListBuild:
         self._lists = lists
         self._listed_rows = lists.listed_rows
 
+    @property
+    def rows(self) -> int:
+        """The number of vectors whose neighbors are listed, at most."""
+        return LISTED_ROWS_PER_BUILD
+
     def run(self) -> None:
         """Compute the lists; takes 0.4 s."""
         self._listed_rows = self._lists.compute(LISTED_ROWS_PER_BUILD)

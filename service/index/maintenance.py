@@ -36,8 +36,8 @@ QUIET_SECONDS = 3.0
 SNAPSHOT_RETRY_SECONDS = 30.0
 MAX_SNAPSHOT_RETRY_SECONDS = 600.0
 
-# The changes since the last snapshot from which on a new one is due. They are what a start has to
-# apply at most: 0.2 s.
+# The changes, or the vectors that were built in, since the last snapshot from which on another one
+# is due. A start has to do no more again: changes for 0.2 s, and builds for 2 s beside it.
 MIN_SNAPSHOT_CHANGES = 10_000
 
 # The same as a share of the items, for large catalogs: a start takes a fiftieth longer at most.
@@ -75,7 +75,7 @@ class IndexBuilder:
         self._threads = threads
         self._shared = shared
         self._saved_changes = follower.change_count
-        self._has_unsaved_builds = False
+        self._unsaved_rows = 0
         self._unfinished_build: Build | None = None
         self._retry_time = 0.0
         self._retry_seconds = SNAPSHOT_RETRY_SECONDS
@@ -132,7 +132,7 @@ class IndexBuilder:
         await self._threads.build(build.run, stop=build.stop)
         await self._follower.finish_build(build)
         self._unfinished_build = None
-        self._has_unsaved_builds = True
+        self._unsaved_rows += build.rows
         return True
 
     def _needs_snapshot(self, *, is_settled: bool, has_grown: bool) -> bool:
@@ -144,14 +144,15 @@ class IndexBuilder:
         """
         if time.monotonic() < self._retry_time:
             return False
-        if self._shared and self._has_unsaved_builds and (is_settled or has_grown):
+        if self._shared and self._unsaved_rows and (is_settled or has_grown):
             return True
         if self._snapshots.needs_renewal and is_settled:
             return self._follower.sequence > 0  # otherwise the store does not confirm the index
         # Sequence numbers would count the writes of other catalogs, too.
         changes = self._follower.change_count - self._saved_changes
         item_share = MIN_SNAPSHOT_CHANGE_SHARE * self._follower.item_count
-        has_enough_changes = changes >= max(MIN_SNAPSHOT_CHANGES, item_share)
+        unsaved = max(changes, self._unsaved_rows)
+        has_enough_changes = unsaved >= max(MIN_SNAPSHOT_CHANGES, item_share)
         is_quiet = self._follower.quiet_seconds > QUIET_SECONDS
         return is_settled and has_enough_changes and is_quiet
 
@@ -168,7 +169,7 @@ class IndexBuilder:
         else:
             structlog.get_logger().info("snapshot_saved", sequence=state.sequence)
             self._saved_changes = change_count
-            self._has_unsaved_builds = False
+            self._unsaved_rows = 0
             self._retry_seconds, self._last_failure = SNAPSHOT_RETRY_SECONDS, ""
 
     def _retry_later(self, event: str, reason: str) -> None:

@@ -86,6 +86,10 @@ class IndexState(NamedTuple):
 class Build(Protocol):
     """Building work for another thread; it touches nothing that searches use."""
 
+    @property
+    def rows(self) -> int:
+        """The number of vectors that it links, or whose neighbors it lists."""
+
     def run(self) -> None:
         """Build; this may take minutes."""
 

@@ -280,6 +280,27 @@ async def test_an_idle_catalog_is_not_saved_for_the_writes_of_others(tmp_path: P
         assert not saved["idle"].has_new()
 
 
+@pytest.mark.slow
+async def test_long_builds_are_saved(tmp_path: Path) -> None:
+    """What was built for thousands of vectors is saved, however few changes there were since."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        item_index = ItemIndex(SegmentedIndex(DIMENSIONS), FakeClock())
+        follower = Follower(stores.items, catalog, item_index, INDEX_THREADS, fail_to_open)
+        saved = Snapshots(tmp_path / "index", SnapshotOrigin("store", "space"))
+        builder = IndexBuilder(follower, saved, INDEX_THREADS, shared=False)
+        tasks = [asyncio.create_task(part.run()) for part in (follower, builder)]
+        count = MIN_SNAPSHOT_CHANGES // 2
+        words = chunks_of("tea")
+        for start in range(0, count, 1_000):
+            numbers = range(start, min(start + 1_000, count))
+            writes = [ItemWrite(Item(f"i{n}", "tea"), ItemVectors(words)) for n in numbers]
+            await stores.items.upsert_many(catalog, writes)
+        await wait_for_snapshot(saved)
+        assert follower.change_count < MIN_SNAPSHOT_CHANGES
+        for task in tasks:
+            await left(task)
+
+
 async def test_an_old_snapshot_costs_no_more_at_the_next_start(tmp_path: Path) -> None:
     """From an old sequence number on, a catalog reads its own changes and no others."""
     async with opened(tmp_path, FakeClock()) as (stores, busy):
