@@ -34,6 +34,7 @@ from service.domain.analyses import (
     DuplicatesQuery,
     Neighbor,
 )
+from service.domain.index_stats import IndexStats
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
 from service.index.follower import Follower
@@ -105,6 +106,8 @@ class CandidateSearch:
 
     async def find(self, item_ids: Sequence[str], count: int) -> Mapping[str, Sequence[Neighbor]]:
         """Return up to `count` neighbors of items that may be near-duplicates, nearest first."""
+        if self._lists is not None and not _needs_lists(self._follower.collect_stats()):
+            self._lists = None  # neighbor lists were built in the meantime: they are faster
         if self._lists is not None:
             neighbors = await self._find_in_lists(self._lists, item_ids, count)
             if neighbors is not None:
@@ -215,16 +218,18 @@ def _choose_batch_size(lists: CandidateLists) -> int:
     return max(MIN_BATCH_ITEMS, min(MAX_LISTED_ITEMS, int(MAX_LISTED_COST / max(cost, 1.0))))
 
 
+def _needs_lists(stats: IndexStats) -> bool:
+    """Return whether there are many vectors, and not nearly all have neighbor lists."""
+    unlisted_count = stats.vectors - stats.neighbor_lists
+    is_large = stats.vectors >= MIN_LISTED_VECTORS
+    return is_large and unlisted_count > MAX_UNLISTED_SHARE * stats.vectors
+
+
 def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:
     """Return vectors to compute centers from, and the number of lists; None without lists."""
     stats = item_index.maintenance.collect_stats()
     has_several_vectors = stats.vectors != len(item_index)
-    unlisted_count = stats.vectors - stats.neighbor_lists
-    if (
-        has_several_vectors
-        or stats.vectors < MIN_LISTED_VECTORS
-        or unlisted_count <= MAX_UNLISTED_SHARE * stats.vectors
-    ):
+    if has_several_vectors or not _needs_lists(stats):
         return None
     keys = np.random.default_rng(SAMPLE_SEED).permutation(item_index.vectors.keys())
     vectors = item_index.vectors.get(keys[:TRAINING_VECTORS].tolist()).vectors

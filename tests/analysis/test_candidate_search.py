@@ -1,14 +1,17 @@
 from pathlib import Path
 
+import pytest
 from support.analysis import RED, find_duplicates, groups, put_many, running_with_texts
 from support.catalogs import running
 from support.clock import FakeClock
-from support.embedders import FaultyEmbedder
+from support.embedders import DIMENSIONS, FaultyEmbedder
 
 from service.analysis.candidate_search import MIN_LISTED_VECTORS, CandidateSearch
 from service.analysis.examination import Examination
 from service.analysis.sampling import draw_sample
 from service.domain.analyses import DuplicatesQuery
+from service.index.faiss_segmented import SegmentedIndex
+from service.index.item_index import ItemIndex
 from service.telemetry.call_context import deadline
 
 SUBJECTS = 40
@@ -60,6 +63,29 @@ async def test_items_that_are_written_meanwhile_are_found(tmp_path: Path) -> Non
         assert {"i0001": ["later"], "i0002": [], "later": ["i0001"]} == {
             item_id: [neighbor.item_id for neighbor in neighbors]
             for item_id, neighbors in after.items()
+        }
+
+
+@pytest.mark.slow
+async def test_neighbor_lists_are_used_once_they_are_built(tmp_path: Path) -> None:
+    """Neighbor lists that are built after the search began take the place of its own lists."""
+    async with running(tmp_path, FaultyEmbedder(), FakeClock()) as catalog:
+        await put_many(catalog, PAIRS)
+        await catalog.follower.replace_index(ItemIndex(SegmentedIndex(DIMENSIONS), FakeClock()))
+        search = CandidateSearch(
+            catalog.follower, NEAR, Examination(await draw_sample(catalog.follower, None))
+        )
+        await search.prepare()
+        item_ids = list(TEXTS)[:200]
+        before = await search.find(item_ids, 30)
+        assert search._lists is not None
+        while (build := await catalog.follower.start_build(quiet=True)) is not None:
+            build.run()
+            await catalog.follower.finish_build(build)
+        after = await search.find(item_ids, 30)
+        assert search._lists is None
+        assert {item_id: [near.item_id for near in found] for item_id, found in before.items()} == {
+            item_id: [near.item_id for near in found] for item_id, found in after.items()
         }
 
 
