@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from enum import Enum
+from enum import IntEnum
 
 from service import errors
 
 
-class CallKind(Enum):
+class CallKind(IntEnum):
     """Calls that are limited together; the value is how many may be in progress at once.
 
     Analyses compute for seconds, so that a few of them keep all cores busy. A stream can stay open

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quote
 from typing import NamedTuple
 
 import structlog
@@ -45,25 +46,38 @@ class CallLog:
 
     def __init__(self) -> None:
         self._writer: LogWriter | None = None
-        self._constant_fields: dict[str, object] = {}
-        self._encode = json.JSONEncoder().encode
+        self._constant_fields = ""
 
     def write_json(self, writer: LogWriter, worker: int | None) -> None:
         """Write lines of JSON from now on, with the number of this worker if there are several."""
         self._writer = writer
-        self._constant_fields = {"event": "call", "level": "info"}
+        constant_fields: dict[str, object] = {"event": "call", "level": "info"}
         if worker is not None:
-            self._constant_fields["worker"] = worker
+            constant_fields["worker"] = worker
+        self._constant_fields = json.dumps(constant_fields)[1:-1]
 
     def add(self, record: CallRecord) -> None:
         """Log a call."""
-        fields = record._asdict()
         if self._writer is None:
-            _LOG.info("call", **fields)
+            _LOG.info("call", **record._asdict())
             return
-        fields |= self._constant_fields
-        fields["timestamp"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
-        self._writer.write(f"{self._encode(fields)}\n".encode(), is_urgent=False)
+        self._writer.write(self._format(record).encode(), is_urgent=False)
+
+    def _format(self, record: CallRecord) -> str:
+        """Return a line of JSON, with the names of the fields in their order.
+
+        A template takes a third of the time of `json.dumps`. Names of methods, codes and reasons
+        need no escapes.
+        """
+        key = "null" if record.key is None else _quote(record.key)
+        reason = "null" if record.reason is None else f'"{record.reason}"'
+        time_text = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        return (
+            f'{{"method": "{record.method}", "request_id": {_quote(record.request_id)}, '
+            f'"key": {key}, "code": "{record.code}", "reason": {reason}, "ms": {record.ms}, '
+            f'"request_bytes": {record.request_bytes}, "response_bytes": {record.response_bytes}, '
+            f'{self._constant_fields}, "timestamp": "{time_text}Z"}}\n'
+        )
 
 
 call_log = CallLog()
