@@ -8,7 +8,7 @@ sees. Nothing is paid for twice: a chunk whose vector is stored is never embedde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -204,7 +204,8 @@ class TextEmbedder:
     async def _estimate(self, texts: Iterable[str], template: str) -> EmbeddingUsage:
         prompts = self._render(texts, template)
         hashes = _hash_prompts(prompts)
-        vectors = await self._look_up(hashes)
+        vectors = self._look_up_cache(hashes)
+        vectors |= await self._look_up_store(hashes, vectors)
         new_texts = _find_new_texts(prompts, vectors)
         tokens = sum(estimate_tokens(prompt) for prompt in hashes if prompt not in vectors)
         return EmbeddingUsage(len(prompts), len(prompts) - len(new_texts), tokens)
@@ -218,13 +219,17 @@ class TextEmbedder:
         alone: bool = False,
         queries: bool = False,
     ) -> TextVectors:
+        # The local model takes less time than the store takes to find out that a query is new.
+        reads_store = not (queries and self.space.is_local)
         prompts = self._render(texts, template)
         embedded = _Embedded()
         new_texts: set[str] = set()
         unresolved = prompts
         while unresolved:
             hashes = _hash_prompts(unresolved)
-            vectors = await self._look_up(hashes)
+            vectors = self._look_up_cache(hashes)
+            if reads_store:
+                vectors |= await self._look_up_store(hashes, vectors)
             embedded.vectors |= vectors
             new_texts |= _find_new_texts(unresolved, vectors)
             new_prompts = [prompt for prompt in hashes if prompt not in vectors]
@@ -304,19 +309,20 @@ class TextEmbedder:
         }
         return {text: parts for text, parts in split.items() if parts != prompts[text]}
 
-    async def _look_up(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
-        """Return the vectors of prompts that the cache or the store has."""
-        vectors = self._look_up_cache(hashes)
-        missing = {key: prompt for prompt, key in hashes.items() if prompt not in vectors}
-        if missing:
-            stored = await self._store.get_many(self._generation, list(missing))
-            for key, vector in stored.items():
-                vectors[missing[key]] = vector
-                self._cache.put(key, vector)
-            # Other calls may have embedded some of them while the store was read.
-            still_missing = {prompt: key for key, prompt in missing.items() if key not in stored}
-            vectors |= self._look_up_cache(still_missing)
-        return vectors
+    async def _look_up_store(
+        self, hashes: Mapping[str, bytes], known: Collection[str]
+    ) -> dict[str, Vector]:
+        """Return the vectors that the store has of the prompts that are not known yet."""
+        missing = {key: prompt for prompt, key in hashes.items() if prompt not in known}
+        if not missing:
+            return {}
+        stored = await self._store.get_many(self._generation, list(missing))
+        for key, vector in stored.items():
+            self._cache.put(key, vector)
+        # Other calls may have embedded some of them while the store was read.
+        still_missing = {prompt: key for key, prompt in missing.items() if key not in stored}
+        vectors = {missing[key]: vector for key, vector in stored.items()}
+        return vectors | self._look_up_cache(still_missing)
 
     def _look_up_cache(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         cached = ((prompt, self._cache.get(key)) for prompt, key in hashes.items())

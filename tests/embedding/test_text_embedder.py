@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from support.catalogs import running
 from support.clock import FakeClock
 from support.embedders import (
     COST_USD_PER_TOKEN,
+    SPACE,
     Fault,
     FaultyEmbedder,
     HeldEmbedder,
@@ -14,14 +16,17 @@ from support.embedders import (
     unit_vector,
 )
 from support.stores import indexed
-from support.tasks import started
+from support.tasks import left, started
 
 from service import errors
+from service.domain.spaces import LOCAL_PROVIDER
 from service.domain.usage import EmbeddingUsage
 from service.embedding.batcher import Batcher
 from service.embedding.prompts import hash_text
 from service.embedding.text_embedder import TextEmbedder, TextObserver
 from service.embedding.vector_cache import CacheMemory, VectorCache
+
+LOCAL_SPACE = replace(SPACE, provider=LOCAL_PROVIDER)
 
 
 async def test_a_new_text_is_embedded(tmp_path: Path) -> None:
@@ -65,6 +70,23 @@ async def test_a_stored_text_is_never_embedded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(unit_vector("tea"), outcome.stack_vectors("tea")[0])
         assert cache.get(hash_text("tea")) is outcome.chunks["tea"][0].vector
     assert [] == embedder.batches
+
+
+async def test_the_local_model_embeds_queries_without_the_store(tmp_path: Path) -> None:
+    """Whether a query is stored takes longer to find out than the local model takes to embed it."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "tea")])
+        for space, expected in ((SPACE, []), (LOCAL_SPACE, ["tea"])):
+            embedder = WordEmbedder()
+            batcher, cache = Batcher(embedder), VectorCache(CacheMemory(), "")
+            running_batcher = await started(batcher.run())
+            text_embedder = TextEmbedder(catalog.stores.vectors, catalog.row, space, batcher, cache)
+            outcome = await text_embedder.embed_queries(["tea"])
+            await left(running_batcher)
+            np.testing.assert_allclose(
+                unit_vector("tea"), outcome.stack_vectors("tea")[0], atol=1e-6
+            )
+            assert expected == embedder.texts
 
 
 async def test_only_new_texts_are_embedded(tmp_path: Path) -> None:
