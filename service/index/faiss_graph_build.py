@@ -12,7 +12,8 @@ from service.domain.vectors import Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_segment import GraphSegment
 from service.index.faiss_pq_codes import PQCodes
-from service.index.faiss_row_search import RowSearch, map_graph_vectors
+from service.index.faiss_row_search import RowSearch
+from service.index.faiss_row_vectors import FloatVectors
 
 # Rows that are added between two looks at whether the build was stopped: 0.4 s.
 ADDED_ROWS = 1_024
@@ -92,9 +93,10 @@ class GraphBuild:
         if self._is_stopped:
             return
         keys = np.concatenate([keys[live] for keys, _, live in self._blocks])
-        pq_codes = PQCodes.encode(map_graph_vectors(graph), lambda: self._is_stopped)
+        vectors = FloatVectors(graph)
+        pq_codes = PQCodes.encode(vectors, lambda: self._is_stopped)
         if not self._is_stopped:
-            self.segment = GraphSegment(RowSearch(graph, pq_codes), keys)
+            self.segment = GraphSegment(RowSearch(graph, vectors, pq_codes), keys)
 
     def stop(self) -> None:
         """Make `run` return after the current batch."""

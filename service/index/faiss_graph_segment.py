@@ -20,6 +20,7 @@ from service.index.faiss_files import read_faiss_index, write_faiss_index
 from service.index.faiss_neighbor_lists import NeighborLists
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_search import RowSearch
+from service.index.faiss_row_vectors import FloatVectors
 from service.index.vector_index import Hits, StateFile
 
 # How the names of graph files in snapshots begin.
@@ -33,6 +34,9 @@ SEGMENT_ARRAYS = ("keys", "alive", "sum", "neighbours")
 
 # Masks whose rows are kept, 1.1 bytes a row each: to select them takes 5 ms at a million rows.
 MAX_KEPT_MASKS = 16
+
+# Rows whose vectors are added up together; it bounds the memory that takes.
+SUMMED_ROWS = 16_384
 
 # Scores that differ by no more may be of equal vectors.
 TIE_TOLERANCE = 1e-6
@@ -61,8 +65,7 @@ class GraphSegment:
         self.keys = keys
         self.live: Mask = np.ones(len(keys), np.bool_)
         self.deleted = 0
-        matrix = row_search.matrix
-        self.sum = matrix.sum(axis=0, dtype=np.float64) if total is None else total
+        self.sum = self._sum_rows(np.arange(len(keys))) if total is None else total
         self.neighbor_lists = NeighborLists(row_search)
         self._has_chunks = bool(len(keys) and np.any(keys[1:] == keys[:-1]))
         self._live_rows = AllowedRows(self.live, 0, row_search.pq_codes)
@@ -81,7 +84,7 @@ class GraphSegment:
         keys, live, total, lists = (arrays[array] for array in SEGMENT_ARRAYS)
         if not len(keys) == len(live) == graph.ntotal == len(pq_codes):
             raise ValueError(f"{path.name} has other rows")
-        segment = cls(RowSearch(graph, pq_codes), keys, name, total)
+        segment = cls(RowSearch(graph, FloatVectors(graph), pq_codes), keys, name, total)
         segment.live, segment.deleted = live, int(np.count_nonzero(~live))
         segment.neighbor_lists.restore(lists)
         return segment
@@ -113,7 +116,7 @@ class GraphSegment:
         rows = self.row_search
         # A row has its links, its place among them, and its level.
         row_bytes = rows.graph.hnsw.nb_neighbors(0) * 4 + 8 + 4
-        return int(rows.matrix.nbytes + len(self.keys) * row_bytes)
+        return int(rows.vectors.graph_bytes + len(self.keys) * row_bytes)
 
     def __len__(self) -> int:
         """Return the number of rows that are not deleted."""
@@ -132,23 +135,31 @@ class GraphSegment:
         rows = self.find_rows(first)
         self.live[rows.start : rows.stop] = False
         self.deleted += len(rows)
-        removed = self.row_search.matrix[rows.start : rows.stop]
-        self.sum -= removed.sum(axis=0, dtype=np.float64)
+        self.sum -= self._sum_rows(np.arange(rows.start, rows.stop))
 
     def mark_rows_deleted(self, rows: Mask) -> None:
         """Mark rows as deleted: all those of some keys, none of which is deleted yet."""
         self.live[rows] = False
         self.deleted += int(np.count_nonzero(rows))
-        self.sum -= self.row_search.matrix[rows].sum(axis=0, dtype=np.float64)
+        self.sum -= self._sum_rows(np.flatnonzero(rows))
+
+    def _sum_rows(self, rows: Keys) -> NDArray[np.float64]:
+        """Return the sum of the vectors of some rows."""
+        total = np.zeros(self.row_search.graph.d)
+        for start in range(0, len(rows), SUMMED_ROWS):
+            vectors = self.row_search.get_vectors(rows[start : start + SUMMED_ROWS])
+            total += vectors.sum(axis=0, dtype=np.float64)
+        return total
 
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield the keys and vectors that are not deleted, up to `rows` at a time."""
         for start in range(0, len(self.keys), rows):
             block = slice(start, start + rows)
-            keys, matrix, live = self.keys[block], self.row_search.matrix[block], self.live[block]
+            keys, live = self.keys[block], self.live[block]
+            vectors = self.row_search.get_vectors(block)
             if not live.all():
-                keys, matrix = keys[live], matrix[live]
-            yield keys.astype(np.int64), matrix.astype(np.float32, copy=False)
+                keys, vectors = keys[live], vectors[live]
+            yield keys.astype(np.int64), vectors
 
     def search_neighbor_list(
         self, row: int, limit: int, excluded: Collection[int], allowed: Mask | None
