@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.spaces import VectorStorage
 from service.domain.vectors import Mask, Vectors
+from service.index.component_ranges import ComponentRanges
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_segment import GraphSegment
+from service.index.faiss_graph_storage import add_rows, create_graph, map_vectors
 from service.index.faiss_pq_codes import PQCodes
 from service.index.faiss_row_search import RowSearch
-from service.index.faiss_row_vectors import FloatVectors
+from service.index.low_bits import LowBits
 
 # Rows that are added between two looks at whether the build was stopped: 0.4 s.
 ADDED_ROWS = 1_024
@@ -28,27 +32,31 @@ CONSTRUCTION_BREADTH = 200
 Block = tuple[NDArray[np.int32], Callable[[slice], Vectors], Mask]
 
 
-def build_graph(dimensions: int, batches: Iterable[Vectors], *, float16: bool) -> faiss.IndexHNSW:
+def build_graph(
+    dimensions: int,
+    batches: Iterable[Vectors],
+    storage: VectorStorage = VectorStorage.FLOAT32,
+    ranges: ComponentRanges | None = None,
+) -> tuple[faiss.IndexHNSW, LowBits]:
     """Build a graph over unit vectors; it takes 0.4 ms a vector.
 
     Args:
         dimensions: the width of every vector.
         batches: float32 [rows, dimensions] each.
-        float16: keep the vectors as float16: with 30,000 package descriptions the recall@10 is then
-            0.986, and 0.987 otherwise.
+        storage: the number format of the vectors. With 30,000 package descriptions the recall@10 of
+            float16 is 0.986, and 0.987 of float32.
+        ranges: for int8, those of the components of all vectors.
+
+    Returns:
+        The graph, and the bits of the vectors that it does not keep, [rows, bytes].
     """
     # In the thread that builds: OpenMP's setting is one of each thread.
     faiss.omp_set_num_threads(1)
-    inner_product = faiss.METRIC_INNER_PRODUCT
-    if float16:
-        kind = faiss.ScalarQuantizer.QT_fp16
-        graph = faiss.IndexHNSWSQ(dimensions, kind, GRAPH_LINKS, inner_product)
-    else:
-        graph = faiss.IndexHNSWFlat(dimensions, GRAPH_LINKS, inner_product)
+    graph = create_graph(dimensions, GRAPH_LINKS, storage, ranges)
     graph.hnsw.efConstruction = CONSTRUCTION_BREADTH
-    for vectors in batches:
-        graph.add(np.ascontiguousarray(vectors))
-    return graph
+    nothing = np.empty((0, dimensions), np.float32)
+    low_bits = [add_rows(graph, vectors) for vectors in chain([nothing], batches)]
+    return graph, np.concatenate(low_bits)
 
 
 class GraphBuild:
@@ -58,7 +66,9 @@ class GraphBuild:
         dimensions: the width of every vector.
         frozen: the exact segment.
         segments: the graph segments by number.
-        float16: keep the vectors as float16.
+        storage: the number format of the vectors.
+        ranges: for int8, ranges of components from other graphs to keep, so that vectors that are
+            in them keep their numbers.
 
     `changed_keys` collects the keys that are written during the build: their rows are outdated.
     `segment` is the result, once `run` has ended and was not stopped.
@@ -69,14 +79,15 @@ class GraphBuild:
         dimensions: int,
         frozen: ExactIndex,
         segments: dict[int, GraphSegment],
-        *,
-        float16: bool,
+        storage: VectorStorage = VectorStorage.FLOAT32,
+        ranges: ComponentRanges | None = None,
     ) -> None:
         self.changed_keys: set[int] = set()
         self.segments = segments
         self.segment: GraphSegment
         self._dimensions = dimensions
-        self._float16 = float16
+        self._storage = storage
+        self._ranges = ranges
         # Copied now: the originals change during the build.
         self._blocks: list[Block] = [
             *_copy_exact(frozen),
@@ -89,11 +100,13 @@ class GraphBuild:
 
     def run(self) -> None:
         """Build the segment; takes 0.4 ms a vector."""
-        graph = build_graph(self._dimensions, self._iterate_batches(), float16=self._float16)
+        graph, low_bits = build_graph(
+            self._dimensions, self._iterate_batches(), self._storage, self._cover_vectors()
+        )
         if self._is_stopped:
             return
         keys = np.concatenate([keys[live] for keys, _, live in self._blocks])
-        vectors = FloatVectors(graph)
+        vectors = map_vectors(graph, low_bits)
         pq_codes = PQCodes.encode(vectors, lambda: self._is_stopped)
         if not self._is_stopped:
             self.segment = GraphSegment(RowSearch(graph, vectors, pq_codes), keys)
@@ -101,6 +114,19 @@ class GraphBuild:
     def stop(self) -> None:
         """Make `run` return after the current batch."""
         self._is_stopped = True
+
+    def _cover_vectors(self) -> ComponentRanges | None:
+        """Return ranges that cover all vectors, for int8."""
+        if self._storage is not VectorStorage.INT8:
+            return None
+        ranges = self._ranges
+        for vectors in self._iterate_batches():
+            if len(vectors):
+                bounds = vectors.min(axis=0), vectors.max(axis=0)
+                ranges = (
+                    ComponentRanges.around(*bounds) if ranges is None else ranges.extend(*bounds)
+                )
+        return ranges
 
     def _iterate_batches(self) -> Iterator[Vectors]:
         for keys, get_vectors, live in self._blocks:

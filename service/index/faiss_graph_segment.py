@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
+from service.index.faiss_graph_storage import restore_vectors
 from service.index.faiss_neighbor_lists import NeighborLists
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_search import RowSearch
-from service.index.faiss_row_vectors import FloatVectors
+from service.index.low_bits import write_low_bits
 from service.index.vector_index import Hits, StateFile
 
 # How the names of graph files in snapshots begin.
@@ -28,6 +29,9 @@ GRAPH_FILE_PREFIX = "graph-"
 
 # How the names of PQ code files in snapshots begin.
 PQ_CODES_FILE_PREFIX = "codes-"
+
+# How the names of files with the low bits of vectors in snapshots begin.
+LOW_BITS_FILE_PREFIX = "bits-"
 
 # The names of a segment's arrays in snapshots; they belong to the snapshot format.
 SEGMENT_ARRAYS = ("keys", "alive", "sum", "neighbours")
@@ -84,7 +88,8 @@ class GraphSegment:
         keys, live, total, lists = (arrays[array] for array in SEGMENT_ARRAYS)
         if not len(keys) == len(live) == graph.ntotal == len(pq_codes):
             raise ValueError(f"{path.name} has other rows")
-        segment = cls(RowSearch(graph, FloatVectors(graph), pq_codes), keys, name, total)
+        vectors = restore_vectors(graph, path.with_name(_name_low_bits_file(name)))
+        segment = cls(RowSearch(graph, vectors, pq_codes), keys, name, total)
         segment.live, segment.deleted = live, int(np.count_nonzero(~live))
         segment.neighbor_lists.restore(lists)
         return segment
@@ -98,17 +103,23 @@ class GraphSegment:
         """Return its files by name."""
         rows = self.row_search
         write_graph = partial(write_faiss_index, rows.graph)
-        return {
+        files = {
             self.name: StateFile(self._graph_bytes, write_graph),
             _name_codes_file(self.name): StateFile(rows.pq_codes.memory_bytes, rows.pq_codes.write),
         }
+        low_bits = rows.vectors.low_bits
+        if low_bits.size:
+            write_bits = partial(write_low_bits, low_bits)
+            files[_name_low_bits_file(self.name)] = StateFile(low_bits.nbytes, write_bits)
+        return files
 
     @property
     def memory_bytes(self) -> int:
         """The approximate memory, including what is mapped from its file."""
-        codes = self.row_search.pq_codes
-        own = self.keys.nbytes + self.neighbor_lists.memory_bytes + codes.memory_bytes
-        return self._graph_bytes + own
+        rows = self.row_search
+        codes_bytes = rows.pq_codes.memory_bytes + rows.vectors.low_bits.nbytes
+        own_bytes = self.keys.nbytes + self.neighbor_lists.memory_bytes
+        return self._graph_bytes + codes_bytes + own_bytes
 
     @property
     def _graph_bytes(self) -> int:
@@ -273,3 +284,7 @@ def _is_complete(hits: Hits, limit: int) -> bool:
 
 def _name_codes_file(name: str) -> str:
     return name.replace(GRAPH_FILE_PREFIX, PQ_CODES_FILE_PREFIX)
+
+
+def _name_low_bits_file(name: str) -> str:
+    return name.replace(GRAPH_FILE_PREFIX, LOW_BITS_FILE_PREFIX).replace(".faiss", ".npy")

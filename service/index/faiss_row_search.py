@@ -98,7 +98,7 @@ class RowSearch:
     ) -> tuple[Vectors, Keys]:
         rows = len(self.vectors)
         parameters = faiss.SearchParametersHNSW(
-            efSearch=breadth * rows // allowed.number,
+            efSearch=int(breadth * self.vectors.breadth_factor) * rows // allowed.number,
             sel=None if allowed.number == rows else allowed.selector,
         )
         return self._search_graph(queries, limit, parameters)

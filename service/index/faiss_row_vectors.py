@@ -26,6 +26,12 @@ class RowVectors(Protocol):
     # numbers include all hits then.
     candidates_per_hit: int
 
+    # How many times as broad as over float32 a graph search must be for the same recall.
+    breadth_factor: float
+
+    # The bits of the vectors that are not in the graph, uint8 [rows, bytes]; of floats no bytes.
+    low_bits: NDArray[np.uint8]
+
     @property
     def shape(self) -> tuple[int, int]:
         """The number of rows, and that of dimensions."""
@@ -81,12 +87,14 @@ class FloatVectors:
     """
 
     candidates_per_hit = 1
+    breadth_factor = 1.0
 
     def __init__(self, index: faiss.Index) -> None:
         self._index = index  # owns the memory
         self._storage = find_storage(index)
         self.matrix = _map_floats(self._storage)
         self.shape: tuple[int, int] = self.matrix.shape
+        self.low_bits = np.empty((len(self.matrix), 0), np.uint8)
 
     @property
     def graph_bytes(self) -> int:

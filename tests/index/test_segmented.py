@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.item_indexes import run_builds
 
+from service.domain.spaces import VectorStorage
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
@@ -14,8 +15,12 @@ pytestmark = pytest.mark.slow
 
 DIMENSIONS = 64
 SIZE = 6_000
-# The rounding error of a score with float16 vectors.
-ROUNDING = 2e-4
+# The rounding error of a score with each storage of vectors.
+ROUNDING = {
+    VectorStorage.FLOAT32: 1e-6,
+    VectorStorage.FLOAT16: 2e-4,
+    VectorStorage.INT8: 8e-4,
+}
 
 
 def clusters(seed: int, count: int) -> Vectors:
@@ -32,17 +37,25 @@ def vectors() -> Vectors:
     return clusters(1, SIZE)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["float32", "float16"])
-def graph(vectors: Vectors, request: pytest.FixtureRequest) -> SegmentedIndex:
+@pytest.fixture(scope="module", params=ROUNDING)
+def storage(request: pytest.FixtureRequest) -> VectorStorage:
+    chosen: VectorStorage = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def graph(vectors: Vectors, storage: VectorStorage) -> SegmentedIndex:
     """One graph with neighbor lists over all vectors."""
     index = SegmentedIndex(
-        DIMENSIONS, float16=request.param, first_graph_vectors=1_000, next_graph_vectors=500
+        DIMENSIONS, storage=storage, first_graph_vectors=1_000, next_graph_vectors=500
     )
     index.upsert(range(SIZE), vectors)
     run_builds(index)
     assert (SIZE, SIZE, 0, SIZE, False) == index.collect_stats()[:5]
-    width = 2 if request.param else 4
-    assert width * DIMENSIONS * SIZE < index.collect_stats().memory_bytes
+    number_bytes = {VectorStorage.FLOAT32: 4, VectorStorage.FLOAT16: 2, VectorStorage.INT8: 1.25}
+    vectors_bytes = number_bytes[storage] * DIMENSIONS * SIZE
+    # For each row beside its vector: links, keys, PQ codes, and its neighbor list.
+    assert 0 < index.collect_stats().memory_bytes - vectors_bytes < 400 * SIZE
     return index
 
 
@@ -54,9 +67,10 @@ def exact(vectors: Vectors) -> ExactIndex:
 
 
 def recall(expected: Hits, actual: Hits, limit: int) -> float:
-    """Return the share of hits whose score is among the best `limit`."""
+    """Return the share of hits whose score is among the best `limit`, up to rounding."""
     last = np.sort(expected.scores)[::-1][:limit][-1]
-    count = np.count_nonzero(np.sort(actual.scores)[::-1][:limit] >= last - ROUNDING)
+    rounding = max(ROUNDING.values())
+    count = np.count_nonzero(np.sort(actual.scores)[::-1][:limit] >= last - rounding)
     return float(count) / min(limit, len(expected.scores))
 
 
@@ -126,13 +140,13 @@ def test_neighbor_lists_lose_no_ties() -> None:
     assert set(range(1_980, 1_999)) == set(index.search_by_key(1_999, 10).keys.tolist())
 
 
-def test_exact_is_exact(graph: SegmentedIndex, exact: ExactIndex) -> None:
+def test_exact_is_exact(graph: SegmentedIndex, exact: ExactIndex, storage: VectorStorage) -> None:
     """An exact search of graphs has the scores of the exact index, up to rounding."""
     queries = clusters(5, 50)
     for one, other in zip(
         exact.search(queries, 10), graph.search(queries, 10, exact=True), strict=True
     ):
-        assert pytest.approx(one.scores.tolist(), abs=ROUNDING) == other.scores.tolist()
+        assert pytest.approx(one.scores.tolist(), abs=ROUNDING[storage]) == other.scores.tolist()
 
 
 def test_the_best_of_a_large_limit_are_found(graph: SegmentedIndex, exact: ExactIndex) -> None:
