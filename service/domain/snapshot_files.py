@@ -8,7 +8,8 @@ import re
 MANIFEST_FILE = "manifest.json"
 
 _NAMES = re.compile(
-    r"(manifest\.json|arrays-[0-9a-f]{32}\.npz|(graph|codes)-[0-9a-f]{32}\.faiss)(\.tmp)?"
+    r"(manifest\.json|arrays-[0-9a-f]{32}\.npz|(graph|codes)-[0-9a-f]{32}\.faiss"
+    r"|bits-[0-9a-f]{32}\.npy)(\.tmp)?"
 )
 
 

@@ -19,6 +19,7 @@ class VectorStorage(Enum):
     UNSPECIFIED = ""
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,64 +7,29 @@ to it: so a vector is linked about twice in its life, however large the catalog 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.spaces import VectorStorage
 from service.domain.vectors import Mask, Vectors
+from service.index.component_ranges import ComponentRanges
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_segment import GraphSegment
+from service.index.faiss_graph_storage import add_rows, copy_rows, create_graph, map_vectors
 from service.index.faiss_pq_codes import PQCodes
-from service.index.faiss_row_search import RowSearch, map_graph_vectors
+from service.index.faiss_row_search import RowSearch
+from service.index.low_bits import LowBits
 from service.index.merge_policy import SegmentRows
 from service.index.threads import BUILD_THREADS
 
 # Rows that are added between two looks at whether the build was stopped: 0.4 s.
 ADDED_ROWS = 1_024
 
-# Links of each row on the upper levels of the graph (M), half as many as on the lowest.
-GRAPH_LINKS = 16
-
-# efConstruction. With 80 a search must be four times as broad for the same recall.
-CONSTRUCTION_BREADTH = 200
-
 # Keys, a function that returns the vectors of some rows, and which rows are live.
 Block = tuple[NDArray[np.int32], Callable[[slice], Vectors], Mask]
-
-
-def make_graph(dimensions: int, *, float16: bool) -> faiss.IndexHNSW:
-    """Return an empty graph over unit vectors.
-
-    Args:
-        dimensions: the width of every vector.
-        float16: keep the vectors as float16: with 30,000 package descriptions the recall@10 is then
-            0.986, and 0.987 otherwise.
-    """
-    inner_product = faiss.METRIC_INNER_PRODUCT
-    if float16:
-        kind = faiss.ScalarQuantizer.QT_fp16
-        graph = faiss.IndexHNSWSQ(dimensions, kind, GRAPH_LINKS, inner_product)
-    else:
-        graph = faiss.IndexHNSWFlat(dimensions, GRAPH_LINKS, inner_product)
-    graph.hnsw.efConstruction = CONSTRUCTION_BREADTH
-    return graph
-
-
-def copy_rows(source: faiss.IndexHNSW, target: faiss.IndexHNSW) -> None:
-    """Copy all rows and links of a graph to an empty one of the same kind.
-
-    FAISS's own copy of a graph that is mapped from a file cannot grow.
-    """
-    links, copied = source.hnsw, target.hnsw
-    for name in ("levels", "offsets"):
-        values = faiss.vector_to_array(getattr(links, name))
-        faiss.copy_array_to_vector(values, getattr(copied, name))
-    _copy_memory(links.neighbors, copied.neighbors)
-    copied.entry_point, copied.max_level = links.entry_point, links.max_level
-    storage, copied_storage = map(faiss.downcast_index, (source.storage, target.storage))
-    _copy_memory(storage.codes, copied_storage.codes)
-    target.ntotal = copied_storage.ntotal = source.ntotal
 
 
 class GraphBuild:
@@ -74,7 +39,9 @@ class GraphBuild:
         dimensions: the width of every vector.
         frozen: the exact segment.
         segments: the graph segments by number.
-        float16: keep the vectors as float16.
+        storage: the number format of the vectors.
+        ranges: for int8, ranges of components from other graphs to keep, so that vectors that are
+            in them keep their numbers.
 
     `changed_keys` collects the keys that are written during the build: their rows are outdated.
     `segment` is the result, once `run` has ended and was not stopped.
@@ -85,13 +52,15 @@ class GraphBuild:
         dimensions: int,
         frozen: ExactIndex,
         segments: dict[int, GraphSegment],
-        *,
-        float16: bool,
+        storage: VectorStorage = VectorStorage.FLOAT32,
+        ranges: ComponentRanges | None = None,
     ) -> None:
         self.changed_keys: set[int] = set()
         self.segments = segments
         self.segment: GraphSegment
-        self._graph = make_graph(dimensions, float16=float16)
+        self._dimensions = dimensions
+        self._storage = storage
+        self._ranges = ranges
         # Copied now: the originals change during the build.
         self._extended = _find_extendable(segments.values())
         self._extended_live = None if self._extended is None else self._extended.live.copy()
@@ -112,27 +81,55 @@ class GraphBuild:
 
     def run(self) -> None:
         """Build the segment; takes 0.4 ms a vector and thread, and 0.5 s a million to extend."""
-        keys = [keys[live] for keys, _, live in self._blocks]
-        live = np.ones(self.rows, np.bool_)
-        if self._extended is not None and self._extended_live is not None:
-            copy_rows(self._extended.row_search.graph, self._graph)
-            keys.insert(0, self._extended.keys)
-            live = np.concatenate([self._extended_live, live])
-        # In the thread that builds: OpenMP's setting is one of each thread.
-        faiss.omp_set_num_threads(BUILD_THREADS)
-        for vectors in self._iterate_batches():
-            self._graph.add(np.ascontiguousarray(vectors))
+        ranges = self._cover_vectors()
         if self._is_stopped:
             return
-        matrix = map_graph_vectors(self._graph)
-        pq_codes = PQCodes.encode(matrix, lambda: self._is_stopped)
+        graph = create_graph(self._dimensions, self._storage, ranges)
+        low_bits = np.concatenate(list(self._add_rows(graph)))
+        if self._is_stopped:
+            return
+        vectors = map_vectors(graph, low_bits)
+        pq_codes = PQCodes.encode(vectors, lambda: self._is_stopped)
         if not self._is_stopped:
-            rows = RowSearch(self._graph, pq_codes)
-            self.segment = GraphSegment(rows, np.concatenate(keys), live=live)
+            keys, live = self._list_keys()
+            self.segment = GraphSegment(RowSearch(graph, vectors, pq_codes), keys, live=live)
 
     def stop(self) -> None:
         """Make `run` return after the current batch."""
         self._is_stopped = True
+
+    def _add_rows(self, graph: faiss.IndexHNSW) -> Iterator[LowBits]:
+        """Add all rows, and yield the bits that the graph does not keep."""
+        if self._extended is not None:
+            rows = self._extended.row_search
+            yield copy_rows(rows.graph, rows.vectors, graph)
+        # In the thread that builds: OpenMP's setting is one of each thread.
+        faiss.omp_set_num_threads(BUILD_THREADS)
+        nothing = np.empty((0, self._dimensions), np.float32)
+        for vectors in chain([nothing], self._iterate_batches()):
+            yield add_rows(graph, vectors)
+
+    def _list_keys(self) -> tuple[NDArray[np.int32], Mask]:
+        """Return the keys of all rows, and which of the rows are live."""
+        keys = [keys[live] for keys, _, live in self._blocks]
+        live = np.ones(self.rows, np.bool_)
+        if self._extended is not None and self._extended_live is not None:
+            keys.insert(0, self._extended.keys)
+            live = np.concatenate([self._extended_live, live])
+        return np.concatenate(keys), live
+
+    def _cover_vectors(self) -> ComponentRanges | None:
+        """Return ranges that cover all vectors, for int8."""
+        if self._storage is not VectorStorage.INT8:
+            return None
+        ranges = self._ranges
+        for vectors in self._iterate_batches():
+            if len(vectors):
+                bounds = vectors.min(axis=0), vectors.max(axis=0)
+                ranges = (
+                    ComponentRanges.around(*bounds) if ranges is None else ranges.extend(*bounds)
+                )
+        return ranges
 
     def _iterate_batches(self) -> Iterator[Vectors]:
         for keys, get_vectors, live in self._blocks:
@@ -159,14 +156,3 @@ def _find_extendable(segments: Iterable[GraphSegment]) -> GraphSegment | None:
     if largest is None or SegmentRows(len(largest), largest.deleted).is_stale:
         return None
     return largest
-
-
-def _copy_memory(
-    source: faiss.MaybeOwnedVectorInt32 | faiss.MaybeOwnedVectorUInt8,
-    target: faiss.MaybeOwnedVectorInt32 | faiss.MaybeOwnedVectorUInt8,
-) -> None:
-    """Copy the memory of a graph, which may be that of a mapped file, to another graph."""
-    target.resize(source.size())
-    faiss.rev_swig_ptr(target.data(), source.size())[:] = faiss.rev_swig_ptr(
-        source.data(), source.size()
-    )

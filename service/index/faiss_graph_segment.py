@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
+from service.index.faiss_graph_storage import restore_vectors
 from service.index.faiss_neighbor_lists import NeighborLists
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_search import RowSearch
+from service.index.low_bits import write_low_bits
 from service.index.vector_index import Hits, StateFile
 
 # How the names of graph files in snapshots begin.
@@ -28,11 +30,17 @@ GRAPH_FILE_PREFIX = "graph-"
 # How the names of PQ code files in snapshots begin.
 PQ_CODES_FILE_PREFIX = "codes-"
 
+# How the names of files with the low bits of vectors in snapshots begin.
+LOW_BITS_FILE_PREFIX = "bits-"
+
 # The names of a segment's arrays in snapshots; they belong to the snapshot format.
 SEGMENT_ARRAYS = ("keys", "alive", "sum", "neighbours")
 
 # Masks whose rows are kept, 1.1 bytes a row each: to select them takes 5 ms at a million rows.
 MAX_KEPT_MASKS = 16
+
+# Rows whose vectors are added up together; it bounds the memory that takes.
+SUMMED_ROWS = 16_384
 
 # Scores that differ by no more may be of equal vectors.
 TIE_TOLERANCE = 1e-6
@@ -63,7 +71,7 @@ class GraphSegment:
         self.keys = keys
         self.live: Mask = np.ones(len(keys), np.bool_) if live is None else live
         self.deleted = int(np.count_nonzero(~self.live))
-        self.sum = self._add_up() if total is None else total
+        self.sum = self._sum_rows(np.flatnonzero(self.live)) if total is None else total
         self.neighbor_lists = NeighborLists(row_search)
         # A key's former rows, which are deleted, can be next to its present ones.
         chunks = (keys[1:] == keys[:-1]) & (self.live[1:] == self.live[:-1])
@@ -84,7 +92,8 @@ class GraphSegment:
         keys, live, total, lists = (arrays[array] for array in SEGMENT_ARRAYS)
         if not len(keys) == len(live) == graph.ntotal == len(pq_codes):
             raise ValueError(f"{path.name} has other rows")
-        segment = cls(RowSearch(graph, pq_codes), keys, name, live, total)
+        vectors = restore_vectors(graph, path.with_name(_name_low_bits_file(name)))
+        segment = cls(RowSearch(graph, vectors, pq_codes), keys, name, live, total)
         segment.neighbor_lists.restore(lists)
         return segment
 
@@ -97,17 +106,23 @@ class GraphSegment:
         """Return its files by name."""
         rows = self.row_search
         write_graph = partial(write_faiss_index, rows.graph)
-        return {
+        files = {
             self.name: StateFile(self._graph_bytes, write_graph),
             _name_codes_file(self.name): StateFile(rows.pq_codes.memory_bytes, rows.pq_codes.write),
         }
+        low_bits = rows.vectors.low_bits
+        if low_bits.size:
+            write_bits = partial(write_low_bits, low_bits)
+            files[_name_low_bits_file(self.name)] = StateFile(low_bits.nbytes, write_bits)
+        return files
 
     @property
     def memory_bytes(self) -> int:
         """The approximate memory, including what is mapped from its file."""
-        codes = self.row_search.pq_codes
-        own = self.keys.nbytes + self.neighbor_lists.memory_bytes + codes.memory_bytes
-        return self._graph_bytes + own
+        rows = self.row_search
+        codes_bytes = rows.pq_codes.memory_bytes + rows.vectors.low_bits.nbytes
+        own_bytes = self.keys.nbytes + self.neighbor_lists.memory_bytes
+        return self._graph_bytes + codes_bytes + own_bytes
 
     @property
     def _graph_bytes(self) -> int:
@@ -115,7 +130,7 @@ class GraphSegment:
         rows = self.row_search
         # A row has its links, its place among them, and its level.
         row_bytes = rows.graph.hnsw.nb_neighbors(0) * 4 + 8 + 4
-        return int(rows.matrix.nbytes + len(self.keys) * row_bytes)
+        return int(rows.vectors.graph_bytes + len(self.keys) * row_bytes)
 
     def __len__(self) -> int:
         """Return the number of rows that are not deleted."""
@@ -134,24 +149,32 @@ class GraphSegment:
         rows = self.find_rows(first)
         self.live[rows.start : rows.stop] = False
         self.deleted += len(rows)
-        removed = self.row_search.matrix[rows.start : rows.stop]
-        self.sum -= removed.sum(axis=0, dtype=np.float64)
+        self.sum -= self._sum_rows(np.arange(rows.start, rows.stop))
 
     def mark_keys_deleted(self, keys: Mask) -> None:
         """Mark all rows of some keys as deleted, given a mask by key."""
         rows = keys[self.keys] & self.live
         self.live[rows] = False
         self.deleted += int(np.count_nonzero(rows))
-        self.sum -= self.row_search.matrix[rows].sum(axis=0, dtype=np.float64)
+        self.sum -= self._sum_rows(np.flatnonzero(rows))
+
+    def _sum_rows(self, rows: Keys) -> NDArray[np.float64]:
+        """Return the sum of the vectors of some rows."""
+        total = np.zeros(self.row_search.graph.d)
+        for start in range(0, len(rows), SUMMED_ROWS):
+            vectors = self.row_search.get_vectors(rows[start : start + SUMMED_ROWS])
+            total += vectors.sum(axis=0, dtype=np.float64)
+        return total
 
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield the keys and vectors that are not deleted, up to `rows` at a time."""
         for start in range(0, len(self.keys), rows):
             block = slice(start, start + rows)
-            keys, matrix, live = self.keys[block], self.row_search.matrix[block], self.live[block]
+            keys, live = self.keys[block], self.live[block]
+            vectors = self.row_search.get_vectors(block)
             if not live.all():
-                keys, matrix = keys[live], matrix[live]
-            yield keys.astype(np.int64), matrix.astype(np.float32, copy=False)
+                keys, vectors = keys[live], vectors[live]
+            yield keys.astype(np.int64), vectors
 
     def search_neighbor_list(
         self, row: int, limit: int, excluded: Collection[int], allowed: Mask | None
@@ -239,14 +262,6 @@ class GraphSegment:
         self._allowed_rows[id(allowed)] = known  # the one used last comes last
         return known[1]
 
-    def _add_up(self) -> NDArray[np.float64]:
-        """Return the sum of the vectors that are not deleted."""
-        matrix = self.row_search.matrix
-        total: NDArray[np.float64] = matrix.sum(axis=0, dtype=np.float64)
-        if self.deleted:
-            total -= matrix[~self.live].sum(axis=0, dtype=np.float64)
-        return total
-
     def _to_hits(self, scores: Vectors, rows: Keys, excluded: Collection[int]) -> Hits:
         """Turn rows into keys, each once, without the excluded ones and FAISS's fillers."""
         if int(rows[-1]) < 0:
@@ -273,3 +288,7 @@ def _is_complete(hits: Hits, limit: int) -> bool:
 
 def _name_codes_file(name: str) -> str:
     return name.replace(GRAPH_FILE_PREFIX, PQ_CODES_FILE_PREFIX)
+
+
+def _name_low_bits_file(name: str) -> str:
+    return name.replace(GRAPH_FILE_PREFIX, LOW_BITS_FILE_PREFIX).replace(".faiss", ".npy")

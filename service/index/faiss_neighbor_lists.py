@@ -25,7 +25,7 @@ class NeighborLists:
     def __init__(self, row_search: RowSearch) -> None:
         self.listed_rows = 0
         self._row_search = row_search
-        self._neighbors = np.empty((len(row_search.matrix), LIST_LENGTH), np.int32)
+        self._neighbors = np.empty((len(row_search.vectors), LIST_LENGTH), np.int32)
 
     @property
     def memory_bytes(self) -> int:

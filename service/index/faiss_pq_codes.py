@@ -19,8 +19,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.vectors import Keys, Mask, Matrix, Vectors
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
+from service.index.faiss_row_vectors import RowVectors
 from service.index.planner import CodeTargets, count_compared_rows
 from service.index.threads import BUILD_THREADS
 
@@ -82,14 +83,14 @@ class PQCodes:
         return int(self._index.ntotal) * (int(self._index.code_size) + 8 + 4)
 
     @classmethod
-    def encode(cls, matrix: Matrix, is_stopped: Callable[[], bool] = lambda: False) -> PQCodes:
-        """Train on and encode unit vectors, float32 or float16 [rows, dimensions].
+    def encode(cls, vectors: RowVectors, is_stopped: Callable[[], bool] = lambda: False) -> PQCodes:
+        """Train on and encode unit vectors.
 
         It takes some seconds for the codebooks, and 20 s for a million vectors. If `is_stopped`
         says so it ends early: some rows then have no code, and the result must not be used.
         """
         faiss.omp_set_num_threads(BUILD_THREADS)  # a setting of each thread
-        rows, dimensions = matrix.shape
+        rows, dimensions = vectors.shape
         parts = dimensions if dimensions % 2 else dimensions // 2
         lists = min(max(rows // ROWS_PER_CODE_LIST, 1), MAX_CODE_LISTS)
         quantizer = faiss.IndexFlatIP(dimensions)
@@ -100,14 +101,14 @@ class PQCodes:
         index.own_fields = True
         index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
         step = rows // max(MIN_TRAINING_VECTORS, TRAINING_VECTORS_PER_LIST * lists) + 1
-        sample = _copy_as_float32(matrix[::step])
+        sample = np.ascontiguousarray(vectors.get(slice(0, rows, step)))
         if rows < CODEBOOK_SIZE:
             sample = np.resize(sample, (CODEBOOK_SIZE, dimensions))
         index.train(sample)
         for start in range(0, rows, ENCODED_ROWS):
             if is_stopped():
                 break
-            index.add(_copy_as_float32(matrix[start : start + ENCODED_ROWS]))
+            index.add(vectors.get(slice(start, start + ENCODED_ROWS)))
         return cls(index)
 
     @classmethod
@@ -248,7 +249,3 @@ class AllowedRows:
     def counts_by_list(self) -> NDArray[Any]:
         """The number of rows in each list of codes."""
         return self.pq_codes.count_by_list(self.mask)
-
-
-def _copy_as_float32(matrix: Matrix) -> Vectors:
-    return np.ascontiguousarray(matrix, np.float32)

@@ -5,15 +5,12 @@ It knows rows only, not the keys they belong to.
 
 from __future__ import annotations
 
-from typing import Any
-
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
-from service.domain.vectors import Keys, Matrix, Vectors
+from service.domain.vectors import Keys, Vectors
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
-from service.index.faiss_scan import scan_rows
+from service.index.faiss_row_vectors import RowVectors
 from service.index.planner import (
     MAX_GATHERED_SHARE,
     MAX_SCANNED_ROWS,
@@ -32,20 +29,18 @@ class RowSearch:
     """Searches among the vectors of one graph.
 
     Args:
-        graph: an HNSW graph over float32 or float16.
+        graph: an HNSW graph.
+        vectors: those of its rows.
         pq_codes: the codes of its rows.
+
+    `get_vectors` returns the vectors of rows, float32; they are not always copies.
     """
 
-    def __init__(self, graph: faiss.IndexHNSW, pq_codes: PQCodes) -> None:
+    def __init__(self, graph: faiss.IndexHNSW, vectors: RowVectors, pq_codes: PQCodes) -> None:
         self.graph = graph
-        self.matrix = map_graph_vectors(graph)
+        self.vectors = vectors
         self.pq_codes = pq_codes
-        self._storage = faiss.downcast_index(graph.storage)
-
-    def get_vectors(self, rows: NDArray[np.integer[Any]] | slice | int) -> Vectors:
-        """Return the vectors of rows, float32; not always copies, so do not change them."""
-        vectors: Vectors = self.matrix[rows].astype(np.float32, copy=False)
-        return vectors
+        self.get_vectors = vectors.get
 
     def search(
         self, queries: Vectors, limit: int, allowed: AllowedRows, *, exact: bool
@@ -61,7 +56,7 @@ class RowSearch:
         Returns:
             Two arrays [queries, limit]; a row below 0 is no hit.
         """
-        live = len(self.matrix) - allowed.deleted
+        live = len(self.vectors) - allowed.deleted
         plan = plan_search(live, allowed.number, limit, self.graph.d, exact=exact)
         if plan.method is SearchMethod.GRAPH:
             return self.search_graph(queries, limit, allowed, plan.depth)
@@ -77,12 +72,14 @@ class RowSearch:
             number: the number of rows for each query; beyond all rows, they are -1.
             breadth: the number of candidates that a graph search keeps.
         """
-        if len(self.matrix) <= MAX_SCANNED_ROWS:
+        if len(self.vectors) <= MAX_SCANNED_ROWS:
             # A matrix product, which takes half the time of a graph search and misses nothing.
-            _, nearest = self._storage.search(queries, number)
+            everything = self.get_vectors(slice(None))
+            inner_product = faiss.METRIC_INNER_PRODUCT
+            _, nearest = faiss.knn(queries, everything, number, metric=inner_product)
         else:
             parameters = faiss.SearchParametersHNSW(efSearch=breadth)
-            _, nearest = self.graph.search(queries, number, params=parameters)
+            _, nearest = self._search_graph(queries, number, parameters)
         rows: Keys = nearest
         return rows
 
@@ -99,13 +96,19 @@ class RowSearch:
     def _search_links(
         self, queries: Vectors, limit: int, allowed: AllowedRows, breadth: int
     ) -> tuple[Vectors, Keys]:
-        rows = len(self.matrix)
+        rows = len(self.vectors)
         parameters = faiss.SearchParametersHNSW(
-            efSearch=breadth * rows // allowed.number,
+            efSearch=int(breadth * self.vectors.breadth_factor) * rows // allowed.number,
             sel=None if allowed.number == rows else allowed.selector,
         )
-        scores, positions = self.graph.search(queries, limit, params=parameters)
-        return scores, positions
+        return self._search_graph(queries, limit, parameters)
+
+    def _search_graph(
+        self, queries: Vectors, limit: int, parameters: faiss.SearchParametersHNSW
+    ) -> tuple[Vectors, Keys]:
+        candidates = self.vectors.candidates_per_hit * limit
+        scores, rows = self.graph.search(queries, candidates, params=parameters)
+        return self.vectors.rerank(queries, limit, scores, rows)
 
     def search_pq_codes(
         self, queries: Vectors, limit: int, allowed: AllowedRows
@@ -122,7 +125,7 @@ class RowSearch:
         self, query: Vectors, limit: int, allowed: AllowedRows
     ) -> tuple[Vectors, Keys]:
         ranked = self.pq_codes.rank_lists(query, allowed)
-        is_common = allowed.number >= MIN_SHARE_FOR_NEAR_GRAPH_SEARCH * len(self.matrix)
+        is_common = allowed.number >= MIN_SHARE_FOR_NEAR_GRAPH_SEARCH * len(self.vectors)
         if is_common and ranked.nearness >= GRAPH_NEARNESS:
             breadth = max(NEAR_GRAPH_BREADTH, limit)
             found = self._search_links(query[None], limit, allowed, breadth)
@@ -132,26 +135,10 @@ class RowSearch:
         if len(rows) < limit:
             # FAISS leaves out the lowest score that codes can have; all of a zero vector's have it.
             return self.scan(query[None], limit, allowed)
-        return scan_rows(self.matrix, query[None], limit, rows)
+        return self.vectors.scan_rows(query[None], limit, rows)
 
     def scan(self, queries: Vectors, limit: int, allowed: AllowedRows) -> tuple[Vectors, Keys]:
         """Compare with every allowed row."""
-        gathered = allowed.number <= MAX_GATHERED_SHARE * len(self.matrix)
-        # FAISS's scan with a selector supports float32 only.
-        if gathered or self.matrix.dtype != np.float32:
-            return scan_rows(self.matrix, queries, limit, allowed.rows)
-        parameters = faiss.SearchParameters(sel=allowed.selector)
-        scores, positions = self._storage.search(queries, limit, params=parameters)
-        return scores, positions
-
-
-def map_graph_vectors(graph: faiss.IndexHNSW) -> Matrix:
-    """Return the graph's own memory of its vectors, float32 or float16 [rows, dimensions]."""
-    storage = faiss.downcast_index(graph.storage)
-    rows, dimensions = graph.ntotal, graph.d
-    if isinstance(storage, faiss.IndexFlat):
-        memory = faiss.rev_swig_ptr(storage.get_xb(), rows * dimensions)
-    else:
-        memory = faiss.rev_swig_ptr(storage.codes.data(), 2 * rows * dimensions).view(np.float16)
-    matrix: Matrix = memory.reshape(rows, dimensions)
-    return matrix
+        if allowed.number <= MAX_GATHERED_SHARE * len(self.vectors):
+            return self.vectors.scan_rows(queries, limit, allowed.rows)
+        return self.vectors.scan(queries, limit, allowed.selector)

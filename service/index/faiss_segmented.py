@@ -14,11 +14,13 @@ import faiss
 import numpy as np
 
 from service.domain.index_stats import IndexStats
+from service.domain.spaces import VectorStorage
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_build import GraphBuild
 from service.index.faiss_graph_segment import GraphSegment
 from service.index.faiss_graph_segments import NO_SEGMENT, GraphSegments
+from service.index.faiss_graph_storage import unite_ranges
 from service.index.faiss_neighbor_lists import NeighborListBuild
 from service.index.merge_policy import SegmentRows, choose_merge
 from service.index.planner import GRAPH_BREADTH, GRAPH_CANDIDATE_NS
@@ -54,7 +56,7 @@ class SegmentedIndex:
 
     Args:
         dimensions: the width of every vector.
-        float16: keep the vectors in graphs as float16, which takes half the memory.
+        storage: the number format of the vectors in graphs.
         first_graph_vectors: the number of vectors from which on the first graph is built.
         next_graph_vectors: the number of new vectors from which on the next one is built; fewer
             while there are few vectors in graphs.
@@ -64,7 +66,7 @@ class SegmentedIndex:
         self,
         dimensions: int,
         *,
-        float16: bool = False,
+        storage: VectorStorage = VectorStorage.FLOAT32,
         first_graph_vectors: int = FIRST_GRAPH_VECTORS,
         next_graph_vectors: int = NEXT_GRAPH_VECTORS,
     ) -> None:
@@ -72,7 +74,7 @@ class SegmentedIndex:
         self._fresh = ExactIndex(dimensions)
         self._frozen: ExactIndex | None = None
         self._graphs = GraphSegments()
-        self._float16 = float16
+        self._storage = storage
         self._first_graph_vectors = first_graph_vectors
         self._next_graph_vectors = next_graph_vectors
         self._graph_build: GraphBuild | None = None
@@ -276,8 +278,9 @@ class SegmentedIndex:
             return None
         self._frozen, self._fresh = self._fresh, ExactIndex(self.dimensions)
         chosen_graphs = {number: graphs[number] for number in chosen}
+        ranges = unite_ranges(graph.row_search.vectors for graph in graphs.values())
         self._graph_build = GraphBuild(
-            self.dimensions, self._frozen, chosen_graphs, float16=self._float16
+            self.dimensions, self._frozen, chosen_graphs, self._storage, ranges
         )
         return self._graph_build
 

@@ -67,8 +67,7 @@ class ItemIndexes:
         """
 
         def make_item_index() -> ItemIndex:
-            float16 = storage is VectorStorage.FLOAT16
-            index = SegmentedIndex(space.dimensions, float16=float16)
+            index = SegmentedIndex(space.dimensions, storage=storage)
             return ItemIndex(index, time.time_ns, TermIndex() if self._settings.hybrid else None)
 
         items, duties, threads = self._stores.items, self._stores.duties, self._threads

@@ -37,11 +37,11 @@ POLL_SECONDS = 0.01
 ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_FROM)]
 
 
-def empty_item_index() -> ItemIndex:
-    return ItemIndex(
-        SegmentedIndex(DIMENSIONS, first_graph_vectors=GRAPH_FROM, next_graph_vectors=100),
-        FakeClock(),
+def empty_item_index(storage: VectorStorage = VectorStorage.FLOAT32) -> ItemIndex:
+    index = SegmentedIndex(
+        DIMENSIONS, storage=storage, first_graph_vectors=GRAPH_FROM, next_graph_vectors=100
     )
+    return ItemIndex(index, FakeClock())
 
 
 def snapshots(folder: Path, stores: Stores, *, owner: bool) -> Snapshots:
@@ -316,8 +316,8 @@ async def test_an_old_snapshot_costs_no_more_at_the_next_start(tmp_path: Path) -
 
 
 def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
-    """Graphs and PQ codes that cannot be written raise OSError, as other files do."""
-    item_index = empty_item_index()
+    """Graphs, PQ codes and bits that cannot be written raise OSError, as other files do."""
+    item_index = empty_item_index(VectorStorage.INT8)
     changes = [
         Change(write.item.item_id, "{}", (write.vectors.chunks[0].vector.tobytes(),), None)
         for write in ITEMS[:GRAPH_FROM]
@@ -328,7 +328,7 @@ def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
     build.run()
     item_index.maintenance.finish_build(build)
     files = item_index.capture().files
-    assert 2 == len(files)
+    assert 3 == len(files)
     for file in files.values():
         with pytest.raises(OSError, match="cannot be written"):
             file.write(tmp_path / "no such folder" / "file")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 
 from service.domain.vectors import Vectors
 from service.index.faiss_pq_codes import MAX_FAR_CODES, AllowedRows, PQCodes, RankedLists
+from service.index.faiss_row_vectors import FloatVectors
 from service.index.planner import CodeTargets, count_compared_rows
 
 LISTS, ROWS = 100, 1_000
@@ -57,7 +59,9 @@ def test_there_are_enough_rows_for_the_results(limit: int) -> None:
 
 def test_codes_find_what_is_near_and_allowed(unit_vectors: Vectors) -> None:
     """All rows with the best scores are among those that the codes select, near or far."""
-    codes = PQCodes.encode(unit_vectors)
+    index = faiss.IndexFlatIP(unit_vectors.shape[1])
+    index.add(unit_vectors)
+    codes = PQCodes.encode(FloatVectors(index))
     allowed = AllowedRows(np.arange(len(unit_vectors)) % 3 == 0, 0, codes)
     for query in unit_vectors[:20]:
         ranked = codes.rank_lists(query, allowed)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.item_indexes import run_builds
 
+from service.domain.spaces import VectorStorage
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_segment import GRAPH_FILE_PREFIX
@@ -17,8 +18,12 @@ pytestmark = pytest.mark.slow
 
 DIMENSIONS = 64
 SIZE = 6_000
-# The rounding error of a score with float16 vectors.
-ROUNDING = 2e-4
+# The rounding error of a score with each storage of vectors.
+ROUNDING = {
+    VectorStorage.FLOAT32: 1e-6,
+    VectorStorage.FLOAT16: 2e-4,
+    VectorStorage.INT8: 8e-4,
+}
 
 
 def clusters(seed: int, count: int) -> Vectors:
@@ -35,17 +40,25 @@ def vectors() -> Vectors:
     return clusters(1, SIZE)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["float32", "float16"])
-def graph(vectors: Vectors, request: pytest.FixtureRequest) -> SegmentedIndex:
+@pytest.fixture(scope="module", params=ROUNDING)
+def storage(request: pytest.FixtureRequest) -> VectorStorage:
+    chosen: VectorStorage = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def graph(vectors: Vectors, storage: VectorStorage) -> SegmentedIndex:
     """One graph with neighbor lists over all vectors."""
     index = SegmentedIndex(
-        DIMENSIONS, float16=request.param, first_graph_vectors=1_000, next_graph_vectors=500
+        DIMENSIONS, storage=storage, first_graph_vectors=1_000, next_graph_vectors=500
     )
     index.upsert(range(SIZE), vectors)
     run_builds(index)
     assert (SIZE, SIZE, 0, SIZE, False) == index.collect_stats()[:5]
-    width = 2 if request.param else 4
-    assert width * DIMENSIONS * SIZE < index.collect_stats().memory_bytes
+    number_bytes = {VectorStorage.FLOAT32: 4, VectorStorage.FLOAT16: 2, VectorStorage.INT8: 1.25}
+    vectors_bytes = number_bytes[storage] * DIMENSIONS * SIZE
+    # For each row beside its vector: links, keys, PQ codes, and its neighbor list.
+    assert 0 < index.collect_stats().memory_bytes - vectors_bytes < 400 * SIZE
     return index
 
 
@@ -57,9 +70,10 @@ def exact(vectors: Vectors) -> ExactIndex:
 
 
 def recall(expected: Hits, actual: Hits, limit: int) -> float:
-    """Return the share of hits whose score is among the best `limit`."""
+    """Return the share of hits whose score is among the best `limit`, up to rounding."""
     last = np.sort(expected.scores)[::-1][:limit][-1]
-    count = np.count_nonzero(np.sort(actual.scores)[::-1][:limit] >= last - ROUNDING)
+    rounding = max(ROUNDING.values())
+    count = np.count_nonzero(np.sort(actual.scores)[::-1][:limit] >= last - rounding)
     return float(count) / min(limit, len(expected.scores))
 
 
@@ -129,13 +143,13 @@ def test_neighbor_lists_lose_no_ties() -> None:
     assert set(range(1_980, 1_999)) == set(index.search_by_key(1_999, 10).keys.tolist())
 
 
-def test_exact_is_exact(graph: SegmentedIndex, exact: ExactIndex) -> None:
+def test_exact_is_exact(graph: SegmentedIndex, exact: ExactIndex, storage: VectorStorage) -> None:
     """An exact search of graphs has the scores of the exact index, up to rounding."""
     queries = clusters(5, 50)
     for one, other in zip(
         exact.search(queries, 10), graph.search(queries, 10, exact=True), strict=True
     ):
-        assert pytest.approx(one.scores.tolist(), abs=ROUNDING) == other.scores.tolist()
+        assert pytest.approx(one.scores.tolist(), abs=ROUNDING[storage]) == other.scores.tolist()
 
 
 def test_the_best_of_a_large_limit_are_found(graph: SegmentedIndex, exact: ExactIndex) -> None:
@@ -177,18 +191,19 @@ def test_churn_leaves_few_deleted_rows(vectors: Vectors) -> None:
     assert 2_000 == sum(len(keys) for keys, _ in index.iterate_blocks(100))
 
 
-@pytest.mark.parametrize("float16", [False, True])
-def test_a_grown_graph_finds_what_a_rebuilt_one_does(tmp_path: Path, *, float16: bool) -> None:
+def test_a_grown_graph_finds_what_a_rebuilt_one_does(
+    tmp_path: Path, storage: VectorStorage
+) -> None:
     """A graph that grows by merges, also from a file, has the recall of one built at once."""
     size = 12_000  # with fewer, no search goes through the graph
     vectors, exact = clusters(1, size), ExactIndex(DIMENSIONS)
     exact.upsert(range(size), vectors)
-    index = SegmentedIndex(DIMENSIONS, float16=float16, first_graph_vectors=1_000)
+    index = SegmentedIndex(DIMENSIONS, storage=storage, first_graph_vectors=1_000)
     for end in (4_000, 8_000, size):
         start = len(index)
         index.upsert(range(start, end), vectors[start:end])
         run_builds(index)
-        index = save_and_restore(index, tmp_path, float16=float16)
+        index = save_and_restore(index, tmp_path, storage)
     assert (size, size, 0) == index.collect_stats()[:3]
     assert 1 == sum(name.startswith(GRAPH_FILE_PREFIX) for name in index.capture().files)
     allowed = np.ones(size, np.bool_)
@@ -239,12 +254,12 @@ def test_deletes_during_a_build_remove_its_keys_only(vectors: Vectors) -> None:
     assert 7 not in index
 
 
-def save_and_restore(index: SegmentedIndex, folder: Path, *, float16: bool) -> SegmentedIndex:
+def save_and_restore(index: SegmentedIndex, folder: Path, storage: VectorStorage) -> SegmentedIndex:
     """Return an index over the files of another, which it maps into memory."""
     state = index.capture()
     for name, file in state.files.items():
         file.write(folder / name)
-    restored = SegmentedIndex(DIMENSIONS, float16=float16, first_graph_vectors=1_000)
+    restored = SegmentedIndex(DIMENSIONS, storage=storage, first_graph_vectors=1_000)
     restored.restore(state, {name: folder / name for name in state.files})
     return restored
 

@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 from support.disks import created_with_mode_mask, largest_file, modes
 
 from service.domain.snapshot_files import MANIFEST_FILE
+from service.domain.spaces import VectorStorage
 from service.files import NoRoomError, replace_file
 from service.index.faiss_files import write_faiss_index
-from service.index.faiss_graph_build import make_graph
+from service.index.faiss_graph_storage import create_graph
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.snapshot_manifest import SnapshotOrigin
@@ -121,7 +122,7 @@ def test_a_snapshot_is_not_begun_without_room(tmp_path: Path) -> None:
 def test_a_cut_graph_is_an_error(tmp_path: Path, missing_bytes: int) -> None:
     """A graph file of which any part does not fit raises OSError, also the last byte."""
     vectors = np.random.default_rng(1).normal(size=(2_000, 17)).astype(np.float32)
-    graph = make_graph(17, float16=False)
+    graph = create_graph(17)
     graph.add(vectors)
     path = tmp_path / GRAPH
     write_faiss_index(graph, path)
@@ -133,17 +134,18 @@ def test_a_cut_graph_is_an_error(tmp_path: Path, missing_bytes: int) -> None:
         write_faiss_index(graph, path)
 
 
-def test_an_estimated_size_is_near_the_real_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", [VectorStorage.FLOAT32, VectorStorage.INT8])
+def test_an_estimated_size_is_near_the_real_one(tmp_path: Path, storage: VectorStorage) -> None:
     """The sizes by which room is judged are those of the files, within a tenth."""
     vectors = np.random.default_rng(1).normal(size=(4_000, 64)).astype(np.float32)
-    index = SegmentedIndex(64, first_graph_vectors=1_000)
+    index = SegmentedIndex(64, storage=storage, first_graph_vectors=1_000)
     index.upsert(range(4_000), vectors)
     build = index.start_build(quiet=True)
     assert build is not None
     build.run()
     index.finish_build(build)
     files = index.capture().files
-    assert 2 == len(files)
+    assert (3 if storage is VectorStorage.INT8 else 2) == len(files)
     for name, file in files.items():
         file.write(tmp_path / name)
         assert (tmp_path / name).stat().st_size == pytest.approx(file.size_bytes, rel=0.1)

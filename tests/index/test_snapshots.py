@@ -12,6 +12,7 @@ from support.item_indexes import run_builds
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Change
 from service.domain.snapshot_files import MANIFEST_FILE
+from service.domain.spaces import VectorStorage
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.index.snapshot_manifest import SnapshotOrigin
@@ -21,14 +22,16 @@ pytestmark = pytest.mark.slow
 
 DIMENSIONS = 16
 ORIGIN = SnapshotOrigin("store", "space")
+STORAGES = [VectorStorage.FLOAT32, VectorStorage.FLOAT16, VectorStorage.INT8]
 VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
-def empty_item_index() -> ItemIndex:
-    return ItemIndex(
-        SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=200), FakeClock()
+def empty_item_index(storage: VectorStorage = VectorStorage.FLOAT32) -> ItemIndex:
+    index = SegmentedIndex(
+        DIMENSIONS, storage=storage, first_graph_vectors=1_000, next_graph_vectors=200
     )
+    return ItemIndex(index, FakeClock())
 
 
 def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
@@ -44,9 +47,9 @@ def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
     ]
 
 
-def filled() -> ItemIndex:
+def filled(storage: VectorStorage = VectorStorage.FLOAT32) -> ItemIndex:
     """An item index with graphs, deleted rows, neighbor lists, gaps and expiring items."""
-    item_index = empty_item_index()
+    item_index = empty_item_index(storage)
     item_index.apply(changes(range(1_500)), 1_500)
     run_builds(item_index.maintenance)
     item_index.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
@@ -91,9 +94,12 @@ def save(folder: Path, item_index: ItemIndex) -> None:
 
 
 def load(
-    folder: Path, origin: SnapshotOrigin = ORIGIN, last_sequence: int = 9_999
+    folder: Path,
+    origin: SnapshotOrigin = ORIGIN,
+    last_sequence: int = 9_999,
+    storage: VectorStorage = VectorStorage.FLOAT32,
 ) -> ItemIndex | None:
-    item_index = empty_item_index()
+    item_index = empty_item_index(storage)
     return item_index if Snapshots(folder, origin).load(item_index, last_sequence) else None
 
 
@@ -105,11 +111,34 @@ def test_a_loaded_index_equals_the_saved_one(tmp_path: Path, unchanged: ItemInde
     assert content(unchanged) == content(again)
 
 
-def test_a_loaded_index_continues(tmp_path: Path) -> None:
-    """Writes, deletes, expiry and builds continue after loading as they do without."""
-    item_index = filled()
+@pytest.mark.parametrize("storage", STORAGES[1:])
+def test_a_loaded_index_of_each_storage_equals_the_saved_one(
+    tmp_path: Path, storage: VectorStorage
+) -> None:
+    """Vectors of every number format are the same after loading, and so are their hits."""
+    item_index = filled(storage)
     save(tmp_path, item_index)
-    again = load(tmp_path)
+    again = load(tmp_path, storage=storage)
+    assert again is not None
+    assert content(item_index) == content(again)
+
+
+@pytest.mark.parametrize("kind", ["gone", "cut", "empty", "flipped"])
+def test_damaged_bits_of_vectors_drop_a_snapshot(tmp_path: Path, kind: str) -> None:
+    """If the bits beside a graph are missing, torn or changed, the snapshot is not used."""
+    save(tmp_path, filled(VectorStorage.INT8))
+    (path,) = tmp_path.glob("bits-*")
+    damage(path, kind)
+    assert load(tmp_path, storage=VectorStorage.INT8) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_loaded_index_continues(tmp_path: Path, storage: VectorStorage) -> None:
+    """Writes, deletes, expiry and builds continue after loading as they do without."""
+    item_index = filled(storage)
+    save(tmp_path, item_index)
+    again = load(tmp_path, storage=storage)
     assert again is not None
     for index in (item_index, again):
         index.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
