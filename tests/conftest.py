@@ -1,9 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 from support.postgres import stop_shared_server
 
 SYSTEM = Path(__file__).parent / "system"
+
+# As the server does, before FAISS is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
