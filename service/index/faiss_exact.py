@@ -112,6 +112,10 @@ class ExactIndex:
         rows = [row for key in keys for row in self._get_rows(key)]
         return OwnedVectors(self._matrix[rows], np.array(owners, np.int64))
 
+    def has_vectors(self, key: int, vectors: Vectors) -> bool:
+        """Return whether a key has exactly these vectors, float32 [vectors, dimensions]."""
+        return key in self._rows and np.array_equal(self.get([key]).vectors, vectors)
+
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield all keys and vectors, up to `rows` at a time; no copies."""
         if 0 < self.vector_count <= rows:

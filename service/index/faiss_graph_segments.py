@@ -53,6 +53,14 @@ class GraphSegments:
         rows = graph.find_rows(self._rows[key])
         return graph.row_search.get_vectors(slice(rows.start, rows.stop))
 
+    def has_vectors(self, key: int, vectors: Vectors) -> bool:
+        """Return whether a key has these vectors, as precisely as its graph keeps them."""
+        graph = self.segments[self._numbers[key]]
+        rows = graph.find_rows(self._rows[key])
+        if len(rows) != len(vectors):
+            return False
+        return graph.row_search.vectors.equals(slice(rows.start, rows.stop), vectors)
+
     def find_largest(self) -> GraphSegment | None:
         """Return the largest segment, None if there is none."""
         return max(self.segments.values(), key=len, default=None)

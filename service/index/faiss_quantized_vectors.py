@@ -72,6 +72,13 @@ class QuantizedVectors:
         numbers += unpack_low_bits(self.low_bits[rows], self.shape[1])
         return self.ranges.decode(numbers)
 
+    def equals(self, rows: slice, vectors: Vectors) -> bool:
+        """Return whether rows have these vectors, to within a level of each component.
+
+        Encoding is off by half a level, and once more if ranges became wider afterwards.
+        """
+        return bool(np.all(np.abs(self.get(rows) - vectors) <= self.ranges.levels))
+
     def rerank(
         self, queries: Vectors, limit: int, scores: Vectors, rows: Keys
     ) -> tuple[Vectors, Keys]:

@@ -46,6 +46,14 @@ class RowVectors(Protocol):
     def get(self, rows: Rows) -> Vectors:
         """Return the vectors of rows, float32; not always copies, so do not change them."""
 
+    def equals(self, rows: slice, vectors: Vectors) -> bool:
+        """Return whether rows have these vectors, up to the rounding of their numbers.
+
+        Args:
+            rows: as many as there are vectors.
+            vectors: float32 [vectors, dimensions].
+        """
+
     def rerank(
         self, queries: Vectors, limit: int, scores: Vectors, rows: Keys
     ) -> tuple[Vectors, Keys]:
@@ -109,6 +117,10 @@ class FloatVectors:
         """Return the vectors of rows, float32; not always copies, so do not change them."""
         vectors: Vectors = self.matrix[rows].astype(np.float32, copy=False)
         return vectors
+
+    def equals(self, rows: slice, vectors: Vectors) -> bool:
+        """Return whether rows have these vectors, rounded as theirs are."""
+        return np.array_equal(self.matrix[rows], vectors.astype(self.matrix.dtype, copy=False))
 
     def rerank(
         self, queries: Vectors, limit: int, scores: Vectors, rows: Keys

@@ -113,6 +113,12 @@ class SegmentedIndex:
         owners = np.repeat(np.arange(len(keys)), list(map(len, vectors)))
         return OwnedVectors(np.concatenate(vectors), owners)
 
+    def has_vectors(self, key: int, vectors: Vectors) -> bool:
+        """Return whether a key has these vectors, as precisely as its segment keeps them."""
+        if key in self._graphs:
+            return self._graphs.has_vectors(key, vectors)
+        return any(segment.has_vectors(key, vectors) for segment in self._list_exact_segments())
+
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield all keys and vectors, up to `rows` at a time; not always copies."""
         for segment in self._iterate_segments():

@@ -332,14 +332,14 @@ class ItemIndex:
             self.written_keys.note(dict.fromkeys(owners))
 
     def _has_vectors(self, key: int, vectors: Sequence[bytes]) -> bool:
-        """Return whether an item has exactly these vectors, as after a change of attributes.
+        """Return whether an item has these vectors already, as after a change of attributes.
 
         What is written is searched beside the graphs, until the next one is built.
         """
         if key not in self.vectors:
             return False
-        present: bytes = self.vectors.get([key]).vectors.tobytes()
-        return present == b"".join(vectors)
+        present = np.frombuffer(b"".join(vectors), "<f4").reshape(-1, self.vectors.dimensions)
+        return self.vectors.has_vectors(key, present)
 
     def _note_rekeyed(self, keys: Collection[int]) -> None:
         """Note that the items with these keys become searchable or no longer are."""

@@ -128,6 +128,14 @@ class VectorSearch(Protocol):
             KeyError: a key is not in the index.
         """
 
+    def has_vectors(self, key: int, vectors: Vectors) -> bool:
+        """Return whether a key has these vectors in this order, as precisely as they are kept.
+
+        Args:
+            key: a key, also one that is not in the index.
+            vectors: float32 [vectors, dimensions].
+        """
+
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield all keys and vectors, up to `rows` at a time.
 

@@ -52,14 +52,14 @@ def test_catalog_options_reach_the_server() -> None:
     """A catalog is created with the given options only, and its model is printed."""
     response = pb.CreateCatalogResponse(catalog=CATALOG)
     with RecordingServer({"CreateCatalog": [response]}) as server:
-        words = ("shoes", "--dimensions", "1024", "--vectors", "float16", "--text-format", "html")
+        words = ("shoes", "--dimensions", "1024", "--vectors", "int8", "--text-format", "html")
         result = CliRunner().invoke(
             app, ["catalogs", "create", *words, "--address", server.address]
         )
     request = pb.CreateCatalogRequest(
         catalog="shoes",
         embedding=pb.EmbeddingModel(dimensions=1024),
-        vector_storage=pb.VECTOR_STORAGE_FLOAT16,
+        vector_storage=pb.VECTOR_STORAGE_INT8,
         text_format=pb.TEXT_FORMAT_HTML,
     )
     assert [request] == server.requests

@@ -244,6 +244,21 @@ def test_missing_keys_are_errors(factory: Factory) -> None:
 
 
 @every_index
+def test_vectors_are_compared_in_number_and_order(factory: Factory) -> None:
+    """An index knows whether a key has certain vectors, also of a key that it does not have."""
+    index = factory(4)
+    index.upsert([7, 7, 8], SIGNS[:3])
+    assert index.has_vectors(7, SIGNS[:2])
+    assert index.has_vectors(8, SIGNS[2:3])
+    assert not index.has_vectors(7, SIGNS[1::-1])
+    assert not index.has_vectors(7, SIGNS[:1])
+    assert not index.has_vectors(8, SIGNS[3:4])
+    index.delete([8])
+    assert not index.has_vectors(8, SIGNS[2:3])
+    assert not index.has_vectors(9, SIGNS[2:3])
+
+
+@every_index
 def test_the_mean_survives_churn(factory: Factory) -> None:
     """After thousands of changes the mean is exact, and zeros once the index is empty."""
     index, oracle = factory(24), BruteForce()

@@ -35,6 +35,12 @@ const (
 	VectorStorage_VECTOR_STORAGE_FLOAT32 VectorStorage = 1
 	// Two bytes for each number of a vector, once the catalog is large. Scores differ slightly.
 	VectorStorage_VECTOR_STORAGE_FLOAT16 VectorStorage = 2
+	// Ten bits for each number of a vector, once the catalog is large: 1.25 bytes, of which the index
+	// searches by 8 bits and orders the best items by all. Use it if the vectors are most of the
+	// memory. Scores differ by about 0.0002 and some of the best items are others: with a million
+	// vectors of 256 dimensions, 0.99 of the ten best are found by comparing all vectors. A query by
+	// text or vector takes up to half as much longer.
+	VectorStorage_VECTOR_STORAGE_INT8 VectorStorage = 3
 )
 
 // Enum value maps for VectorStorage.
@@ -43,11 +49,13 @@ var (
 		0: "VECTOR_STORAGE_UNSPECIFIED",
 		1: "VECTOR_STORAGE_FLOAT32",
 		2: "VECTOR_STORAGE_FLOAT16",
+		3: "VECTOR_STORAGE_INT8",
 	}
 	VectorStorage_value = map[string]int32{
 		"VECTOR_STORAGE_UNSPECIFIED": 0,
 		"VECTOR_STORAGE_FLOAT32":     1,
 		"VECTOR_STORAGE_FLOAT16":     2,
+		"VECTOR_STORAGE_INT8":        3,
 	}
 )
 
@@ -2740,11 +2748,12 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"DailyUsage\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12,\n" +
 	"\x12prompt_token_count\x18\x02 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
-	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*g\n" +
+	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*\x80\x01\n" +
 	"\rVectorStorage\x12\x1e\n" +
 	"\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n" +
-	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*V\n" +
+	"\x16VECTOR_STORAGE_FLOAT16\x10\x02\x12\x17\n" +
+	"\x13VECTOR_STORAGE_INT8\x10\x03*V\n" +
 	"\n" +
 	"TextFormat\x12\x1b\n" +
 	"\x17TEXT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +

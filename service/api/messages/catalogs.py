@@ -35,6 +35,7 @@ _STORAGES = {
     VectorStorage.UNSPECIFIED: pb.VECTOR_STORAGE_UNSPECIFIED,
     VectorStorage.FLOAT32: pb.VECTOR_STORAGE_FLOAT32,
     VectorStorage.FLOAT16: pb.VECTOR_STORAGE_FLOAT16,
+    VectorStorage.INT8: pb.VECTOR_STORAGE_INT8,
 }
 _TEXT_FORMATS: dict[TextFormat, pb.TextFormat.ValueType] = {
     TextFormat.PLAIN: pb.TEXT_FORMAT_PLAIN,

@@ -36,6 +36,13 @@ class _VectorStorageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorS
     """Four bytes for each number of a vector."""
     VECTOR_STORAGE_FLOAT16: _VectorStorage.ValueType  # 2
     """Two bytes for each number of a vector, once the catalog is large. Scores differ slightly."""
+    VECTOR_STORAGE_INT8: _VectorStorage.ValueType  # 3
+    """Ten bits for each number of a vector, once the catalog is large: 1.25 bytes, of which the index
+    searches by 8 bits and orders the best items by all. Use it if the vectors are most of the
+    memory. Scores differ by about 0.0002 and some of the best items are others: with a million
+    vectors of 256 dimensions, 0.99 of the ten best are found by comparing all vectors. A query by
+    text or vector takes up to half as much longer.
+    """
 
 class VectorStorage(_VectorStorage, metaclass=_VectorStorageEnumTypeWrapper):
     """How an index keeps vectors in memory."""
@@ -48,6 +55,13 @@ VECTOR_STORAGE_FLOAT32: VectorStorage.ValueType  # 1
 """Four bytes for each number of a vector."""
 VECTOR_STORAGE_FLOAT16: VectorStorage.ValueType  # 2
 """Two bytes for each number of a vector, once the catalog is large. Scores differ slightly."""
+VECTOR_STORAGE_INT8: VectorStorage.ValueType  # 3
+"""Ten bits for each number of a vector, once the catalog is large: 1.25 bytes, of which the index
+searches by 8 bits and orders the best items by all. Use it if the vectors are most of the
+memory. Scores differ by about 0.0002 and some of the best items are others: with a million
+vectors of 256 dimensions, 0.99 of the ten best are found by comparing all vectors. A query by
+text or vector takes up to half as much longer.
+"""
 Global___VectorStorage: _TypeAlias = VectorStorage  # noqa: Y015
 
 class _TextFormat:

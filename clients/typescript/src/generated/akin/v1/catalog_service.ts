@@ -18,6 +18,14 @@ export enum VectorStorage {
   FLOAT32 = 1,
   /** FLOAT16 - Two bytes for each number of a vector, once the catalog is large. Scores differ slightly. */
   FLOAT16 = 2,
+  /**
+   * INT8 - Ten bits for each number of a vector, once the catalog is large: 1.25 bytes, of which the index
+   * searches by 8 bits and orders the best items by all. Use it if the vectors are most of the
+   * memory. Scores differ by about 0.0002 and some of the best items are others: with a million
+   * vectors of 256 dimensions, 0.99 of the ten best are found by comparing all vectors. A query by
+   * text or vector takes up to half as much longer.
+   */
+  INT8 = 3,
   UNRECOGNIZED = -1,
 }
 
@@ -32,6 +40,9 @@ export function vectorStorageFromJSON(object: any): VectorStorage {
     case 2:
     case "VECTOR_STORAGE_FLOAT16":
       return VectorStorage.FLOAT16;
+    case 3:
+    case "VECTOR_STORAGE_INT8":
+      return VectorStorage.INT8;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -47,6 +58,8 @@ export function vectorStorageToJSON(object: VectorStorage): string {
       return "VECTOR_STORAGE_FLOAT32";
     case VectorStorage.FLOAT16:
       return "VECTOR_STORAGE_FLOAT16";
+    case VectorStorage.INT8:
+      return "VECTOR_STORAGE_INT8";
     case VectorStorage.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
