@@ -100,9 +100,11 @@ class GraphBuild:
 
     def run(self) -> None:
         """Build the segment; takes 0.4 ms a vector."""
-        graph, low_bits = build_graph(
-            self._dimensions, self._iterate_batches(), self._storage, self._cover_vectors()
-        )
+        ranges = self._cover_vectors()
+        if self._is_stopped:
+            return
+        batches = self._iterate_batches()
+        graph, low_bits = build_graph(self._dimensions, batches, self._storage, ranges)
         if self._is_stopped:
             return
         keys = np.concatenate([keys[live] for keys, _, live in self._blocks])
@@ -122,10 +124,8 @@ class GraphBuild:
         ranges = self._ranges
         for vectors in self._iterate_batches():
             if len(vectors):
-                bounds = vectors.min(axis=0), vectors.max(axis=0)
-                ranges = (
-                    ComponentRanges.around(*bounds) if ranges is None else ranges.extend(*bounds)
-                )
+                cover = ComponentRanges.around if ranges is None else ranges.extend
+                ranges = cover(vectors.min(axis=0), vectors.max(axis=0))
         return ranges
 
     def _iterate_batches(self) -> Iterator[Vectors]:

@@ -262,3 +262,36 @@ def test_a_value_beyond_former_ranges_is_kept() -> None:
     kept = index.get(range(2_000, 2_000 + dimensions)).vectors
     np.testing.assert_allclose(far, kept, atol=2 / 1_024)
     np.testing.assert_allclose(usual, index.get(range(1_000)).vectors, atol=2 * 2 / 1_024)
+
+
+def test_a_build_that_is_stopped_leaves_no_trace() -> None:
+    """A build that is stopped before it begins ends, and the next one builds the same graph."""
+    index = SegmentedIndex(12, storage=VectorStorage.INT8, first_graph_vectors=100)
+    vectors = cluster(13, 200, 12)
+    index.upsert(range(200), vectors)
+    build = index.start_build(quiet=True)
+    assert build is not None
+    build.stop()
+    build.run()
+    index.cancel_build(build)
+    np.testing.assert_array_equal(vectors, index.get(range(200)).vectors)
+    run_builds(index)
+    assert (200, 200) == index.collect_stats()[:2]
+
+
+def test_an_index_whose_vectors_are_all_deleted_takes_new_ones() -> None:
+    """After every vector was deleted, others are built into a graph."""
+    index = SegmentedIndex(
+        12, storage=VectorStorage.INT8, first_graph_vectors=100, next_graph_vectors=100
+    )
+    index.upsert(range(200), cluster(14, 200, 12))
+    run_builds(index)
+    index.delete(range(200))
+    run_builds(index)
+    assert (0, 0) == (len(index), index.collect_stats().graph_vectors)
+    vectors = cluster(15, 150, 12)
+    index.upsert(range(150), vectors)
+    run_builds(index)
+    (hits,) = index.search(vectors[7:8], 1)
+    assert [7] == hits.keys.tolist()
+    assert 150 == index.collect_stats().graph_vectors
