@@ -125,10 +125,8 @@ class GraphBuild:
         ranges = self._ranges
         for vectors in self._iterate_batches():
             if len(vectors):
-                bounds = vectors.min(axis=0), vectors.max(axis=0)
-                ranges = (
-                    ComponentRanges.around(*bounds) if ranges is None else ranges.extend(*bounds)
-                )
+                cover = ComponentRanges.around if ranges is None else ranges.extend
+                ranges = cover(vectors.min(axis=0), vectors.max(axis=0))
         return ranges
 
     def _iterate_batches(self) -> Iterator[Vectors]:

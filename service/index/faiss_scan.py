@@ -20,7 +20,7 @@ def scan_rows(matrix: Matrix, queries: Vectors, limit: int, rows: Keys) -> tuple
         limit: the number of rows to return for each query, at most as many as there are `rows`.
         rows: the numbers of the rows to compare with.
     """
-    scores = _compare_rows(matrix, queries, rows)
+    scores = compare_rows(matrix, queries, rows)
     if limit < len(rows):
         best = np.argpartition(-scores, limit - 1, axis=1)[:, :limit]
     else:
@@ -31,8 +31,11 @@ def scan_rows(matrix: Matrix, queries: Vectors, limit: int, rows: Keys) -> tuple
     return np.take_along_axis(scores, order, axis=1), best_rows
 
 
-def _compare_rows(matrix: Matrix, queries: Vectors, rows: Keys) -> Vectors:
-    """Return the inner products of each query with some rows, float32 [queries, rows]."""
+def compare_rows(matrix: Matrix, queries: Vectors, rows: Keys) -> Vectors:
+    """Return the inner products of each query with some rows, float32 [queries, rows].
+
+    The arguments are those of `scan_rows`. Equal rows of float32 have equal scores.
+    """
     if matrix.dtype != np.float32:
         products = [
             queries @ matrix[rows[start : start + CONVERTED_ROWS]].astype(np.float32).T
