@@ -12,10 +12,11 @@ from service.index.threads import BUILD_THREADS
 # Neighbors in the list of each row: 128 bytes a row.
 LIST_LENGTH = 32
 
-# Candidates that the graph search for a list keeps (efSearch); nobody waits for it.
-LIST_BREADTH = 320
+# Candidates that the graph search for a list keeps (efSearch). With a million package descriptions,
+# a list has 0.994 of the ten nearest, and 0.995 with 320, which take twice as long.
+LIST_BREADTH = 160
 
-# Rows whose lists one build computes: 0.4 s.
+# Rows whose lists one build computes: 0.2 s.
 LISTED_ROWS_PER_BUILD = 1_024
 
 
@@ -75,7 +76,7 @@ class NeighborListBuild:
         return LISTED_ROWS_PER_BUILD
 
     def run(self) -> None:
-        """Compute the lists; takes 0.4 s."""
+        """Compute the lists; takes 0.2 s."""
         self._listed_rows = self._lists.compute(LISTED_ROWS_PER_BUILD)
 
     def stop(self) -> None:
