@@ -23,6 +23,7 @@ from service.analysis.computation import compute
 from service.analysis.examination import Examination
 from service.analysis.neighbors import (
     MAX_BATCH_COST,
+    MAX_BATCH_ITEMS,
     MIN_BATCH_ITEMS,
     choose_batch_size,
     find_neighbors,
@@ -107,16 +108,27 @@ class CandidateSearch:
     async def find(self, item_ids: Sequence[str], count: int) -> Mapping[str, Sequence[Neighbor]]:
         """Return up to `count` neighbors of items that may be near-duplicates, nearest first."""
         if self._lists is not None and not _needs_lists(self._follower.collect_stats()):
-            self._lists = None  # neighbor lists were built in the meantime: they are faster
+            self._lists = None  # the index has neighbor lists now: they are faster
         if self._lists is not None:
             neighbors = await self._find_in_lists(self._lists, item_ids, count)
             if neighbors is not None:
                 return neighbors
             self._lists = await self._make_lists()
+        found: dict[str, Sequence[Neighbor]] = {}
         query = self._query
-        return await find_neighbors(
-            self._follower, item_ids, count, query.filter, self._min_score, exact=query.exact
-        )
+        step = max(len(item_ids), 1)
+        if step > MAX_BATCH_ITEMS:  # as many as are compared with lists at once
+            step = await choose_batch_size(self._follower, exact=query.exact)
+        for start in range(0, len(item_ids), step):
+            found |= await find_neighbors(
+                self._follower,
+                item_ids[start : start + step],
+                count,
+                query.filter,
+                self._min_score,
+                exact=query.exact,
+            )
+        return found
 
     async def _find_in_lists(
         self, lists: CandidateLists, item_ids: Sequence[str], count: int

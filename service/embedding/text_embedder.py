@@ -2,7 +2,8 @@
 
 A text is one chunk, or several if the model's context is too short for it. Each chunk is put into
 the space's template and has a vector of its own, addressed by the hash of the text that the model
-sees. Nothing is paid for twice: a chunk whose vector is stored is never embedded again.
+sees. Nothing is paid for twice: a chunk whose vector is stored is never embedded again. The local
+model, which costs nothing, embeds queries without a look at the store.
 """
 
 from __future__ import annotations

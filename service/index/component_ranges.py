@@ -32,7 +32,7 @@ STEPS_PER_SPAN = CODE_VALUES - 1
 
 # The share of its width by which a new range is wider on each side than its values are, so that
 # most later values are within it.
-RANGE_MARGIN = 1 / 64
+RANGE_MARGIN = 1 / 8
 
 # The least width of a range, for values that are all equal: 60 rounding errors of a float32 for
 # each level.

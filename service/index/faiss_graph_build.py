@@ -80,7 +80,7 @@ class GraphBuild:
         return sum(int(np.count_nonzero(live)) for _, _, live in self._blocks)
 
     def run(self) -> None:
-        """Build the segment; takes 0.4 ms a vector and thread, and 0.5 s a million to extend."""
+        """Build the segment; takes 0.4 ms a vector and thread."""
         ranges = self._cover_vectors()
         if self._is_stopped:
             return
@@ -102,7 +102,7 @@ class GraphBuild:
         """Add all rows, and yield the bits that the graph does not keep."""
         if self._extended is not None:
             rows = self._extended.row_search
-            yield copy_rows(rows.graph, rows.vectors, graph)
+            yield copy_rows(rows.graph, rows.vectors, graph, lambda: self._is_stopped)
         # In the thread that builds: OpenMP's setting is one of each thread.
         faiss.omp_set_num_threads(BUILD_THREADS)
         nothing = np.empty((0, self._dimensions), np.float32)
@@ -146,10 +146,7 @@ def _copy_exact(exact: ExactIndex) -> Iterator[Block]:
 
 
 def _find_extendable(segments: Iterable[GraphSegment]) -> GraphSegment | None:
-    """Return the largest segment, unless so many of its rows are deleted that all are linked anew.
-
-    None if there is no segment.
-    """
+    """Return the largest segment; None if there is none, or if many of its rows are deleted."""
     largest = max(segments, key=len, default=None)
     if largest is None or SegmentRows(len(largest), largest.deleted).is_stale:
         return None

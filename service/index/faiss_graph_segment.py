@@ -72,9 +72,9 @@ class GraphSegment:
         self.live: Mask = np.ones(len(keys), np.bool_) if live is None else live
         self.deleted = int(np.count_nonzero(~self.live))
         self.sum = self._sum_rows(np.flatnonzero(self.live)) if total is None else total
-        self.neighbor_lists = NeighborLists(row_search)
-        # A key's former rows, which are deleted, can be next to its present ones.
-        chunks = (keys[1:] == keys[:-1]) & (self.live[1:] == self.live[:-1])
+        self.neighbor_lists = NeighborLists(row_search, self.live)
+        # A key's former rows, which are deleted, can be next to each other or to its present ones.
+        chunks = (keys[1:] == keys[:-1]) & self.live[1:] & self.live[:-1]
         self._has_chunks = bool(chunks.any())
         self._live_rows = AllowedRows(self.live, self.deleted, row_search.pq_codes)
         self._allowed_rows: dict[int, tuple[Mask, AllowedRows]] = {}
@@ -131,6 +131,12 @@ class GraphSegment:
         # A row has its links, its place among them, and its level.
         row_bytes = rows.graph.hnsw.nb_neighbors(0) * 4 + 8 + 4
         return int(rows.vectors.graph_bytes + len(self.keys) * row_bytes)
+
+    @property
+    def listed_count(self) -> int:
+        """The number of rows that are not deleted and have a neighbor list."""
+        listed = self.neighbor_lists.listed_rows
+        return int(np.count_nonzero(self.live[:listed])) if self.deleted else listed
 
     def __len__(self) -> int:
         """Return the number of rows that are not deleted."""

@@ -6,6 +6,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Mask
 from service.index.faiss_row_search import RowSearch
 from service.index.threads import BUILD_THREADS
 
@@ -21,11 +22,18 @@ LISTED_ROWS_PER_BUILD = 1_024
 
 
 class NeighborLists:
-    """The neighbor lists of the first `listed_rows` rows of a graph segment."""
+    """The neighbor lists of the first `listed_rows` rows of a graph segment.
 
-    def __init__(self, row_search: RowSearch) -> None:
+    Args:
+        row_search: the rows.
+        live: which of them are not deleted, as of now; deleted ones are in no list that is computed
+            afterwards, and have no neighbors.
+    """
+
+    def __init__(self, row_search: RowSearch, live: Mask) -> None:
         self.listed_rows = 0
         self._row_search = row_search
+        self._live = live
         self._neighbors = np.empty((len(row_search.vectors), LIST_LENGTH), np.int32)
 
     @property
@@ -46,38 +54,41 @@ class NeighborLists:
         self._neighbors[: len(lists)] = lists
         self.listed_rows = len(lists)
 
+    def count_next(self, rows: int) -> int:
+        """Return of how many rows `compute` computes the lists."""
+        return min(rows, len(self._neighbors) - self.listed_rows)
+
     def compute(self, rows: int) -> int:
         """Compute the lists of `rows` more rows; return the new value for `listed_rows`.
 
         It may run in another thread: it touches no list that is in use.
         """
         faiss.omp_set_num_threads(BUILD_THREADS)  # a setting of each thread
-        start = self.listed_rows
-        queries = self._row_search.get_vectors(slice(start, start + rows))
-        nearest = self._row_search.find_neighbors(queries, LIST_LENGTH + 1, LIST_BREADTH)
-        end = start + len(queries)
-        # A row is first in its own results unless it has copies; then the last one is dropped.
-        is_itself = nearest == np.arange(start, end)[:, None]
-        is_itself[~is_itself.any(axis=1), -1] = True
-        self._neighbors[start:end] = nearest[~is_itself].reshape(len(queries), LIST_LENGTH)
+        start, live = self.listed_rows, self._live.copy()
+        end = start + self.count_next(rows)
+        listed = start + np.flatnonzero(live[start:end])
+        self._neighbors[start:end] = -1
+        if len(listed):
+            queries = self._row_search.get_vectors(listed)
+            nearest = self._row_search.find_neighbors(queries, LIST_LENGTH + 1, LIST_BREADTH, live)
+            # A row is first in its own results unless it has copies; then the last one is dropped.
+            is_itself = nearest == listed[:, None]
+            is_itself[~is_itself.any(axis=1), -1] = True
+            self._neighbors[listed] = nearest[~is_itself].reshape(len(listed), LIST_LENGTH)
         return end
 
 
 class NeighborListBuild:
-    """Computes the neighbor lists of the next rows of one graph segment."""
+    """Computes the neighbor lists of the next `rows` rows of one graph segment."""
 
     def __init__(self, lists: NeighborLists) -> None:
         self._lists = lists
         self._listed_rows = lists.listed_rows
-
-    @property
-    def rows(self) -> int:
-        """The number of vectors whose neighbors are listed, at most."""
-        return LISTED_ROWS_PER_BUILD
+        self.rows = lists.count_next(LISTED_ROWS_PER_BUILD)
 
     def run(self) -> None:
         """Compute the lists; takes 0.2 s."""
-        self._listed_rows = self._lists.compute(LISTED_ROWS_PER_BUILD)
+        self._listed_rows = self._lists.compute(self.rows)
 
     def stop(self) -> None:
         """Do nothing: `run` is short."""

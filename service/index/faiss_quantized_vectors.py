@@ -75,7 +75,8 @@ class QuantizedVectors:
     def equals(self, rows: slice, vectors: Vectors) -> bool:
         """Return whether rows have these vectors, up to the rounding of their numbers.
 
-        They were rounded once, and once more if ranges became wider afterwards.
+        They were rounded once, and once more whenever ranges became wider. After several such
+        times, rows can be taken for others.
         """
         tolerance = 2 * MAX_ERROR * self.ranges.levels
         return bool(np.all(np.abs(self.get(rows) - vectors) <= tolerance))

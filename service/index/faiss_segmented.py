@@ -251,13 +251,14 @@ class SegmentedIndex:
 
     def collect_stats(self) -> IndexStats:
         """Return the numbers of vectors by where they are, and the memory they take."""
-        graphs = self._graphs.segments.values()
+        # A copy: a build may be put into use in another thread.
+        graphs = list(self._graphs.segments.values())
         exact_bytes = sum(segment.memory_bytes for segment in self._list_exact_segments())
         return IndexStats(
             vectors=self.vector_count,
             graph_vectors=sum(map(len, graphs)),
             deleted_vectors=sum(graph.deleted for graph in graphs),
-            neighbor_lists=sum(graph.neighbor_lists.listed_rows for graph in graphs),
+            neighbor_lists=sum(graph.listed_count for graph in graphs),
             building=self._graph_build is not None or self._list_build is not None,
             memory_bytes=exact_bytes + sum(graph.memory_bytes for graph in graphs),
         )

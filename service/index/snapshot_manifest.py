@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from service.domain.items import Anchor
 
 # Must increase when files or arrays change: a snapshot of another format is dropped, and the index
-# is built again.
-SNAPSHOT_FORMAT = 4
+# is built again. In format 5, deleted rows of a key can be next to its present ones.
+SNAPSHOT_FORMAT = 5
+
+# Earlier formats that are read as well.
+READABLE_FORMATS = {4, SNAPSHOT_FORMAT}
 
 # Bytes that are read together for a checksum.
 CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
@@ -73,7 +76,7 @@ def parse_manifest(text: str, origin: SnapshotOrigin) -> Manifest:
         manifest = Manifest.model_validate_json(text)
     except ValidationError:
         raise UnusableSnapshotError("the manifest is damaged") from None
-    if manifest.format != SNAPSHOT_FORMAT:
+    if manifest.format not in READABLE_FORMATS:
         raise UnusableSnapshotError("another version of Akin wrote it")
     if SnapshotOrigin(manifest.store_id, manifest.fingerprint) != origin:
         raise UnusableSnapshotError("it is from another store or embedding space")

@@ -63,7 +63,8 @@ class IndexThreads:
     def __init__(self) -> None:
         # With more threads than processors, no work ends sooner.
         self._pool = ThreadPoolExecutor(PROCESSORS + MAX_LONG_JOBS, "akin-index")
-        self._builders = ThreadPoolExecutor(max(1, PROCESSORS // 2), "akin-build", _lower_priority)
+        builders = max(1, PROCESSORS // BUILD_THREADS)
+        self._builders = ThreadPoolExecutor(builders, "akin-build", _lower_priority)
         self._lock = threading.Lock()
         self._long_jobs = 0
         self._waiting: deque[tuple[IndexQueue, _Job]] = deque()
