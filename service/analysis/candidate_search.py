@@ -35,7 +35,6 @@ from service.domain.analyses import (
     DuplicatesQuery,
     Neighbor,
 )
-from service.domain.index_stats import IndexStats
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
 from service.index.follower import Follower
@@ -107,8 +106,6 @@ class CandidateSearch:
 
     async def find(self, item_ids: Sequence[str], count: int) -> Mapping[str, Sequence[Neighbor]]:
         """Return up to `count` neighbors of items that may be near-duplicates, nearest first."""
-        if self._lists is not None and not _needs_lists(self._follower.collect_stats()):
-            self._lists = None  # the index has neighbor lists now: they are faster
         if self._lists is not None:
             neighbors = await self._find_in_lists(self._lists, item_ids, count)
             if neighbors is not None:
@@ -133,11 +130,14 @@ class CandidateSearch:
     async def _find_in_lists(
         self, lists: CandidateLists, item_ids: Sequence[str], count: int
     ) -> Mapping[str, Sequence[Neighbor]] | None:
-        """Return the neighbors of items in the nearest lists; None if the lists are outdated."""
+        """Return the neighbors of items in the nearest lists.
+
+        None if the lists are outdated, or the index has neighbor lists now, which are faster.
+        """
         filter_ = self._query.filter
 
         def plan(item_index: ItemIndex) -> tuple[list[str], ListSearch] | None:
-            if not lists.follow(item_index):
+            if not (lists.follow(item_index) and _needs_lists(item_index)):
                 return None
             keys = item_index.find_matching_keys(item_ids, filter_)
             allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
@@ -230,8 +230,9 @@ def _choose_batch_size(lists: CandidateLists) -> int:
     return max(MIN_BATCH_ITEMS, min(MAX_LISTED_ITEMS, int(MAX_LISTED_COST / max(cost, 1.0))))
 
 
-def _needs_lists(stats: IndexStats) -> bool:
+def _needs_lists(item_index: ItemIndex) -> bool:
     """Return whether there are many vectors, and not nearly all have neighbor lists."""
+    stats = item_index.maintenance.collect_stats()
     unlisted_count = stats.vectors - stats.neighbor_lists
     is_large = stats.vectors >= MIN_LISTED_VECTORS
     return is_large and unlisted_count > MAX_UNLISTED_SHARE * stats.vectors
@@ -239,10 +240,10 @@ def _needs_lists(stats: IndexStats) -> bool:
 
 def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:
     """Return vectors to compute centers from, and the number of lists; None without lists."""
-    stats = item_index.maintenance.collect_stats()
-    has_several_vectors = stats.vectors != len(item_index)
-    if has_several_vectors or not _needs_lists(stats):
+    vector_count = item_index.vectors.vector_count
+    has_several_vectors = vector_count != len(item_index)
+    if has_several_vectors or not _needs_lists(item_index):
         return None
     keys = np.random.default_rng(SAMPLE_SEED).permutation(item_index.vectors.keys())
     vectors = item_index.vectors.get(keys[:TRAINING_VECTORS].tolist()).vectors
-    return vectors, choose_list_count(stats.vectors)
+    return vectors, choose_list_count(vector_count)

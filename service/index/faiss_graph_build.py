@@ -62,14 +62,14 @@ class GraphBuild:
         self._storage = storage
         self._ranges = ranges
         # Copied now: the originals change during the build.
-        self._extended = _find_extendable(segments.values())
-        self._extended_live = None if self._extended is None else self._extended.live.copy()
+        extended = _find_extendable(segments.values())
+        self._extended = None if extended is None else (extended, extended.live.copy())
         self._blocks: list[Block] = [
             *_copy_exact(frozen),
             *(
                 (segment.keys, segment.row_search.get_vectors, segment.live.copy())
                 for segment in segments.values()
-                if segment is not self._extended
+                if segment is not extended
             ),
         ]
         self._is_stopped = False
@@ -101,7 +101,7 @@ class GraphBuild:
     def _add_rows(self, graph: faiss.IndexHNSW) -> Iterator[LowBits]:
         """Add all rows, and yield the bits that the graph does not keep."""
         if self._extended is not None:
-            rows = self._extended.row_search
+            rows = self._extended[0].row_search
             yield copy_rows(rows.graph, rows.vectors, graph, lambda: self._is_stopped)
         # In the thread that builds: OpenMP's setting is one of each thread.
         faiss.omp_set_num_threads(BUILD_THREADS)
@@ -113,9 +113,10 @@ class GraphBuild:
         """Return the keys of all rows, and which of the rows are live."""
         keys = [keys[live] for keys, _, live in self._blocks]
         live = np.ones(self.rows, np.bool_)
-        if self._extended is not None and self._extended_live is not None:
-            keys.insert(0, self._extended.keys)
-            live = np.concatenate([self._extended_live, live])
+        if self._extended is not None:
+            extended, extended_live = self._extended
+            keys.insert(0, extended.keys)
+            live = np.concatenate([extended_live, live])
         return np.concatenate(keys), live
 
     def _cover_vectors(self) -> ComponentRanges | None:

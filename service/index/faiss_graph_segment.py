@@ -51,7 +51,8 @@ class GraphSegment:
 
     Args:
         row_search: the graph and the PQ codes.
-        keys: int32 [rows], the key of each row; the rows of one key are next to each other.
+        keys: int32 [rows], the key of each row; the live rows of one key are next to
+            each other.
         name: of its file in snapshots; a new one by default.
         live: which rows are not deleted; all by default.
         total: the sum of the vectors that are not deleted, float64 [dimensions]; computed by

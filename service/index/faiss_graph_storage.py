@@ -1,4 +1,4 @@
-"""Empty graphs for each storage of vectors, and how their rows are added and read."""
+"""Empty graphs for each storage of vectors, and how their rows are added, copied and read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from service.domain.spaces import VectorStorage
 from service.domain.vectors import Vectors
-from service.index.component_ranges import LEVELS_PER_CODE, ComponentRanges
+from service.index.component_ranges import LEVELS_PER_CODE, ComponentNumbers, ComponentRanges
 from service.index.faiss_quantized_vectors import QuantizedVectors, read_ranges
 from service.index.faiss_row_vectors import FloatVectors, RowVectors, find_storage
 from service.index.low_bits import LowBits, count_low_bytes, pack_low_bits, read_low_bits
@@ -69,7 +69,7 @@ def add_rows(graph: faiss.IndexHNSW, vectors: Vectors) -> LowBits:
     numbers = ranges.encode(vectors)
     # FAISS derives the same codes from the values in the middle of the levels.
     graph.add(ranges.decode(numbers))
-    return pack_low_bits((numbers % LEVELS_PER_CODE).astype(np.uint8))
+    return _pack_low_bits_of(numbers)
 
 
 def copy_rows(
@@ -99,10 +99,10 @@ def copy_rows(
     _copy_memory(links.neighbors, copied_links.neighbors)
     copied_links.entry_point, copied_links.max_level = links.entry_point, links.max_level
     storage, copied_storage = find_storage(source), find_storage(target)
-    _copy_memory(storage.codes, copied_storage.codes)
     target.ntotal = copied_storage.ntotal = source.ntotal
     if isinstance(vectors, QuantizedVectors) and not vectors.ranges.equals(read_ranges(target)):
         return _encode_again(vectors, target, is_stopped)
+    _copy_memory(storage.codes, copied_storage.codes)
     return vectors.low_bits
 
 
@@ -156,8 +156,9 @@ def _copy_memory(
 def _encode_again(
     vectors: QuantizedVectors, graph: faiss.IndexHNSW, is_stopped: Callable[[], bool]
 ) -> LowBits:
-    """Replace the codes of a graph by those of its own ranges; return the other bits."""
+    """Give a graph the codes of vectors by its own ranges; return the other bits."""
     ranges, codes = read_ranges(graph), find_storage(graph).codes
+    codes.resize(len(vectors) * graph.d)
     memory = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(vectors.shape)
     low_bits = np.empty_like(vectors.low_bits)
     step = max(1, RECODED_VALUES // graph.d)
@@ -167,5 +168,9 @@ def _encode_again(
         rows = slice(start, start + step)
         numbers = ranges.encode(vectors.get(rows))
         memory[rows] = numbers // LEVELS_PER_CODE
-        low_bits[rows] = pack_low_bits((numbers % LEVELS_PER_CODE).astype(np.uint8))
+        low_bits[rows] = _pack_low_bits_of(numbers)
     return low_bits
+
+
+def _pack_low_bits_of(numbers: ComponentNumbers) -> LowBits:
+    return pack_low_bits((numbers % LEVELS_PER_CODE).astype(np.uint8))

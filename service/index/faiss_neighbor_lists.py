@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.vectors import Mask
+from service.index.faiss_pq_codes import AllowedRows
 from service.index.faiss_row_search import RowSearch
 from service.index.threads import BUILD_THREADS
 
@@ -55,22 +56,25 @@ class NeighborLists:
         self.listed_rows = len(lists)
 
     def count_next(self, rows: int) -> int:
-        """Return of how many rows `compute` computes the lists."""
+        """Return how many of the next `rows` rows there are."""
         return min(rows, len(self._neighbors) - self.listed_rows)
 
     def compute(self, rows: int) -> int:
         """Compute the lists of `rows` more rows; return the new value for `listed_rows`.
 
-        It may run in another thread: it touches no list that is in use.
+        There are as many more. It may run in another thread: it touches no list that is in use.
         """
         faiss.omp_set_num_threads(BUILD_THREADS)  # a setting of each thread
         start, live = self.listed_rows, self._live.copy()
-        end = start + self.count_next(rows)
+        end = start + rows
         listed = start + np.flatnonzero(live[start:end])
         self._neighbors[start:end] = -1
         if len(listed):
             queries = self._row_search.get_vectors(listed)
-            nearest = self._row_search.find_neighbors(queries, LIST_LENGTH + 1, LIST_BREADTH, live)
+            allowed = AllowedRows(live, 0, self._row_search.pq_codes)
+            nearest = self._row_search.find_neighbors(
+                queries, LIST_LENGTH + 1, LIST_BREADTH, allowed
+            )
             # A row is first in its own results unless it has copies; then the last one is dropped.
             is_itself = nearest == listed[:, None]
             is_itself[~is_itself.any(axis=1), -1] = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from service.domain.vectors import Keys, Mask, Vectors
+from service.domain.vectors import Keys, Vectors
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_vectors import RowVectors
 from service.index.planner import (
@@ -64,29 +64,27 @@ class RowSearch:
             return self.search_pq_codes(queries, limit, allowed)
         return self.scan(queries, limit, allowed)
 
-    def find_neighbors(self, queries: Vectors, number: int, breadth: int, live: Mask) -> Keys:
-        """Return the live rows nearest to each query, [queries, number].
+    def find_neighbors(
+        self, queries: Vectors, number: int, breadth: int, allowed: AllowedRows
+    ) -> Keys:
+        """Return the allowed rows nearest to each query, [queries, number].
 
         Args:
             queries: float32 [queries, dimensions].
             number: the number of rows for each query; beyond all rows, they are -1.
             breadth: the number of candidates that a graph search keeps.
-            live: which rows are not deleted.
+            allowed: the rows that may be neighbors.
         """
+        allows_all = allowed.number == len(self.vectors)
         if len(self.vectors) <= MAX_SCANNED_ROWS:
             # A matrix product, which takes half the time of a graph search and misses nothing.
-            rows = np.flatnonzero(live)
-            inner_product = faiss.METRIC_INNER_PRODUCT
-            compared = self.get_vectors(slice(None) if len(rows) == len(live) else rows)
+            rows, inner_product = allowed.rows, faiss.METRIC_INNER_PRODUCT
+            compared = self.get_vectors(slice(None) if allows_all else rows)
             _, places = faiss.knn(queries, compared, number, metric=inner_product)
             nearest: Keys = np.where(places >= 0, rows[places], -1)
             return nearest
-        parameters = faiss.SearchParametersHNSW(
-            efSearch=breadth,
-            sel=None
-            if live.all()
-            else faiss.IDSelectorBitmap(np.packbits(live, bitorder="little")),
-        )
+        selector = None if allows_all else allowed.selector
+        parameters = faiss.SearchParametersHNSW(efSearch=breadth, sel=selector)
         return self._search_graph(queries, number, parameters)[1]
 
     def search_graph(

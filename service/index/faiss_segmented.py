@@ -84,7 +84,8 @@ class SegmentedIndex:
     def vector_count(self) -> int:
         """The number of vectors."""
         exact_count = sum(segment.vector_count for segment in self._list_exact_segments())
-        return exact_count + sum(map(len, self._graphs.segments.values()))
+        # A copy: a build may be put into use in another thread.
+        return exact_count + sum(map(len, list(self._graphs.segments.values())))
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -251,7 +252,6 @@ class SegmentedIndex:
 
     def collect_stats(self) -> IndexStats:
         """Return the numbers of vectors by where they are, and the memory they take."""
-        # A copy: a build may be put into use in another thread.
         graphs = list(self._graphs.segments.values())
         exact_bytes = sum(segment.memory_bytes for segment in self._list_exact_segments())
         return IndexStats(
