@@ -145,6 +145,10 @@ class Reembeddings:
             ReembeddingNotFound: the catalog has neither a next nor a previous generation.
         """
         record = await self._read_record(catalog)
+        if record.serving.generation != catalog.serving.generation:
+            # The store has switched: the next call of the caller must be served by the generation
+            # that the response names.
+            await self._update(catalog.name)
         source, target = record.serving, record.next
         state = _STATES[target.state] if target is not None else ReembeddingState.SERVING
         if record.previous is not None:

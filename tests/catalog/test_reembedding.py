@@ -10,6 +10,7 @@ from support.stores import indexed
 
 from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE
 from service.domain.spaces import Model, ModelChoice
+from service.domain.stats import ReembeddingState
 from service.embedding.token_estimates import estimate_tokens
 
 OTHER = Model(replace(SPACE, model="other words"))
@@ -44,3 +45,24 @@ async def test_an_estimate_counts_each_distinct_text_once(
         estimate.usage.cost_usd,
     )
     assert not estimate.sampled
+
+
+async def test_progress_names_a_switch_only_once_it_serves(tmp_path: Path) -> None:
+    """The process that says that a new generation serves uses it for the next call."""
+    async with (
+        word_catalogs(tmp_path) as factory,
+        AsyncExitStack() as stack,
+        factory.catalogs.use("shop") as catalog,
+    ):
+        await factory.start_next(OTHER)
+        generations = factory.stores.generations
+        former = catalog.record.serving.generation
+        next_ = (await generations.list_catalogs())["shop"].next
+        assert next_ is not None
+        await generations.start_indexing(next_.generation)
+        assert await generations.switch(former, next_.generation)
+
+        progress = await reembeddings(factory, stack, OTHER).get(catalog.record)
+        async with factory.catalogs.use("shop") as switched:
+            assert progress.state is ReembeddingState.SERVING
+            assert progress.to_space == switched.record.serving.model.space == OTHER.space
