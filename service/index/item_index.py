@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Filter
 from service.domain.items import BEGINNING, Anchor, Change
-from service.domain.vectors import Keys, Mask
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.attributes import Attributes
 from service.index.corpus_sample import CorpusSample
+from service.index.corpus_statistics import CorpusStatistics
 from service.index.expiry_queue import ExpiryQueue
 from service.index.own_vector_keys import OwnVectorKeys
 from service.index.recent_changes import RecentChanges
@@ -94,6 +95,19 @@ class ItemIndex:
     def __len__(self) -> int:
         """Return the number of searchable items."""
         return len(self.vectors)
+
+    def compute_statistics(self) -> CorpusStatistics:
+        """Return the statistics of all vectors."""
+        return CorpusStatistics(len(self), self.vectors.mean(), self.read_sample())
+
+    def read_sample(self) -> Vectors:
+        """Return vectors that represent the catalog: see CorpusSample."""
+        return self.sample.read()
+
+    def get_all_numbers(self, attribute: str) -> NDArray[np.float64]:
+        """Return the numbers of an attribute of all items that have one, in no particular order."""
+        numbers = self.attributes.get_numbers(attribute)
+        return numbers[~np.isnan(numbers)]
 
     @property
     def present_seconds(self) -> float:

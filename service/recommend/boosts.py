@@ -110,7 +110,11 @@ def _compute_values(item_index: ItemIndex, boost: Boost) -> _Values:
         case Filter() as filter_:
             return attributes.compute_mask(filter_).astype(np.float64)
         case NumberBoost() as number:
-            values = _grow(attributes.get_numbers(number.attribute), number)
+            numbers = attributes.get_numbers(number.attribute)
+            if number.min is None or number.max is None:
+                values = _rank(numbers, item_index.get_all_numbers(number.attribute))
+            else:
+                values = _grow(numbers, number, number.min, number.max)
         case Decay() as decay:
             origin = item_index.present_seconds if decay.origin is None else decay.origin
             values = _fall(attributes.get_numbers(decay.attribute), decay, origin)
@@ -119,26 +123,24 @@ def _compute_values(item_index: ItemIndex, boost: Boost) -> _Values:
     return np.nan_to_num(values, copy=False)
 
 
-def _grow(numbers: _Values, boost: NumberBoost) -> _Values:
-    """Return values that grow with numbers; NaN stays NaN."""
-    if boost.min is None or boost.max is None:
-        return _rank(numbers)
-    excess: _Values = np.clip(numbers, boost.min, boost.max) - boost.min
-    width = boost.max - boost.min
+def _grow(numbers: _Values, boost: NumberBoost, least: float, most: float) -> _Values:
+    """Return values that grow with numbers, from 0 at the least to 1 at the most."""
+    excess: _Values = np.clip(numbers, least, most) - least
+    width = most - least
     if boost.curve is BoostCurve.LOG:
         excess, width = np.log1p(excess), np.log1p(width)
     values: _Values = excess / width
     return values
 
 
-def _rank(numbers: _Values) -> _Values:
-    """Return the share of the numbers that are smaller, equal ones counting half."""
-    values = np.zeros(len(numbers))
-    is_number = ~np.isnan(numbers)
-    if is_number.any():
-        _, places, counts = np.unique(numbers[is_number], return_inverse=True, return_counts=True)
-        values[is_number] = ((np.cumsum(counts) - counts / 2) / counts.sum())[places]
-    return values
+def _rank(numbers: _Values, all_numbers: _Values) -> _Values:
+    """Return the share of all numbers that are smaller, equal ones counting half."""
+    ordered = np.sort(all_numbers)
+    below = np.searchsorted(ordered, numbers, "left")
+    not_above = np.searchsorted(ordered, numbers, "right")
+    shares: _Values = (below + not_above) / (2 * max(len(ordered), 1))
+    shares[np.isnan(numbers)] = 0.0
+    return shares
 
 
 def _fall(numbers: _Values, decay: Decay, origin: float) -> _Values:

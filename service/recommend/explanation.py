@@ -16,14 +16,14 @@ from service.domain.recommendations import (
     TextSource,
 )
 from service.domain.vectors import Vectors
+from service.index.corpus_statistics import CorpusStatistics
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import WordQuery, compute_cosines
 from service.recommend.blending import ScoredBehavior
 from service.recommend.candidates import Candidates
 from service.recommend.profile import ProfileSource, QueryVectors
 from service.recommend.query_preparation import PreparedQuery
-from service.recommend.retrieval import compute_corpus_statistics
-from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics, NearestChunk
+from service.recommend.scoring import SHARPNESS, CenteredCosines, NearestChunk
 from service.recommend.source_search import score_keys
 
 # A source that contributes less than this share of the strongest one is no explanation.
@@ -76,7 +76,7 @@ def _explain(
     by_text: Sequence[Sequence[Explanation]] = [()] * len(ranked)
     if prepared.query.relation is not Relation.ALSO_LIKED:
         keys = item_index.find_keys(item_id for item_id, _ in ranked)
-        statistics = compute_corpus_statistics(item_index)
+        statistics = item_index.compute_statistics()
         by_text = explain_by_profile(item_index, statistics, keys, query_vectors)
     behavior = prepared.behavior
     if behavior is None:

@@ -20,6 +20,7 @@ from service.domain.recommendations import (
 )
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
+from service.index.corpus_statistics import CorpusStatistics
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import (
     SearchScope,
@@ -39,7 +40,7 @@ from service.recommend.restriction import (
     find_excluded_keys,
     restrict_search,
 )
-from service.recommend.scoring import CorpusStatistics, NearestChunk, Scorer, Sources
+from service.recommend.scoring import NearestChunk, Scorer, Sources
 from service.recommend.source_search import (
     Adjustment,
     measure_deviation,
@@ -139,7 +140,7 @@ class Retriever:
         limit: int,
     ) -> tuple[Hits, Signals]:
         """Return the best allowed items for several sources, by text and by what behavior says."""
-        statistics = compute_corpus_statistics(item_index)
+        statistics = item_index.compute_statistics()
         scorer = self._ranking(sources, statistics)
         boosts = prepared.boosts
         exact = prepared.query.exact or boosts is not None
@@ -177,7 +178,7 @@ class Retriever:
         query_vectors = build_query_vectors(Profile(likes, oldest_first=True), item_index)
         if not len(query_vectors.origins):
             return item_index.get_ids(keys.tolist()), np.zeros(len(keys), np.float32)
-        statistics = compute_corpus_statistics(item_index)
+        statistics = item_index.compute_statistics()
         scorer = self._ranking(query_vectors.sources, statistics)
         adjustment = self._make_prior_adjustment(item_index)
         own_keys = item_index.find_keys(item.item_id for item in likes)
@@ -211,11 +212,6 @@ def _add_attributes(
         totals = zip(candidates.item_ids, boosts.totals[keys].tolist(), strict=True)
         candidates = replace(candidates, boost_totals=dict(totals))
     return candidates
-
-
-def compute_corpus_statistics(item_index: ItemIndex) -> CorpusStatistics:
-    """Return the statistics of an item index's vectors."""
-    return CorpusStatistics(len(item_index), item_index.vectors.mean(), item_index.sample.read())
 
 
 def _search_by_item(item_index: ItemIndex, prepared: PreparedQuery, limit: int) -> Hits | None:
@@ -252,7 +248,7 @@ def _search_boosted(
     item_index: ItemIndex, boosts: QueryBoosts, chunks: Vectors, allowed: Mask, limit: int
 ) -> Hits:
     """Return the best allowed items by the nearest of some chunks, with boosts."""
-    sample = item_index.sample.read()
+    sample = item_index.read_sample()
     return boosts.search(item_index, NearestChunk(chunks), sample, allowed, limit)
 
 
@@ -291,7 +287,7 @@ def _search_boosted_words(
     scorer, allowed = NearestChunk(chunks), compute_allowed(item_index, prepared)
     shares = score_words(item_index, words, allowed)
     by_words = Adjustment(lambda keys, cosines: words.join(cosines, shares[keys]))
-    sample_cosines = scorer.score(item_index.sample.read())
+    sample_cosines = scorer.score(item_index.read_sample())
     unmatched = words.join(sample_cosines, np.zeros_like(sample_cosines))
     adjustment = _chain(by_words, boosts.adjust_scores(unmatched))
     return search_by_sources(item_index, scorer, limit, allowed, adjustment, exact=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from service.domain.vectors import Vectors
+from service.index.corpus_statistics import CorpusStatistics
 
 # The b in (1/b) log sum_i w_i exp(b cos_i). On the film likes of 243 people, values from 5 to 8
 # differ by less than chance.
@@ -51,15 +52,6 @@ class Sources:
         """Return the weights reduced by age, float32 [sources]."""
         weights: Vectors = self.weights * np.float32(0.5) ** (FADE_HALVINGS * self.ages)
         return weights
-
-
-@dataclass(frozen=True, slots=True)
-class CorpusStatistics:
-    """The number of a catalog's items, and the mean and a sample of their vectors."""
-
-    item_count: int
-    mean: Vectors
-    sample: Vectors
 
 
 class Scorer(Protocol):

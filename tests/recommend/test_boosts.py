@@ -43,7 +43,7 @@ from service.recommend.grouping import FilledGroups
 from service.recommend.new_items import NewItemBoost
 from service.recommend.profile import Profile, ProfileText, build_query_vectors
 from service.recommend.query_preparation import PreparedQuery
-from service.recommend.retrieval import Retriever, compute_corpus_statistics
+from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 
 COUNT, DIMENSIONS = 120, 8
@@ -218,7 +218,7 @@ def test_boosts_are_added_to_the_scores_of_profiles(seed: int, graphs: bool) -> 
     catalog = RandomCatalog(seed, graphs=graphs)
     profile = Profile([LikedItem("i003"), LikedItem("i009", -0.5)], seen_item_ids={"i003", "i009"})
     query = Query(ExamplesSource(), 10, boosts=catalog.boosts)
-    statistics = compute_corpus_statistics(catalog.item_index)
+    statistics = catalog.item_index.compute_statistics()
     scorer = SoftMaximum(build_query_vectors(profile, catalog.item_index).sources, statistics)
     unit = float(scorer.score(statistics.sample).std())
     base = scorer.score(catalog.vectors).tolist()

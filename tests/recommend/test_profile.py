@@ -12,7 +12,6 @@ from service.recommend.profile import (
     ProfileText,
     build_query_vectors,
 )
-from service.recommend.retrieval import compute_corpus_statistics
 from service.recommend.scoring import SoftMaximum
 
 
@@ -30,9 +29,9 @@ def scores(*texts: ProfileText) -> list[float]:
     (_, vectors) = next(ITEM_INDEX.vectors.iterate_blocks(1_000))
     return [
         float(score)
-        for score in SoftMaximum(
-            query_vectors.sources, compute_corpus_statistics(ITEM_INDEX)
-        ).score(vectors)
+        for score in SoftMaximum(query_vectors.sources, ITEM_INDEX.compute_statistics()).score(
+            vectors
+        )
     ]
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from service.domain.vectors import Vectors
+from service.index.corpus_statistics import CorpusStatistics
 from service.recommend.scoring import (
     MAX_REACH_FACTOR,
     SHARPNESS,
-    CorpusStatistics,
     MeanVector,
     NearestSource,
     SoftMaximum,
