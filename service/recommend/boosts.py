@@ -110,10 +110,10 @@ def _compute_values(item_index: ItemIndex, boost: Boost) -> _Values:
         case Filter() as filter_:
             return attributes.compute_mask(filter_).astype(np.float64)
         case NumberBoost() as number:
-            numbers = attributes.get_numbers(number.attribute)
             if number.min is None or number.max is None:
-                values = _rank(numbers, item_index.get_all_numbers(number.attribute))
+                values = item_index.rank_numbers(number.attribute)
             else:
+                numbers = attributes.get_numbers(number.attribute)
                 values = _grow(numbers, number, number.min, number.max)
         case Decay() as decay:
             origin = item_index.present_seconds if decay.origin is None else decay.origin
@@ -131,16 +131,6 @@ def _grow(numbers: _Values, boost: NumberBoost, least: float, most: float) -> _V
         excess, width = np.log1p(excess), np.log1p(width)
     values: _Values = excess / width
     return values
-
-
-def _rank(numbers: _Values, all_numbers: _Values) -> _Values:
-    """Return the share of all numbers that are smaller, equal ones counting half."""
-    ordered = np.sort(all_numbers)
-    below = np.searchsorted(ordered, numbers, "left")
-    not_above = np.searchsorted(ordered, numbers, "right")
-    shares: _Values = (below + not_above) / (2 * max(len(ordered), 1))
-    shares[np.isnan(numbers)] = 0.0
-    return shares
 
 
 def _fall(numbers: _Values, decay: Decay, origin: float) -> _Values:
