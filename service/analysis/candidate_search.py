@@ -28,7 +28,7 @@ from service.analysis.neighbors import (
     choose_batch_size,
     find_neighbors,
 )
-from service.analysis.sampling import MATCHED_ITEMS_AT_ONCE, SAMPLE_SEED
+from service.analysis.sampling import MATCHED_ITEMS_AT_ONCE
 from service.domain.analyses import (
     DEFAULT_MIN_SIMILARITY,
     MAX_NEIGHBORS,
@@ -37,8 +37,9 @@ from service.domain.analyses import (
 )
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.memory_reads import DRAW_SEED
 
 # Vectors from which on there are lists. With fewer, most lists would have to be searched.
 MIN_LISTED_VECTORS = 10_000
@@ -74,15 +75,15 @@ class CandidateSearch:
     """Finds the items that may be near-duplicates of others, in one catalog.
 
     Args:
-        follower: of the index to search.
+        reader: of the index to search.
         query: what items and pairs must match.
         examination: how much time there is.
     """
 
     def __init__(
-        self, follower: Follower, query: DuplicatesQuery, examination: Examination
+        self, reader: IndexReader, query: DuplicatesQuery, examination: Examination
     ) -> None:
-        self._follower = follower
+        self._reader = reader
         self._query = query
         self._examination = examination
         self._min_score = query.min_similarity - SIMILARITY_TOLERANCE
@@ -96,7 +97,7 @@ class CandidateSearch:
         """
         self._lists = await self._make_lists()
         if self._lists is None:
-            return await choose_batch_size(self._follower, exact=self._query.exact)
+            return await choose_batch_size(self._reader, exact=self._query.exact)
         sample = self._examination.sample
         numbers = await self._find_list_numbers(self._lists, sample.item_ids)
         order = order_by_list(numbers, len(self._lists)).tolist()
@@ -115,10 +116,10 @@ class CandidateSearch:
         query = self._query
         step = max(len(item_ids), 1)
         if step > MAX_BATCH_ITEMS:  # as many as are compared with lists at once
-            step = await choose_batch_size(self._follower, exact=query.exact)
+            step = await choose_batch_size(self._reader, exact=query.exact)
         for start in range(0, len(item_ids), step):
             found |= await find_neighbors(
-                self._follower,
+                self._reader,
                 item_ids[start : start + step],
                 count,
                 query.filter,
@@ -144,7 +145,7 @@ class CandidateSearch:
             queries = item_index.vectors.get(list(keys.values())).vectors
             return list(keys), lists.plan(queries, allowed)
 
-        planned = await self._follower.read_in_worker(plan)
+        planned = await self._reader.read_in_worker(plan)
         if planned is None:
             return None
         searched_ids, search = planned
@@ -159,12 +160,12 @@ class CandidateSearch:
         """Put all vectors into lists; None if that saves no time or is not possible."""
         if self._query.exact or self._min_score < MIN_LISTED_SIMILARITY - SIMILARITY_TOLERANCE:
             return None
-        sample = await self._follower.read_in_worker(_draw_vectors)
+        sample = await self._reader.read_in_worker(_draw_vectors)
         if sample is None:
             return None
         vectors, number = sample
         centers = await compute(compute_centers, vectors, number, attempts=1)
-        lists, keys = await self._follower.read_in_worker(
+        lists, keys = await self._reader.read_in_worker(
             lambda item_index: (CandidateLists(item_index, centers), item_index.vectors.keys())
         )
         assigned: list[tuple[Keys, ListNumbers]] = []
@@ -177,7 +178,7 @@ class CandidateSearch:
             return None
         lists.fill(*map(np.concatenate, zip(*assigned, strict=True)))
         for number in range(len(lists)):
-            if not await self._follower.read_in_worker(partial(lists.keep, number=number)):
+            if not await self._reader.read_in_worker(partial(lists.keep, number=number)):
                 break
         return lists
 
@@ -190,7 +191,7 @@ class CandidateSearch:
             owned = index.get(present)
             return np.array(present, np.int64)[owned.owners], lists.assign(owned.vectors)
 
-        return await self._follower.read_in_worker(assign)
+        return await self._reader.read_in_worker(assign)
 
     async def _find_list_numbers(
         self, lists: CandidateLists, item_ids: Sequence[str]
@@ -205,7 +206,7 @@ class CandidateSearch:
                 present = [MISSING_KEY if key is None else key for key in keys]
                 return lists.get_numbers(np.array(present, np.int64))
 
-            numbers.append(await self._follower.read_in_worker(find))
+            numbers.append(await self._reader.read_in_worker(find))
         return np.concatenate([np.empty(0, np.int32), *numbers])
 
 
@@ -215,7 +216,7 @@ def order_by_list(numbers: ListNumbers, list_count: int) -> Keys:
     It takes large parts of the items one after the other, and in each part one list after the
     other, in random order: at any time, all items are equally likely to be examined already.
     """
-    generator = np.random.default_rng(SAMPLE_SEED)
+    generator = np.random.default_rng(DRAW_SEED)
     size = list_count * ITEMS_PER_LIST
     orders = []
     for start in range(0, len(numbers), size):
@@ -244,6 +245,6 @@ def _draw_vectors(item_index: ItemIndex) -> tuple[Vectors, int] | None:
     has_several_vectors = vector_count != len(item_index)
     if has_several_vectors or not _needs_lists(item_index):
         return None
-    keys = np.random.default_rng(SAMPLE_SEED).permutation(item_index.vectors.keys())
+    keys = np.random.default_rng(DRAW_SEED).permutation(item_index.vectors.keys())
     vectors = item_index.vectors.get(keys[:TRAINING_VECTORS].tolist()).vectors
     return vectors, choose_list_count(vector_count)

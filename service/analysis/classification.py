@@ -12,7 +12,7 @@ from service.domain.generations import Generation
 from service.domain.items import JsonValue
 from service.embedding.embedder import Vector
 from service.embedding.text_embedder import TextEmbedder
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
@@ -40,12 +40,12 @@ class TextClassifier:
         self,
         store: ItemStore,
         generation: Generation,
-        follower: Follower,
+        reader: IndexReader,
         text_embedder: TextEmbedder,
     ) -> None:
         self._store = store
         self._generation = generation
-        self._follower = follower
+        self._reader = reader
         self._text_embedder = text_embedder
 
     async def classify(self, query: ClassificationQuery) -> Classification:
@@ -68,7 +68,7 @@ class TextClassifier:
             ]
             if len(neighbors) == len(nearest) or attempt == MAX_CLASSIFY_ATTEMPTS - 1:
                 break
-            await self._follower.wait_for(await self._store.refresh())
+            await self._reader.wait_for(await self._store.refresh())
         votes = []
         for neighbor in neighbors:
             attributes = json.loads(excerpts[neighbor.item_id].attributes)
@@ -98,9 +98,7 @@ class TextClassifier:
                 LabelNeighbor(item_id, score) for item_id, score, _ in ranked
             ], item_index.sequence
 
-        return await self._follower.read(
-            search, len(vectors), self._follower.count_conditions(filter_)
-        )
+        return await self._reader.read(search, len(vectors), self._reader.count_conditions(filter_))
 
 
 def compute_labels(votes: Sequence[tuple[float, Sequence[JsonValue]]]) -> list[Label]:

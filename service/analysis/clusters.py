@@ -22,7 +22,7 @@ from service.domain.filters import Filter
 from service.domain.generations import Generation
 from service.domain.vectors import Keys
 from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.storage.items import ItemStore
 
@@ -53,10 +53,10 @@ SPARE_REPRESENTATIVES = 10
 class Clusterer:
     """Clusters the items of one catalog."""
 
-    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, reader: IndexReader) -> None:
         self._store = store
         self._generation = generation
-        self._follower = follower
+        self._reader = reader
 
     async def find(self, query: ClustersQuery) -> Clusters:
         """Return the clusters, largest first, with representatives, keywords and map places.
@@ -64,7 +64,7 @@ class Clusterer:
         Raises:
             TooFewItems: there are fewer items than requested clusters.
         """
-        examination = Examination(await draw_sample(self._follower, query.filter))
+        examination = Examination(await draw_sample(self._reader, query.filter))
         item_count = examination.sample.item_count
         if item_count < query.cluster_count:
             raise errors.TooFewItems(
@@ -103,7 +103,7 @@ class Clusterer:
                 list(keys), compute_item_vectors(owned.vectors, owned.owners, len(keys))
             )
 
-        return await self._follower.read_in_worker(read)
+        return await self._reader.read_in_worker(read)
 
     async def _describe(
         self, assignment: ClusterAssignment, examination: Examination, query: ClustersQuery
@@ -116,7 +116,7 @@ class Clusterer:
         ids = [assignment.item_ids[row] for rows in nearest_rows for row in rows]
         ids += assignment.item_ids[: len(assignment.places)]
         current_ids, _ = await find_matching_ids(
-            self._follower, list(dict.fromkeys(ids)), query.filter
+            self._reader, list(dict.fromkeys(ids)), query.filter
         )
         keywords = await self._extract_keywords(assignment, members)
         scale = examination.sample.item_count / len(assignment.clusters)

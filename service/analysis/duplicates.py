@@ -21,7 +21,7 @@ from service.domain.analyses import (
     DuplicatesQuery,
 )
 from service.domain.generations import Generation
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.storage.items import ItemStore
 
@@ -43,10 +43,10 @@ MAX_MESSAGE_ITEMS = 10_000
 class DuplicateSearch:
     """Finds the near-duplicates of one catalog."""
 
-    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, reader: IndexReader) -> None:
         self._store = store
         self._generation = generation
-        self._follower = follower
+        self._reader = reader
 
     async def find(
         self, query: DuplicatesQuery
@@ -59,9 +59,9 @@ class DuplicateSearch:
         """
         if query.item_id:
             await self._require_vector(query.item_id)
-        sample = await draw_sample(self._follower, query.filter)
+        sample = await draw_sample(self._reader, query.filter)
         examination = Examination(sample)
-        search = CandidateSearch(self._follower, query, examination)
+        search = CandidateSearch(self._reader, query, examination)
         grouper = NearDuplicateGrouper(
             self._store, self._generation, search.find, query, examination
         )
@@ -97,7 +97,7 @@ class DuplicateSearch:
 
     async def _require_vector(self, item_id: str) -> None:
         """Raise an error if an item does not exist or has no vector."""
-        key = await self._follower.read_in_worker(lambda item_index: item_index.find_key(item_id))
+        key = await self._reader.read_in_worker(lambda item_index: item_index.find_key(item_id))
         if key is not None:
             return
         if item_id in await self._store.excerpts(self._generation, [item_id], 0):
@@ -138,7 +138,7 @@ class DuplicateSearch:
                     for group in batch
                 ]
 
-            measured += await self._follower.read_in_worker(measure)
+            measured += await self._reader.read_in_worker(measure)
         return [group for group in measured if len(group.items) > 1]
 
 

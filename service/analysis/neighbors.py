@@ -15,7 +15,7 @@ import numpy as np
 from service.domain.analyses import MAX_NEIGHBORS, Neighbor
 from service.domain.filters import Filter
 from service.domain.vectors import Mask, Vectors
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, VectorSearch
 
@@ -34,19 +34,19 @@ MAX_PRODUCT_ROWS = 8_192
 LOWEST_SCORE = float(np.finfo(np.float32).min)
 
 
-async def choose_batch_size(follower: Follower, *, exact: bool) -> int:
+async def choose_batch_size(reader: IndexReader, *, exact: bool) -> int:
     """Return the number of items to find neighbors for at once, so that others need not wait."""
 
     def estimate_cost(item_index: ItemIndex) -> int:
         vectors = item_index.vectors
         return vectors.vector_count * vectors.dimensions if exact else vectors.estimate_cost(1)
 
-    cost = await follower.read_in_worker(estimate_cost)
+    cost = await reader.read_in_worker(estimate_cost)
     return max(MIN_BATCH_ITEMS, min(MAX_BATCH_ITEMS, MAX_BATCH_COST // max(cost, 1)))
 
 
 async def find_neighbors(
-    follower: Follower,
+    reader: IndexReader,
     item_ids: Sequence[str],
     count: int,
     filter_: Filter | None,
@@ -60,7 +60,7 @@ async def find_neighbors(
     that has no vector or does not match the filter is left out, and is no neighbor of others.
 
     Args:
-        follower: of the index to search.
+        reader: of the index to search.
         item_ids: the items.
         count: the number of neighbors of each item.
         filter_: what items must match.
@@ -80,7 +80,7 @@ async def find_neighbors(
             for item_id, hits in zip(keys, hits_by_item, strict=True)
         }
 
-    return await follower.read_in_worker(search)
+    return await reader.read_in_worker(search)
 
 
 def _rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:

@@ -10,7 +10,7 @@ from service.analysis.sampling import draw_sample, find_matching_ids
 from service.domain.analyses import Neighbor, Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.storage.items import ItemStore
 
 # Neighbors whose mean cosine is the score of an item. With one, two copies of an outlier hide each
@@ -21,19 +21,19 @@ OUTLIER_NEIGHBORS = 10
 class OutlierSearch:
     """Finds the outliers of one catalog."""
 
-    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, reader: IndexReader) -> None:
         self._store = store
         self._generation = generation
-        self._follower = follower
+        self._reader = reader
 
     async def find(self, query: OutliersQuery) -> Outliers:
         """Return the items with the lowest mean cosine with their ten nearest neighbors."""
-        examination = Examination(await draw_sample(self._follower, query.filter))
-        batch_size = await choose_batch_size(self._follower, exact=query.exact)
+        examination = Examination(await draw_sample(self._reader, query.filter))
+        batch_size = await choose_batch_size(self._reader, exact=query.exact)
         scored: list[Outlier] = []
         for batch in examination.iterate_batches(batch_size):
             neighbors_by_id = await find_neighbors(
-                self._follower, batch, OUTLIER_NEIGHBORS, query.filter, exact=query.exact
+                self._reader, batch, OUTLIER_NEIGHBORS, query.filter, exact=query.exact
             )
             scored += [
                 _score_item(item_id, neighbors) for item_id, neighbors in neighbors_by_id.items()
@@ -49,7 +49,7 @@ class OutlierSearch:
         for start in range(0, len(scored), query.limit):
             batch = scored[start : start + query.limit]
             ids = [outlier.item_id for outlier in batch]
-            current_ids, sequence = await find_matching_ids(self._follower, ids, query.filter)
+            current_ids, sequence = await find_matching_ids(self._reader, ids, query.filter)
             items: Mapping[str, StoredItem] = {}
             if query.full:
                 items = await self._read_items(sorted(current_ids), query, sequence)

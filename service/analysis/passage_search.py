@@ -12,7 +12,7 @@ from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.vectors import Vectors
 from service.embedding.text_embedder import TextEmbedder
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import WordQueries
 from service.index.vector_index import merge_hits
@@ -35,16 +35,16 @@ class PassageSearch:
         self,
         store: ItemStore,
         generation: Generation,
-        follower: Follower,
+        index_reader: IndexReader,
         text_embedder: TextEmbedder,
         word_queries: WordQueries | None = None,
     ) -> None:
         self._store = store
-        self._follower = follower
+        self._index_reader = index_reader
         self._text_embedder = text_embedder
         self._word_queries = word_queries or WordQueries()
         self._reader = PassageReader(store, generation, text_embedder)
-        self._word_search = WordPassageSearch(store, follower, self._reader)
+        self._word_search = WordPassageSearch(store, index_reader, self._reader)
 
     async def search(self, query: PassagesQuery) -> Passages:
         """Return the passages most similar to the query's text, best first.
@@ -82,7 +82,7 @@ class PassageSearch:
                 # and those that were embedded with other settings: they have no passages.
                 excluded_ids |= missing_ids - read.changed_ids
                 attempts += 1
-                await self._follower.wait_for(await self._store.refresh())
+                await self._index_reader.wait_for(await self._store.refresh())
                 continue
             excluded_ids |= missing_ids
             characters += read.unlocated_characters
@@ -111,8 +111,8 @@ class PassageSearch:
             chunks = score_chunks(item_index, item_ids, vectors)
             return list(_select_best_chunks(chunks, query, limit)), item_index.sequence
 
-        conditions = self._follower.count_conditions(query.filter)
-        return await self._follower.read(search, len(vectors), conditions)
+        conditions = self._index_reader.count_conditions(query.filter)
+        return await self._index_reader.read(search, len(vectors), conditions)
 
 
 def _sort(passages: Iterable[Passage]) -> list[Passage]:

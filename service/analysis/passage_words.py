@@ -23,7 +23,7 @@ from service.analysis.passage_texts import (
 from service.domain.analyses import Passage, PassagesQuery
 from service.domain.terms import count_terms
 from service.domain.vectors import Vectors
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import SearchScope, WordQuery, search_by_words
 from service.index.term_index import TermWeights
@@ -130,9 +130,9 @@ class BestPassages:
 class WordPassageSearch:
     """Finds passages in the texts of one catalog by words and vectors together."""
 
-    def __init__(self, store: ItemStore, follower: Follower, reader: PassageReader) -> None:
+    def __init__(self, store: ItemStore, index_reader: IndexReader, reader: PassageReader) -> None:
         self._store = store
-        self._follower = follower
+        self._index_reader = index_reader
         self._reader = reader
 
     async def search(
@@ -156,7 +156,7 @@ class WordPassageSearch:
             if changed_ids and repetitions < MAX_REPEATED_SEARCHES:
                 repetitions += 1
                 best.reconsider(changed_ids)
-                await self._follower.wait_for(await self._store.refresh())
+                await self._index_reader.wait_for(await self._store.refresh())
             elif best.is_complete or len(ranking.item_ids) < size:
                 # Later states of the index lack nothing that the first one reflects.
                 return best.passages, min(sequences)
@@ -177,7 +177,7 @@ class WordPassageSearch:
             if best.is_complete:
                 break
             # Long texts have thousands of chunks, whose vectors are read only a batch at a time.
-            chunks = await self._follower.read(
+            chunks = await self._index_reader.read(
                 partial(score_chunks, item_ids=item_ids, vectors=vectors),
                 len(item_ids) * len(vectors),
             )
@@ -206,5 +206,5 @@ class WordPassageSearch:
             weights = item_index.terms.weigh_terms(words.terms)
             return _ItemRanking(item_ids, item_index.sequence, weights)
 
-        conditions = self._follower.count_conditions(query.filter) + len(words.terms)
-        return await self._follower.read(search, len(vectors), conditions)
+        conditions = self._index_reader.count_conditions(query.filter) + len(words.terms)
+        return await self._index_reader.read(search, len(vectors), conditions)

@@ -9,47 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from service.analysis.examination import Sample
 from service.domain.filters import Filter
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 
 # Items in a sample. Finding their neighbors takes 40 microseconds for each with neighbor lists and
 # 300 without: 10 to 75 s for this many, about as long as anybody waits for a reply.
 MAX_SAMPLE_ITEMS = 250_000
 
-SAMPLE_SEED = 1
-
 # Items whose presence and match with a filter are checked at once, in 3 ms.
 MATCHED_ITEMS_AT_ONCE = 5_000
 
 
-async def draw_sample(follower: Follower, filter_: Filter | None) -> Sample:
+async def draw_sample(reader: IndexReader, filter_: Filter | None) -> Sample:
     """Draw a random sample of the items that have vectors and match a filter."""
-
-    def draw(item_index: ItemIndex) -> Sample:
-        # 30 ms for a million items, 3 ms for a hundred thousand.
-        keys = np.random.default_rng(SAMPLE_SEED).permutation(item_index.list_keys(filter_))
-        item_ids = item_index.get_ids(keys[:MAX_SAMPLE_ITEMS].tolist())
-        return Sample(item_ids, len(keys), item_index.sequence)
-
-    return await follower.read_in_worker(draw)
+    drawn = await reader.draw_matching(filter_, MAX_SAMPLE_ITEMS)
+    return Sample(drawn.item_ids, drawn.total, drawn.sequence)
 
 
 async def find_matching_ids(
-    follower: Follower, item_ids: Sequence[str], filter_: Filter | None
+    reader: IndexReader, item_ids: Sequence[str], filter_: Filter | None
 ) -> tuple[set[str], int]:
     """Return those items that have vectors and match a filter now, and the sequence of now."""
     matching: set[str] = set()
-    sequence = follower.sequence
+    sequence = reader.sequence
     for start in range(0, len(item_ids), MATCHED_ITEMS_AT_ONCE):
         batch = item_ids[start : start + MATCHED_ITEMS_AT_ONCE]
 
         def match(item_index: ItemIndex, batch: Sequence[str] = batch) -> tuple[set[str], int]:
             return set(item_index.find_matching_keys(batch, filter_)), item_index.sequence
 
-        batch_matching, sequence = await follower.read_in_worker(match)
+        batch_matching, sequence = await reader.read_in_worker(match)
         matching |= batch_matching
     return matching, sequence

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from service import errors
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.recommend.behavior_model import BehaviorModel
 from service.recommend.new_items import MAX_NEW_ITEMS, NewItems
 from service.storage.behavior_models import BehaviorModelStore
@@ -21,7 +21,7 @@ NEW_ITEMS_PAUSE_FACTOR = 20
 
 async def list_new_items(
     store: BehaviorModelStore,
-    follower: Follower,
+    reader: IndexReader,
     new_items: NewItems,
     find_model: Callable[[], BehaviorModel | None],
     wait_for_model: Callable[[], Awaitable[None]],
@@ -30,7 +30,7 @@ async def list_new_items(
 
     Args:
         store: knows which items are new.
-        follower: of the index of the items.
+        reader: of the index of the items.
         new_items: where they are listed.
         find_model: returns the present model of the catalog.
         wait_for_model: waits until the catalog has a model.
@@ -41,12 +41,12 @@ async def list_new_items(
         await wait_for_model()
         await asyncio.sleep(pause)
         model = find_model()
-        if model is None or state == (model, follower.sequence, follower.change_count):
+        if model is None or state == (model, reader.sequence, reader.change_count):
             continue
-        state = model, follower.sequence, follower.change_count
+        state = model, reader.sequence, reader.change_count
         started = time.monotonic()
         try:
-            ids = await store.list_new_ids(follower.catalog_id, follower.item_count, MAX_NEW_ITEMS)
+            ids = await store.list_new_ids(reader.catalog_id, reader.item_count, MAX_NEW_ITEMS)
         except errors.AkinError as exc:
             structlog.get_logger().warning("new_items_failed", reason=exc.reason)
             continue

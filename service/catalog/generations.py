@@ -14,15 +14,15 @@ from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
 from service.embedding.text_vectors import TextVectors
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.write_barrier import WriteBarrier
 
 
 @dataclass(frozen=True, slots=True)
 class OpenGeneration(GenerationWriter):
-    """A generation that a follower keeps current, so that it can serve."""
+    """A generation that a reader of its index keeps current, so that it can serve."""
 
-    follower: Follower
+    reader: IndexReader
     storage: VectorStorage
 
 

@@ -17,7 +17,7 @@ from service.catalog.item_vectors import (
     make_write,
 )
 from service.domain import limits
-from service.domain.filters import Filter, count_conditions
+from service.domain.filters import Filter
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
 from service.domain.usage import EmbeddingUsage
@@ -67,7 +67,7 @@ class CatalogItems:
         self._store = store
         self._generations = generations
         self._generation = generations.serving.generation
-        self._follower = generations.serving.follower
+        self._reader = generations.serving.reader
         self._changes = ItemChanges(store, generations)
 
     async def upsert(self, upsert: ItemUpsert) -> WrittenItem:
@@ -226,7 +226,9 @@ class CatalogItems:
     ) -> ListedItems:
         for _ in range(PAGE_ATTEMPTS):
             # One more id than requested tells whether there is another page.
-            sequence, item_ids, total = await self._find_matching(filter_, after, page_size + 1)
+            item_ids, total, sequence = await self._reader.list_matching(
+                filter_, after, page_size + 1
+            )
             page_ids = item_ids[:page_size]
             read, is_cut = await self._store.get_page(
                 self._generation, page_ids, limits.PAGE_BYTES, with_vectors=with_vectors
@@ -235,23 +237,10 @@ class CatalogItems:
             items = [item for item in read if item.sequence <= sequence]
             if len(items) == len(page_ids) or (is_cut and len(items) == len(read)):
                 break
-            await self._follower.wait_for(await self._store.refresh())
+            await self._reader.wait_for(await self._store.refresh())
         if is_cut:
             return ListedItems(items, read[-1].item.item_id, total)
         return ListedItems(items, page_ids[-1] if len(item_ids) > page_size else "", total)
-
-    async def _find_matching(
-        self, filter_: Filter, after: str, limit: int
-    ) -> tuple[int, list[str], int]:
-        """Return the first ids after `after` that match, as of a sequence, and how many match."""
-        return await self._follower.read(
-            lambda item_index: (
-                item_index.sequence,
-                *item_index.list_ids(filter_, after, limit),
-            ),
-            queries=1,
-            conditions=count_conditions(filter_),
-        )
 
     async def delete(self, item_id: str, *, allow_missing: bool) -> int:
         """Delete an item; return the sequence number, 0 if it did not exist.
@@ -276,11 +265,11 @@ class CatalogItems:
         """
         if deletion.filter is None:
             return await self._delete_ids(deletion)
-        await self._follower.wait_for(await self._store.refresh())
+        await self._reader.wait_for(await self._store.refresh())
         if deletion.validate_only:
-            _, _, total = await self._find_matching(deletion.filter, "", 0)
+            _, total, _ = await self._reader.list_matching(deletion.filter, "", 0)
             return Deletion(total, 0)
-        sequence, item_ids, _ = await self._find_matching(deletion.filter, "", ALL_ITEMS)
+        item_ids, _, sequence = await self._reader.list_matching(deletion.filter, "", ALL_ITEMS)
         count = last_sequence = 0
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]

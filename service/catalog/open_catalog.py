@@ -130,8 +130,8 @@ class CatalogChanges:
     async def _wait_until_current(self, catalog: OpenCatalog, generation: OpenGeneration) -> None:
         """Wait until a generation has every write; no write may be missing once it serves."""
         # Later writes wait for it as well, so that this does not last as long as there are writes.
-        catalog.barrier.followers += (generation.follower,)
-        await generation.follower.wait_for_all()
+        catalog.barrier.readers += (generation.reader,)
+        await generation.reader.wait_for_all()
 
     def _replace_handle(
         self,
@@ -166,7 +166,7 @@ class CatalogChanges:
         self, catalog: OpenCatalog, tracked: TrackedGeneration, generation: OpenGeneration
     ) -> None:
         """Let writes wait for a generation as well, once it has all earlier ones."""
-        await generation.follower.wait_for_all()
+        await generation.reader.wait_for_all()
         tracked.has_caught_up = True
         _update_barrier(catalog)
 
@@ -195,10 +195,10 @@ def _update_barrier(catalog: OpenCatalog) -> None:
     """Let writes wait for the serving generation, and for another one that has caught up."""
     counted = catalog.current
     assert counted is not None  # noqa: S101  (a catalog is changed only once it is open)
-    followers = [counted.handle.generations.serving.follower]
-    followers += [
-        tracked.writer.follower
+    readers = [counted.handle.generations.serving.reader]
+    readers += [
+        tracked.writer.reader
         for tracked in counted.generations[1:]
         if tracked.has_caught_up and isinstance(tracked.writer, OpenGeneration)
     ]
-    catalog.barrier.followers = tuple(followers)
+    catalog.barrier.readers = tuple(readers)

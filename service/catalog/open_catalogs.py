@@ -109,7 +109,7 @@ class OpenCatalogs:
         if sequence > last:
             rule = f"must be between 0 and the last write, {last}"
             raise errors.invalid_field(field, rule)
-        await handle.generations.serving.follower.wait_for(sequence)
+        await handle.generations.serving.reader.wait_for(sequence)
 
     async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:
         """Return the statistics of all catalogs that are open, by ascending name.
@@ -142,7 +142,7 @@ class OpenCatalogs:
     def count_items(self) -> int:
         """Return the number of items that can be recommended, in all catalogs."""
         handles = [catalog.current.handle for catalog in self._open.values() if catalog.current]
-        return sum(handle.generations.serving.follower.item_count for handle in handles)
+        return sum(handle.generations.serving.reader.item_count for handle in handles)
 
     async def wait_until_caught_up(self) -> None:
         """Wait until every catalog reflects all writes so far.
@@ -154,7 +154,7 @@ class OpenCatalogs:
         for name in self.names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
                 async with self.use(name) as catalog:
-                    await catalog.generations.serving.follower.wait_for_all()
+                    await catalog.generations.serving.reader.wait_for_all()
 
     async def start_update(self) -> None:
         """Start to apply changes of catalogs and generations by this process or another one.

@@ -35,10 +35,10 @@ class StatsReader:
         return replace(
             stats,
             sequence=self._stores.items.last_sequence,
-            indexed_sequence=serving.follower.sequence,
+            indexed_sequence=serving.reader.sequence,
             embedding_error_reason=problem.reason,
             embedding_error_message=problem.message,
-            index=serving.follower.collect_stats(),
+            index=serving.reader.collect_stats(),
         )
 
     async def read(self) -> CatalogStats:
@@ -57,7 +57,7 @@ class StatsReader:
             user_count=await stores.users.count(generation),
             interaction_count=await stores.interactions.count(generation),
             sequence=await stores.items.refresh(),
-            indexed_sequence=serving.follower.sequence,
+            indexed_sequence=serving.reader.sequence,
             space=serving.text_embedder.space,
             pending=await stores.pending.list_groups(generation),
             usage=[
@@ -66,7 +66,7 @@ class StatsReader:
             ],
             embedding_error_reason=problem.reason,
             embedding_error_message=problem.message,
-            index=serving.follower.collect_stats(),
+            index=serving.reader.collect_stats(),
             vector_storage=serving.storage,
             text_format=generation.text_format,
             unknown_text_ratio=await self._unknown_texts.measure(),

@@ -62,7 +62,7 @@ class StatsWatch:
 
     async def _read_one(self, name: str, catalog: CatalogHandle, *, is_turn: bool) -> _KnownStats:
         reader, former = catalog.stats, self._known.get(name)
-        version = catalog.generations.serving.follower.version
+        version = catalog.generations.serving.reader.version
         is_current = (
             former is not None
             and not is_turn

@@ -112,6 +112,26 @@ class Attributes:
             numbers[keys[keys >= 0]] = np.asarray(column.whole.numbers)[keys >= 0]
         return numbers
 
+    def get_all_numbers(self, attribute: str) -> NDArray[np.float64]:
+        """Return the numbers of an attribute of all items that have one, in no particular order."""
+        numbers = self.get_numbers(attribute)
+        return numbers[~np.isnan(numbers)]
+
+    def rank_numbers(self, attribute: str) -> NDArray[np.float64]:
+        """Return by key the share of all numbers of an attribute that are smaller than a key's.
+
+        Equal ones count half. A key without a number has 0.
+        """
+        numbers = self.get_numbers(attribute)
+        shares = np.zeros(len(numbers))
+        is_number = ~np.isnan(numbers)
+        if is_number.any():
+            _, places, counts = np.unique(
+                numbers[is_number], return_inverse=True, return_counts=True
+            )
+            shares[is_number] = ((np.cumsum(counts) - counts / 2) / counts.sum())[places]
+        return shares
+
     def get_values(self, attribute: str, keys: Keys) -> list[frozenset[int]]:
         """Return the hashes of each key's values: of a list, those of its scalars.
 

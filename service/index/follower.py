@@ -5,32 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import structlog
 
 from service import errors
-from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
-from service.domain.index_stats import IndexStats
 from service.domain.items import Anchor, ChangedCatalogs
 from service.index.change_dispatch import ChangeDispatch
 from service.index.change_feed import ChangeFeed
 from service.index.change_reader import CHANGES_PER_ROUND, ChangeReader, get_round_size
 from service.index.index_access import IndexAccess
 from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.memory_reads import MemoryReads
 from service.index.threads import IndexThreads
 from service.index.vector_index import Build
 from service.index.write_waits import WriteWaits
-from service.telemetry import call_context
-
-_T = TypeVar("_T")
-
-# Evaluating one condition for one item takes 10 ns, as long as 100 multiply-adds.
-CONDITION_COST = 100
-
-# Ranking one hit and reading its attribute takes 1 microsecond.
-HIT_COST = 10_000
 
 # Applying one change takes 3 microseconds, as long as 30,000 multiply-adds.
 CHANGE_COST = 30_000
@@ -42,7 +31,7 @@ TERM_COST = 3_000
 FOLLOW_RETRY_SECONDS = 1.0
 
 
-class Follower:
+class Follower(MemoryReads):
     """Keeps one generation's item index up to date while `run` runs.
 
     Args:
@@ -72,7 +61,7 @@ class Follower:
     ) -> None:
         self._feed = feed
         self._generation = generation
-        self._access = IndexAccess(item_index, threads)
+        super().__init__(IndexAccess(item_index, threads))
         self._changes = ChangeReader(feed, generation, self._access)
         self._waits = WriteWaits()
         self._open_item_index = open_item_index
@@ -114,16 +103,6 @@ class Follower:
             self._waits.close()
             self._access.close()
 
-    def count_conditions(self, filter_: Filter | None) -> int:
-        """Return the number of conditions to evaluate for a filter, an argument of `read`."""
-        if filter_ is None or self._access.item_index.attributes.has_cached_mask(filter_):
-            return 0
-        return count_conditions(filter_)
-
-    def collect_stats(self) -> IndexStats:
-        """Return what the vector index consists of."""
-        return self._access.item_index.maintenance.collect_stats()
-
     @property
     def catalog_id(self) -> int:
         """The catalog that is followed."""
@@ -142,16 +121,6 @@ class Follower:
     def quiet_seconds(self) -> float:
         """The time since the last change."""
         return time.monotonic() - self._last_change
-
-    @property
-    def search_cost(self) -> int:
-        """The estimated multiply-adds of one search."""
-        return self._access.item_index.vectors.estimate_cost(1)
-
-    @property
-    def item_count(self) -> int:
-        """The number of searchable items."""
-        return len(self._access.item_index)
 
     async def wait_for(self, sequence: int) -> None:
         """Wait until the item index has applied the write `sequence`.
@@ -183,38 +152,6 @@ class Follower:
                 return await self.wait_for(self._feed.last_sequence)
             except errors.StoreUnavailable:
                 continue  # the last write is another one now
-
-    async def read(
-        self,
-        work: Callable[[ItemIndex], _T],
-        queries: int,
-        conditions: int = 0,
-        *,
-        scans: bool = False,
-        hits: int = 0,
-    ) -> _T:
-        """Run `work` on the item index, without expired items and while nothing changes it.
-
-        Args:
-            work: must neither block nor await, nor change the item index.
-            queries: the number of its searches, which decides where it runs.
-            conditions: the number of conditions that it evaluates for all items, likewise.
-            scans: whether each search compares with every vector, likewise.
-            hits: the number of hits whose attributes it reads, likewise.
-        """
-        with call_context.Stage(call_context.SEARCH):
-            item_index = self._access.item_index
-            cost = item_index.vectors.estimate_cost(queries)
-            if scans:
-                cost = queries * item_index.vectors.vector_count * item_index.vectors.dimensions
-            if conditions:
-                cost += CONDITION_COST * conditions * len(item_index)
-            cost += HIT_COST * hits
-            return await self._access.run(work, cost)
-
-    async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
-        """Run long `work` in a thread; otherwise like `read`."""
-        return await self._access.run_long(work)
 
     async def start_build(self, *, quiet: bool) -> Build | None:
         """Start the build that searches need most, None if they need none.

@@ -104,26 +104,6 @@ class ItemIndex:
         """Return vectors that represent the catalog: see CorpusSample."""
         return self.sample.read()
 
-    def get_all_numbers(self, attribute: str) -> NDArray[np.float64]:
-        """Return the numbers of an attribute of all items that have one, in no particular order."""
-        numbers = self.attributes.get_numbers(attribute)
-        return numbers[~np.isnan(numbers)]
-
-    def rank_numbers(self, attribute: str) -> NDArray[np.float64]:
-        """Return by key the share of all numbers of an attribute that are smaller than the item's.
-
-        Equal ones count half. An item without a number has 0.
-        """
-        numbers = self.attributes.get_numbers(attribute)
-        shares = np.zeros(len(numbers))
-        is_number = ~np.isnan(numbers)
-        if is_number.any():
-            _, places, counts = np.unique(
-                numbers[is_number], return_inverse=True, return_counts=True
-            )
-            shares[is_number] = ((np.cumsum(counts) - counts / 2) / counts.sum())[places]
-        return shares
-
     @property
     def present_seconds(self) -> float:
         """The time in seconds since 1970 UTC."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 
 
 @dataclass(slots=True)
@@ -15,14 +15,14 @@ class WriteBarrier:
     switch must show in the generation that serves after it.
     """
 
-    followers: tuple[Follower, ...] = field(default=())
+    readers: tuple[IndexReader, ...] = field(default=())
 
     async def wait_for(self, sequence: int) -> None:
-        """Wait until every follower has applied a write.
+        """Wait until every reader has applied a write.
 
         Raises:
             NotReady: the service shuts down first.
             StoreUnavailable: the store has lost the write.
         """
-        while lagging := [item for item in self.followers if item.sequence < sequence]:
+        while lagging := [item for item in self.readers if item.sequence < sequence]:
             await lagging[0].wait_for(sequence)

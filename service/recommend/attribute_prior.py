@@ -58,7 +58,7 @@ class AttributePrior:
         self._numbers = item_index.attributes.get_numbers(self._attribute)
         writes = item_index.sequence - self._quantiles_sequence
         if self._quantiles_sequence < 0 or writes > MAX_STALE_SHARE * len(item_index):
-            numbers = item_index.get_all_numbers(self._attribute)
+            numbers = item_index.attributes.get_all_numbers(self._attribute)
             shares = np.linspace(0.0, 1.0, QUANTILE_COUNT)
             self._quantiles = np.quantile(numbers, shares) if len(numbers) else np.empty(0)
             self._quantiles_sequence = item_index.sequence

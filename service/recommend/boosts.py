@@ -111,7 +111,7 @@ def _compute_values(item_index: ItemIndex, boost: Boost) -> _Values:
             return attributes.compute_mask(filter_).astype(np.float64)
         case NumberBoost() as number:
             if number.min is None or number.max is None:
-                values = item_index.rank_numbers(number.attribute)
+                values = attributes.rank_numbers(number.attribute)
             else:
                 numbers = attributes.get_numbers(number.attribute)
                 values = _grow(numbers, number, number.min, number.max)

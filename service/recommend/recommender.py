@@ -22,7 +22,7 @@ from service.domain.recommendations import (
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
-from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.recommend.boosts import count_boost_conditions
 from service.recommend.candidates import Candidates
 from service.recommend.explanation import explain_candidates
@@ -56,13 +56,13 @@ class Recommender:
         self,
         item_store: ItemStore,
         generation: Generation,
-        follower: Follower,
+        reader: IndexReader,
         preparation: QueryPreparation,
         retriever: Retriever,
     ) -> None:
         self._item_store = item_store
         self._generation = generation
-        self._follower = follower
+        self._reader = reader
         self._preparation = preparation
         self._retriever = retriever
         self._reranker = Reranker(item_store, generation)
@@ -188,7 +188,7 @@ class Recommender:
             EmbeddingUnavailable: the source is an item that has no vector.
         """
         query = prepared.query
-        candidates = await self._follower.read(
+        candidates = await self._reader.read(
             lambda item_index: self._retriever.retrieve(
                 item_index, prepared, limit, with_vectors=with_vectors
             ),
@@ -205,7 +205,7 @@ class Recommender:
     def _count_conditions(self, prepared: PreparedQuery) -> int:
         """Return what a query evaluates for all items; a word takes no longer than a condition."""
         query = prepared.query
-        condition_count = self._follower.count_conditions(query.filter)
+        condition_count = self._reader.count_conditions(query.filter)
         return condition_count + count_boost_conditions(query.boosts) + _count_words(prepared)
 
     async def _explain_missing_vector(self, item_id: str) -> errors.AkinError:
@@ -223,7 +223,7 @@ class Recommender:
         for _ in range(MAX_RECOMMEND_ATTEMPTS - 1):
             if len(items) == len(candidates.ranked):
                 break
-            await self._follower.wait_for(await self._item_store.refresh())
+            await self._reader.wait_for(await self._item_store.refresh())
             candidates = await self._select(prepared)
             items = await self._read_items(prepared.query, candidates)
         return candidates, items
@@ -252,7 +252,7 @@ class Recommender:
         self, prepared: PreparedQuery, candidates: Candidates
     ) -> Mapping[str, Sequence[Explanation]]:
         """Return the explanations by item id; none for an item that was just deleted."""
-        return await self._follower.read(
+        return await self._reader.read(
             lambda item_index: explain_candidates(item_index, prepared, candidates),
             queries=1,
             conditions=_count_words(prepared),
@@ -268,7 +268,7 @@ class Recommender:
             item_ids: the items to score; those without a vector are left out.
         """
         likes = [LikedItem(item_id) for item_id in liked_ids]
-        return await self._follower.read(
+        return await self._reader.read(
             lambda item_index: self._retriever.score_by_text(item_index, likes, item_ids),
             queries=len(likes),
         )

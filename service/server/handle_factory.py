@@ -77,7 +77,7 @@ class HandleFactory:
             new_items: the new items of the serving one.
         """
         stores, serving = self._stores, generations.serving
-        generation, follower = serving.generation, serving.follower
+        generation, reader = serving.generation, serving.reader
         text_embedder = serving.text_embedder
         signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
         word_queries = self._make_word_queries()
@@ -99,7 +99,7 @@ class HandleFactory:
                 stores.interactions, generation, record.settings.liked_types, self._observer.click
             ),
             stats=StatsReader(stores, generations),
-            recommender=Recommender(stores.items, generation, follower, preparation, retriever),
+            recommender=Recommender(stores.items, generation, reader, preparation, retriever),
             attribution=Attribution(
                 record.catalog_id,
                 RecommendationIds(record.catalog_id, stores.database.store_id),
@@ -107,11 +107,11 @@ class HandleFactory:
                 self._observer.response,
                 time.time_ns,
             ),
-            duplicates=DuplicateSearch(stores.items, generation, follower),
-            outliers=OutlierSearch(stores.items, generation, follower),
-            clusters=Clusterer(stores.items, generation, follower),
-            classifier=TextClassifier(stores.items, generation, follower, text_embedder),
-            passages=PassageSearch(stores.items, generation, follower, text_embedder, word_queries),
+            duplicates=DuplicateSearch(stores.items, generation, reader),
+            outliers=OutlierSearch(stores.items, generation, reader),
+            clusters=Clusterer(stores.items, generation, reader),
+            classifier=TextClassifier(stores.items, generation, reader, text_embedder),
+            passages=PassageSearch(stores.items, generation, reader, text_embedder, word_queries),
         )
 
     def _make_retriever(self, settings: CatalogSettings) -> Retriever:

@@ -113,7 +113,7 @@ async def test_a_write_across_a_switch_can_be_read(tmp_path: Path) -> None:
             await switch(factory)
             written = await before.items.upsert(ItemUpsert(Item("b", "black tea")))
         async with factory.catalogs.use("shop") as after:
-            assert after.generations.serving.follower.sequence >= written.stored.sequence
+            assert after.generations.serving.reader.sequence >= written.stored.sequence
 
 
 async def test_a_read_waits_for_the_write_it_asks_for(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ async def test_a_read_waits_for_the_write_it_asks_for(tmp_path: Path) -> None:
     async with word_catalogs(tmp_path) as factory:
         sequence = await put(factory, "a", "green tea")
         async with factory.catalogs.use("shop", sequence) as catalog:
-            assert catalog.generations.serving.follower.sequence >= sequence
+            assert catalog.generations.serving.reader.sequence >= sequence
 
 
 async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
@@ -136,26 +136,26 @@ async def test_statistics_wait_for_a_write_in_every_catalog(tmp_path: Path) -> N
     """With min_sequence, statistics come only once the index of each catalog has that write."""
     async with word_catalogs(tmp_path) as factory:
         async with factory.catalogs.use("") as catalog:
-            follower = catalog.generations.serving.follower
+            reader = catalog.generations.serving.reader
         begun, release = threading.Event(), threading.Event()
 
         def hold(_index: ItemIndex) -> None:
             begun.set()
             release.wait()
 
-        reading = await started(follower.read_in_worker(hold))
+        reading = await started(reader.read_in_worker(hold))
         try:
             await asyncio.to_thread(begun.wait)
             sequence = await put(factory, "a", "green tea")
             listing = await started(factory.catalogs.read_stats(sequence))
             await asyncio.wait([listing], timeout=0.1)
             assert not listing.done()
-            assert follower.sequence < sequence
+            assert reader.sequence < sequence
         finally:
             release.set()
         await reading
         assert ["default", "shop"] == [stats.name for stats in await listing]
-        assert follower.sequence >= sequence
+        assert reader.sequence >= sequence
 
 
 async def test_statistics_that_wait_have_new_catalogs_of_other_processes(tmp_path: Path) -> None:

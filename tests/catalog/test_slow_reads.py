@@ -79,7 +79,7 @@ async def test_followers_do_not_wait_for_other_reads(tmp_path: Path, kind: ReadK
         await catalog.items.upsert(ItemUpsert(Item("a", "green tea")))
         async with held_reads(factory.stores.database, kind):
             await catalog.items.delete("a", allow_missing=False)
-            assert 0 == catalog.generations.serving.follower.item_count
+            assert 0 == catalog.generations.serving.reader.item_count
 
 
 async def test_reads_of_whole_catalogs_do_not_hold_up_short_ones(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ async def test_statistics_follow_items_and_catalogs(tmp_path: Path) -> None:
         async with factory.catalogs.use("shop") as catalog:
             generation = catalog.record.serving.generation
             (stored,) = await factory.stores.items.upsert_many(generation, [pending("b", "rum")])
-            await catalog.generations.serving.follower.wait_for(stored.sequence)
+            await catalog.generations.serving.reader.wait_for(stored.sequence)
         assert await read_all(factory) == describe(await watch.read())
         await factory.stores.generations.create_catalog("new", MODEL, VectorStorage.FLOAT32)
         assert await read_all(factory) == describe(await watch.read())

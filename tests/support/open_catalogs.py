@@ -149,7 +149,7 @@ class WordCatalogs:
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
         stores, serving = self.stores, generations.serving
-        parts = stores.items, serving.generation, serving.follower
+        parts = stores.items, serving.generation, serving.reader
         signals = resolve_signals(SignalMode.AUTO, record.settings.signals)
         preparation = QueryPreparation(
             ProfileReader(
