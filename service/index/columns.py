@@ -46,22 +46,17 @@ class Column:
 
     def append(self, version: int, value: JsonValue) -> None:
         """Add the value of a version."""
-        if isinstance(value, str | bool | float | int):
-            self.whole.append(version, *_convert_scalar(value))
-            return
-        self.whole.append(version, _hash_value(value), NO_NUMBER)
-        if isinstance(value, Sequence):
-            for element in value:
-                if isinstance(element, str | bool | float | int):
-                    self.elements.append(version, *_convert_scalar(element))
+        self.whole.append(version, *convert_value(value))
+        for element in convert_elements(value):
+            self.elements.append(version, *element)
 
     def find_equal(self, values: Sequence[JsonValue]) -> list[NDArray[np.int32]]:
         """Return the versions whose value is one of these."""
-        return [self.whole.find_equal(map(_hash_value, values))]
+        return [self.whole.find_equal(map(hash_value, values))]
 
     def find_containing(self, values: Sequence[JsonValue]) -> list[NDArray[np.int32]]:
         """Return the versions whose value is one of these, or a list with one of them."""
-        hashes = [_hash_value(value) for value in values]
+        hashes = [hash_value(value) for value in values]
         return [self.whole.find_equal(hashes), self.elements.find_equal(hashes)]
 
     def find_within(self, is_inside: NumberTest) -> list[NDArray[np.int32]]:
@@ -144,6 +139,24 @@ def flatten(attributes: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValu
                 yield f"{key}.{path}", inner
 
 
+def convert_value(value: JsonValue) -> tuple[int, float]:
+    """Return the hash and the number of a whole value; NaN if it has no number."""
+    if isinstance(value, str | bool | float | int):
+        return _convert_scalar(value)
+    return hash_value(value), NO_NUMBER
+
+
+def convert_elements(value: JsonValue) -> list[tuple[int, float]]:
+    """Return the hash and the number of each string, number and boolean in a list."""
+    if isinstance(value, str | bool | float | int) or not isinstance(value, Sequence):
+        return []
+    return [
+        _convert_scalar(element)
+        for element in value
+        if isinstance(element, str | bool | float | int)
+    ]
+
+
 def _convert_scalar(value: str | bool | float) -> tuple[int, float]:
     """Return the hash and the number of a string, boolean or number."""
     if isinstance(value, str) and len(value) > MAX_CACHED_CHARACTERS:
@@ -158,24 +171,25 @@ def _get_cached_scalar(value: str | bool | float) -> tuple[int, float]:
 
 def _compute_scalar(value: str | bool | float) -> tuple[int, float]:
     if isinstance(value, str):
-        return _digest(b"s" + value.encode()), _parse_seconds(value)
+        return hash_bytes(b"s" + value.encode()), _parse_seconds(value)
     if isinstance(value, bool):
-        return _digest(b"t" if value else b"f"), NO_NUMBER
+        return hash_bytes(b"t" if value else b"f"), NO_NUMBER
     number = float(value) + 0.0  # turns a negative zero into the positive one
-    return _digest(b"n" + struct.pack("<d", number)), number
+    return hash_bytes(b"n" + struct.pack("<d", number)), number
 
 
-def _hash_value(value: JsonValue) -> int:
+def hash_value(value: JsonValue) -> int:
     """Return the hash of a whole value; all objects share one, which no test asks for."""
     if isinstance(value, str | bool | float | int):
         return _convert_scalar(value)[0]
     if isinstance(value, Sequence):
-        hashes = (0 if element is None else _hash_value(element) for element in value)
-        return _digest(b"l" + b"".join(element_hash.to_bytes(8) for element_hash in hashes))
-    return _digest(_OBJECT)
+        hashes = (0 if element is None else hash_value(element) for element in value)
+        return hash_bytes(b"l" + b"".join(element_hash.to_bytes(8) for element_hash in hashes))
+    return hash_bytes(_OBJECT)
 
 
-def _digest(value: bytes) -> int:
+def hash_bytes(value: bytes) -> int:
+    """Return an unsigned BLAKE2b hash of 64 bits."""
     return int.from_bytes(blake2b(value, digest_size=8).digest())
 
 
@@ -193,4 +207,4 @@ def _parse_seconds(value: str) -> float:
 
 
 # What objects and empty lists are stored as: they have no value to be equal by.
-VALUELESS_HASHES = frozenset((_hash_value({}), _hash_value(())))
+VALUELESS_HASHES = frozenset((hash_value({}), hash_value(())))

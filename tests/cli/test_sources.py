@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,16 +154,34 @@ def test_unreadable_tables_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("url", "module", "error"),
+    [
+        ("qdrant://localhost/shoes", "qdrant_client", "Qdrant needs qdrant-client: pip install"),
+        ("chroma:///data/shoes", "chromadb", "Chroma needs chromadb: pip install"),
+    ],
+)
+def test_sources_without_their_package_are_refused(url: str, module: str, error: str) -> None:
+    """The packages are extras, and the error names the one to install."""
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; from service.cli.main import app; "
+        f"app(['import', {url!r}])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert 2 == result.returncode
+    assert error in result.stderr
+
+
+@pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("qdrant://localhost/shoes", "Qdrant needs qdrant-client: pip install"),
-        ("chroma:///data/shoes", "Chroma needs chromadb: pip install"),
         ("chroma://localhost", "must end with the name of a collection"),
         ("qdrant://localhost:port/shoes", "the address is invalid"),
     ],
 )
-def test_sources_without_their_package_are_refused(url: str, error: str) -> None:
-    """The packages are extras, and the error names the one to install."""
+def test_incomplete_addresses_are_refused(url: str, error: str) -> None:
+    """The command ends with status 2 and names what is wrong with the address."""
     result = run(url)
     assert 2 == result.exit_code
     assert error in result.stderr

@@ -2,7 +2,7 @@
 
 `passes` implements the contract in plain Python. Everything random is drawn from a
 `random.Random`, which hypothesis or a seed provides. Random attributes have at most one value for
-each dotted path.
+each dotted path, unless they are to collide.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 _COMMON: tuple[JsonValue, ...] = ("1", 1.0, True, "red", 0.0, "2026-05-04")
 _SCALARS: tuple[JsonValue, ...] = (
     *(False, -0.0, 2.0, 1.5, -3.0, 1e300, 5e-324, 1_777_888_800.0, 1_777_852_800.0),
+    *(0.3, 0.30000000000000004, 2.0**53, 2.0**53 + 2, 1e308),
     *("", "0", "1.0", "true", "Red", "é", "e\u0301", "\x00", "🙂", "null", "nan"),
 )
 _TIMES = (
@@ -55,7 +56,10 @@ NO_TIMES = (
 )
 _KEYS = ("a", "b", "a.b", "b.a", "é", "")
 _PATHS = ("a", "b", "a.b", "b.a", "é", "a.b.a", "a.a", "a.b.b", "a.", ".a", ".", "never", "A")
-_BOUNDS = (0.0, 1.0, 1.5, -3.0, 2.0, 1_777_888_800.0, 1_777_852_800.0, -0.75, 1e300)
+_BOUNDS = (
+    *(0.0, -0.0, 1.0, 1.5, -3.0, 2.0, 1_777_888_800.0, 1_777_852_800.0, -0.75, 1e300),
+    *(0.3, 0.30000000000000004, 2.0**53, 5e-324, 1e308),
+)
 
 
 def passes(filter_: Filter, attributes: Attributes) -> bool:
@@ -158,6 +162,11 @@ def _lies_in(value: JsonValue, range_: Range) -> bool:
 def random_attributes(random: Random) -> dict[str, JsonValue]:
     """Return attributes whose keys and values also occur in random filters."""
     return dict(_once(_object(random, 3), "", set()))
+
+
+def random_colliding_attributes(random: Random) -> dict[str, JsonValue]:
+    """Return attributes in which several values can have the same dotted path."""
+    return _object(random, 3)
 
 
 def random_filter(random: Random, depth: int = 3) -> Filter:

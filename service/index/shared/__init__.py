@@ -1,0 +1,1 @@
+"""What the index in a vector engine that several processes share needs."""
