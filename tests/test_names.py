@@ -23,6 +23,7 @@ AGGREGATES = {
     "outliers",
     "recommendations",
     "reembedding",
+    "shared_indexes",
     "stats",
     "usage",
     "users",

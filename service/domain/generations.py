@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
@@ -69,7 +70,11 @@ class GenerationRecord:
 
 @dataclass(frozen=True, slots=True)
 class CatalogRecord:
-    """A catalog and its generations; `own_model`: its model differs from the settings."""
+    """A catalog and its generations; `own_model`: its model differs from the settings.
+
+    `index` is the kind of index that serves. `next_index` is the one that the catalog changes to;
+    None most of the time.
+    """
 
     catalog_id: int
     name: str
@@ -77,6 +82,8 @@ class CatalogRecord:
     own_model: bool
     generations: tuple[GenerationRecord, ...]
     settings: CatalogSettings = DEFAULT_SETTINGS
+    index: IndexKind = IndexKind.MEMORY
+    next_index: IndexKind | None = None
 
     @property
     def serving(self) -> GenerationRecord:

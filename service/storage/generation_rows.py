@@ -19,6 +19,7 @@ from service.domain.generations import (
     GenerationRecord,
     GenerationState,
 )
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import Model, Space, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
@@ -60,15 +61,16 @@ def write_settings_columns(settings: CatalogSettings) -> tuple[str, str, float, 
 def read_catalogs(connection: Connection) -> dict[str, CatalogRecord]:
     """Return all catalogs with their generations, by name."""
     rows = connection.execute(
-        f"""SELECT catalog_id, name, vector_storage, own_model, {", ".join(SETTINGS_COLUMNS)},
-                   text_format, generation_id, space_id, state, fingerprint, dimensions_asked,
-                   start_us, prompt_tokens, cost_usd, problem_reason, problem_message
+        f"""SELECT catalog_id, name, vector_storage, own_model, index_kind, next_index_kind,
+                   {", ".join(SETTINGS_COLUMNS)}, text_format, generation_id, space_id,
+                   state, fingerprint, dimensions_asked, start_us, prompt_tokens, cost_usd,
+                   problem_reason, problem_message
             FROM catalogs JOIN generations USING (catalog_id) JOIN spaces USING (space_id)
             WHERE name IS NOT NULL AND state NOT IN {REMOVED_STATES}
             ORDER BY name, generation_id"""
     )
     catalogs: dict[str, CatalogRecord] = {}
-    for catalog_id, name, storage, own_model, *columns in rows.fetchall():
+    for catalog_id, name, storage, own_model, index, next_index, *columns in rows.fetchall():
         settings = read_settings_columns(*columns[: len(SETTINGS_COLUMNS)])
         generations = catalogs[name].generations if name in catalogs else ()
         generation = _generation_record(catalog_id, name, *columns[len(SETTINGS_COLUMNS) :])
@@ -79,6 +81,8 @@ def read_catalogs(connection: Connection) -> dict[str, CatalogRecord]:
             bool(own_model),
             (*generations, generation),
             settings,
+            IndexKind(index),
+            None if next_index is None else IndexKind(next_index),
         )
     return catalogs
 
@@ -118,18 +122,21 @@ def insert_catalog(  # noqa: PLR0913  (each is a column)
     text_format: TextFormat,
     settings: CatalogSettings,
     *,
+    index: IndexKind,
     own_model: bool,
 ) -> CatalogRecord:
     """Insert a catalog with a serving generation."""
     (catalog_id,) = transaction.connection.execute(
         f"""INSERT INTO catalogs
-            (name, vector_storage, own_model, text_format, {", ".join(SETTINGS_COLUMNS)})
-            VALUES (?, ?, ?, ?{", ?" * len(SETTINGS_COLUMNS)}) RETURNING catalog_id""",
+            (name, vector_storage, own_model, text_format, index_kind,
+             {", ".join(SETTINGS_COLUMNS)})
+            VALUES (?, ?, ?, ?, ?{", ?" * len(SETTINGS_COLUMNS)}) RETURNING catalog_id""",
         (
             name,
             storage.value,
             own_model,
             text_format.value,
+            index.value,
             *write_settings_columns(settings),
         ),
     ).fetchone()

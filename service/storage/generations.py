@@ -19,6 +19,7 @@ from service.domain.generations import (
     GenerationRecord,
     GenerationState,
 )
+from service.domain.index_kinds import IndexKind
 from service.domain.space_changes import explain_other_space
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
@@ -61,10 +62,16 @@ class GenerationStore:
 
         return await self._database.read(query)
 
-    async def open_default(self, model: Model) -> CatalogRecord:
+    async def open_default(
+        self, model: Model, index: IndexKind = IndexKind.MEMORY
+    ) -> CatalogRecord:
         """Return the default catalog, created if it is missing, for the model of the settings.
 
         A catalog with a model of its own keeps it.
+
+        Args:
+            model: the model of the settings.
+            index: the kind of index of a new catalog; one that exists keeps its own.
 
         Raises:
             SpaceMismatch: its vectors belong to another space.
@@ -80,6 +87,7 @@ class GenerationStore:
                     VectorStorage.UNSPECIFIED,
                     TextFormat.PLAIN,
                     DEFAULT_SETTINGS,
+                    index=index,
                     own_model=False,
                 )
             if catalog.own_model:
@@ -96,7 +104,7 @@ class GenerationStore:
 
         return await self._database.write(operation)
 
-    async def create_catalog(
+    async def create_catalog(  # noqa: PLR0913  (each is a column, except for the limit)
         self,
         name: str,
         model: Model,
@@ -104,6 +112,7 @@ class GenerationStore:
         text_format: TextFormat = TextFormat.PLAIN,
         settings: CatalogSettings = DEFAULT_SETTINGS,
         *,
+        index: IndexKind = IndexKind.MEMORY,
         max_catalogs: int = limits.CATALOGS,
     ) -> CatalogRecord:
         """Create a catalog with a model of its own.
@@ -123,7 +132,14 @@ class GenerationStore:
                 )
             note_change(transaction)
             return insert_catalog(
-                transaction, name, model, storage, text_format, settings, own_model=True
+                transaction,
+                name,
+                model,
+                storage,
+                text_format,
+                settings,
+                index=index,
+                own_model=True,
             )
 
         return await self._database.write(operation)
@@ -145,6 +161,43 @@ class GenerationStore:
             )
             note_change(transaction)
             return True
+
+        return await self._database.write(operation)
+
+    async def start_index_change(self, catalog: CatalogRecord, index: IndexKind) -> None:
+        """Let a catalog change to a kind of index; its present one cancels a change.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            next_index = None if index is record.index else index.value
+            transaction.connection.execute(
+                "UPDATE catalogs SET next_index_kind = ? WHERE catalog_id = ?",
+                (next_index, record.catalog_id),
+            )
+            note_change(transaction)
+
+        await self._database.write(operation)
+
+    async def finish_index_change(self, catalog: CatalogRecord) -> bool:
+        """Let the next index of a catalog serve.
+
+        Returns:
+            False if the catalog does not change its index, or was deleted; then nothing changes.
+        """
+
+        def operation(transaction: Transaction) -> bool:
+            changed_count = transaction.connection.execute(
+                """UPDATE catalogs SET index_kind = next_index_kind, next_index_kind = NULL
+                   WHERE catalog_id = ? AND name IS NOT NULL AND next_index_kind IS NOT NULL""",
+                (catalog.catalog_id,),
+            ).rowcount
+            if changed_count:
+                note_change(transaction)
+            return changed_count == 1
 
         return await self._database.write(operation)
 

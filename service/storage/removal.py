@@ -50,6 +50,7 @@ def _remove_from_generation(transaction: Transaction) -> bool:
         _remove_references(transaction, generation)
         or any(_delete_pending(connection, table, generation_id) for table in PENDING_KEYS)
     ):
+        # Its corpus statistics go with it. Its shared index stays until the collection is deleted.
         connection.execute("DELETE FROM generations WHERE generation_id = ?", (generation_id,))
     return True
 

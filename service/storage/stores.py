@@ -18,6 +18,7 @@ from service.storage.pending import PendingStore
 from service.storage.profiles import ProfileStore
 from service.storage.reembedding import ReembeddingStore
 from service.storage.removal import RemovalStore
+from service.storage.shared_indexes import SharedIndexStore
 from service.storage.sqlite.compaction import CompactionStore
 from service.storage.sqlite.sqlite_database import SqliteDatabase
 from service.storage.unused_rows import UnusedRowStore
@@ -49,6 +50,7 @@ class Stores:
     usage: UsageStore
     embedding_requests: EmbeddingRequestStore
     removal: RemovalStore
+    shared_indexes: SharedIndexStore
     unused_rows: UnusedRowStore
     compaction: CompactionStore | None
 
@@ -72,6 +74,7 @@ class Stores:
             UsageStore(database),
             EmbeddingRequestStore(database),
             RemovalStore(database),
+            SharedIndexStore(database),
             UnusedRowStore(database),
             CompactionStore(database) if isinstance(database, SqliteDatabase) else None,
         )

@@ -24,6 +24,7 @@ from support.stores import (
 from service.domain.catalog_settings import DEFAULT_SETTINGS
 from service.domain.claims import Settlement
 from service.domain.generations import GenerationState
+from service.domain.index_kinds import IndexKind
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.spaces import Model, Space
 from service.domain.text_formats import TextFormat
@@ -316,3 +317,22 @@ async def test_likes_before_models_count_as_changes(tmp_path: Path) -> None:
         assert [] == await store.list_new_ids(generation.catalog_id, 1, 10)
         await stores.items.upsert_many(generation, [indexed("a", "gin"), indexed("b", "tea")])
         assert ["b"] == await store.list_new_ids(generation.catalog_id, 2, 10)
+
+
+async def test_catalogs_before_kinds_of_index_are_in_memory(tmp_path: Path) -> None:
+    """A catalog from before shared indexes is served from memory and changes to no other index."""
+    with database_of_version(tmp_path, 13) as connection:
+        connection.execute("INSERT INTO spaces VALUES (1, ?)", (SPACE.fingerprint,))
+        connection.execute(
+            """INSERT INTO catalogs (catalog_id, name, vector_storage, own_model)
+               VALUES (1, 'default', '', 0)"""
+        )
+        connection.execute(
+            """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+               VALUES (1, 1, 0, 'serving', 5)"""
+        )
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        catalog = (await stores.generations.list_catalogs())["default"]
+        assert (IndexKind.MEMORY, None) == (catalog.index, catalog.next_index)
+        assert [] == await stores.shared_indexes.list_all()
+        assert 0 == await stores.shared_indexes.get_statistics_version(generation)

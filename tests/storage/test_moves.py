@@ -87,6 +87,26 @@ async def test_a_store_comes_back_unchanged(tmp_path: Path) -> None:
     assert not (tmp_path / "spare").exists()
 
 
+async def test_a_move_leaves_out_what_describes_shared_indexes(
+    pair: tuple[MovedStore, MovedStore],
+) -> None:
+    """The servers of the target build indexes of their own for catalogs that have shared ones."""
+    source, target = pair
+    await fill(source)
+    source.execute("""
+        UPDATE catalogs SET index_kind = 'shared' WHERE name = 'default';
+        INSERT INTO shared_indexes VALUES (1, 2, 'ready', 5, 5, 6, 5, 1, NULL);
+        INSERT INTO corpus_statistics (generation_id, version, statistics)
+            SELECT 1, 3, vector FROM vectors LIMIT 1;
+    """)
+    finish(source.address, target.address)
+    kinds = "SELECT index_kind FROM catalogs WHERE name = 'default'"
+    assert [("shared",)] == target.read(kinds)
+    for query in ("SELECT version FROM shared_indexes", "SELECT version FROM corpus_statistics"):
+        assert 1 == len(source.read(query))
+        assert [] == target.read(query)
+
+
 async def test_writes_after_a_copy_are_copied_by_the_end(
     pair: tuple[MovedStore, MovedStore],
 ) -> None:

@@ -77,6 +77,10 @@ WORKS: dict[str, tuple[Work, object]] = {
         lambda stores, removed, _: stores.generations.note_problem(removed, "R", "m"),
         None,
     ),
+    "write corpus statistics": (
+        lambda stores, removed, _: stores.shared_indexes.write_statistics(removed, b"s"),
+        0,
+    ),
     "start indexing": (
         lambda stores, removed, _: stores.generations.start_indexing(removed),
         None,

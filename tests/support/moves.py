@@ -29,8 +29,10 @@ from support.stores import chunks_of, indexed, opened, pending, upsert_user
 # Rows that the API of the stores would write only in rare states, one statement for each table.
 RARE_ROWS = """
     INSERT INTO catalogs
-        (catalog_id, name, vector_storage, own_model, new_item_boost, ranking, prior) VALUES
-        (7, NULL, 'float16', 1, 0.1, 'mean', '["r", 0.5]'), (8, NULL, '', 0, 0, '', '');
+        (catalog_id, name, vector_storage, own_model, new_item_boost, ranking, prior, index_kind,
+         next_index_kind) VALUES
+        (7, NULL, 'float16', 1, 0.1, 'mean', '["r", 0.5]', 'shared', 'memory'),
+        (8, NULL, '', 0, 0, '', '', 'memory', NULL);
     INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us, cost_usd)
         VALUES (7, 1, 256, 'dropped', 5, 0.30000000000000004);
     INSERT INTO pending_users VALUES (1, 1, 9223372036854775807);

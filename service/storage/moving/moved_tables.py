@@ -1,4 +1,8 @@
-"""The tables of a store that a move copies: all that both databases have."""
+"""The tables of a store that a move copies: all that both databases have, except for two.
+
+`shared_indexes` and `corpus_statistics` describe collections that the source's servers fill. Those
+of the target build their own.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,16 @@
+"""The kinds of index that can serve a catalog."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class IndexKind(Enum):
+    """Where the vectors of a catalog are searched.
+
+    MEMORY: in an index that each process keeps in its memory.
+    SHARED: in a collection of a vector database, which one process fills for all.
+    """
+
+    MEMORY = "memory"
+    SHARED = "shared"
