@@ -200,6 +200,13 @@ class NotReady(AkinError):
     retry_after_seconds = 1.0
 
 
+class IndexUnavailable(AkinError):
+    """The engine of a shared index cannot be used now, or its collection is being built."""
+
+    reason = "INDEX_UNAVAILABLE"
+    retry_after_seconds = 2.0
+
+
 class StoreFull(AkinError):
     """The disk has no room for the write."""
 

@@ -14,6 +14,7 @@ from service.embedding.embedder import Vector
 from service.embedding.text_embedder import TextEmbedder
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.read_requests import NearestRequest, Restriction, plan_nearest
 from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
@@ -98,7 +99,14 @@ class TextClassifier:
                 LabelNeighbor(item_id, score) for item_id, score, _ in ranked
             ], item_index.sequence
 
-        return await self._reader.read(search, len(vectors), self._reader.count_conditions(filter_))
+        restriction = Restriction(filter_, query.exclude_item_ids)
+        request = NearestRequest(vectors, query.neighbor_count, restriction, query.exact)
+        return await self._reader.read(
+            search,
+            len(vectors),
+            self._reader.count_conditions(filter_),
+            plan=plan_nearest(request),
+        )
 
 
 def compute_labels(votes: Sequence[tuple[float, Sequence[JsonValue]]]) -> list[Label]:

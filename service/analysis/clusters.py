@@ -24,6 +24,7 @@ from service.domain.vectors import Keys
 from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.read_requests import plan_items
 from service.storage.items import ItemStore
 
 # Items whose vectors are copied out of the item index at once, in 4 ms.
@@ -103,7 +104,7 @@ class Clusterer:
                 list(keys), compute_item_vectors(owned.vectors, owned.owners, len(keys))
             )
 
-        return await self._reader.read_in_worker(read)
+        return await self._reader.read_in_worker(read, plan_items(item_ids))
 
     async def _describe(
         self, assignment: ClusterAssignment, examination: Examination, query: ClustersQuery

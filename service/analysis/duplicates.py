@@ -23,6 +23,7 @@ from service.domain.analyses import (
 from service.domain.generations import Generation
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.read_requests import plan_items
 from service.storage.items import ItemStore
 
 # Texts from which it is estimated which wording is common: 0.3 s for those of films.
@@ -97,7 +98,9 @@ class DuplicateSearch:
 
     async def _require_vector(self, item_id: str) -> None:
         """Raise an error if an item does not exist or has no vector."""
-        key = await self._reader.read_in_worker(lambda item_index: item_index.find_key(item_id))
+        key = await self._reader.read_in_worker(
+            lambda item_index: item_index.find_key(item_id), plan_items([item_id])
+        )
         if key is not None:
             return
         if item_id in await self._store.excerpts(self._generation, [item_id], 0):
@@ -138,7 +141,8 @@ class DuplicateSearch:
                     for group in batch
                 ]
 
-            measured += await self._reader.read_in_worker(measure)
+            item_ids = [item_id for group in batch for item_id in group[:MAX_MESSAGE_ITEMS]]
+            measured += await self._reader.read_in_worker(measure, plan_items(item_ids))
         return [group for group in measured if len(group.items) > 1]
 
 

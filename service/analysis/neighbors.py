@@ -8,7 +8,8 @@ with or without batches. Near-duplicates are searched for in lists then: see `ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,12 @@ from service.domain.filters import Filter
 from service.domain.vectors import Mask, Vectors
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.read_requests import (
+    ItemsRequest,
+    NearestRequest,
+    ReadRequest,
+    Restriction,
+)
 from service.index.vector_index import Hits, VectorSearch
 
 # Multiply-adds of one batch: about 15 ms in matrix products.
@@ -80,7 +87,24 @@ async def find_neighbors(
             for item_id, hits in zip(keys, hits_by_item, strict=True)
         }
 
-    return await reader.read_in_worker(search)
+    plan = partial(_plan_neighbors, item_ids, count, filter_, exact)
+    return await reader.read_in_worker(search, plan)
+
+
+def _plan_neighbors(
+    item_ids: Sequence[str],
+    count: int,
+    filter_: Filter | None,
+    exact: bool,
+    item_index: ItemIndex,
+) -> Iterator[ReadRequest]:
+    """Yield what the neighbors of items need of an index that is not in memory."""
+    yield ItemsRequest(item_ids)
+    keys = list(item_index.find_matching_keys(item_ids, filter_).values())
+    if keys:
+        # Each item is its own nearest neighbor.
+        queries = item_index.vectors.get(keys).vectors
+        yield NearestRequest(queries, count + 1, Restriction(filter_), exact)
 
 
 def _rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:

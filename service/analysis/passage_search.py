@@ -15,6 +15,7 @@ from service.embedding.text_embedder import TextEmbedder
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import WordQueries
+from service.index.read_requests import NearestRequest, Restriction, plan_nearest
 from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
@@ -112,7 +113,9 @@ class PassageSearch:
             return list(_select_best_chunks(chunks, query, limit)), item_index.sequence
 
         conditions = self._index_reader.count_conditions(query.filter)
-        return await self._index_reader.read(search, len(vectors), conditions)
+        restriction = Restriction(query.filter, excluded_ids, text_vectors_only=True)
+        plan = plan_nearest(NearestRequest(vectors, limit, restriction, query.exact))
+        return await self._index_reader.read(search, len(vectors), conditions, plan=plan)
 
 
 def _sort(passages: Iterable[Passage]) -> list[Passage]:

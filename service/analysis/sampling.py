@@ -13,6 +13,7 @@ from service.analysis.examination import Sample
 from service.domain.filters import Filter
 from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
+from service.index.read_requests import plan_items
 
 # Items in a sample. Finding their neighbors takes 40 microseconds for each with neighbor lists and
 # 300 without: 10 to 75 s for this many, about as long as anybody waits for a reply.
@@ -40,6 +41,6 @@ async def find_matching_ids(
         def match(item_index: ItemIndex, batch: Sequence[str] = batch) -> tuple[set[str], int]:
             return set(item_index.find_matching_keys(batch, filter_)), item_index.sequence
 
-        batch_matching, sequence = await reader.read_in_worker(match)
+        batch_matching, sequence = await reader.read_in_worker(match, plan_items(batch))
         matching |= batch_matching
     return matching, sequence

@@ -114,7 +114,7 @@ class CorpusSample:
         """Add the vectors of keys, of which each has the given number, if their hashes are low."""
         positions = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         id_hashes = hash_ids(item_id.encode() for item_id in self._get_ids(keys.tolist()))
-        hashes = _mix(np.repeat(id_hashes, counts), positions)
+        hashes = hash_vectors(np.repeat(id_hashes, counts), positions)
         chosen = np.flatnonzero(hashes <= self._highest_hash)
         if not len(chosen):
             return
@@ -146,8 +146,8 @@ class CorpusSample:
         self._entries["row"][: len(entries)] = np.arange(len(entries))
 
 
-def _mix(hashes: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a hash for each vector, given that of its item and its position."""
+def hash_vectors(hashes: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a hash for each vector, given that of its item and its position in the item."""
     mixed = hashes + positions.astype(np.uint64) * GOLDEN_GAMMA
     for shift, multiplier in zip(MIX_SHIFTS, MIX_MULTIPLIERS, strict=False):
         mixed = (mixed ^ (mixed >> shift)) * multiplier

@@ -81,3 +81,8 @@ def plan_nothing(_item_index: ItemIndex) -> Iterator[ReadRequest]:
 def plan_items(item_ids: Collection[str]) -> ReadPlan:
     """Return the plan of a read that needs items by their ids."""
     return lambda _item_index: iter((ItemsRequest(item_ids),))
+
+
+def plan_nearest(request: NearestRequest) -> ReadPlan:
+    """Return the plan of a read that needs the items nearest to some vectors."""
+    return lambda _item_index: iter((request,))

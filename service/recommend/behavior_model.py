@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -239,6 +239,22 @@ class BehaviorModel:
         if len(places) > limit:
             places = places[scores[places] >= scores[places[limit - 1]]]
         return Hits(keys[places], scores[places])
+
+    def list_best(self, behavior: ProfileBehavior) -> Iterator[str]:
+        """Yield the ids of the items that score above the base, best first."""
+        is_better = behavior.scores > behavior.base
+        numbers, scores = behavior.numbers[is_better], behavior.scores[is_better]
+        for number in numbers[np.argsort(-scores, kind="stable")].tolist():
+            yield self._ids.get(number)
+
+    def list_popular(self, half_life_days: float) -> Iterator[str]:
+        """Yield the ids of items with interactions, the most popular first, equal ones by id."""
+        numbers, scores = self.popularity.rank(half_life_days)
+        ends = np.append(np.flatnonzero(np.diff(scores)) + 1, len(scores)).tolist()
+        start = 0
+        for end in ends:
+            yield from sorted(map(self._ids.get, numbers[start:end].tolist()))
+            start = end
 
     def explain(self, behavior: ProfileBehavior, item_id: str) -> list[tuple[str, float]]:
         """Return the likes that lead to an item, strongest first, with what each adds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,11 @@ from service.recommend.source_search import Adjustment, measure_deviation
 # where not all items are.
 MIN_BEHAVIOR_CANDIDATES = 200
 BEHAVIOR_CANDIDATES_PER_RESULT = 2
+
+
+def count_behavior_candidates(limit: int) -> int:
+    """Return how many of the best items by behavior are scored by text, for `limit` results."""
+    return max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,17 @@ class ScoredBehavior:
             sample_scores: the scores by text of a sample of the catalog, float32 [sample].
         """
         hits = self.model.find_hits(self.profile, item_index)
-        count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
+        count = count_behavior_candidates(limit)
         return QueryBlend(
             hits.spread(len(allowed)),
             hits.select_best(allowed, count).keys,
             np.float32(sample_scores.mean()),
             np.float32(self.profile.weights.text / measure_deviation(sample_scores)),
         )
+
+    def list_best(self) -> Iterator[str]:
+        """Yield the ids of the items that score above the base, best first."""
+        return self.model.list_best(self.profile)
 
     def rank(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:
         """Return the best items by behavior alone."""

@@ -35,6 +35,7 @@ from service.recommend.grouping import (
 from service.recommend.query_preparation import PreparedQuery, QueryPreparation
 from service.recommend.reranking import Reranker
 from service.recommend.retrieval import Retriever
+from service.recommend.retrieval_plans import plan_explanations
 from service.storage.items import ItemStore
 
 # Candidates to rerank, at least, and for each recommendation.
@@ -196,6 +197,7 @@ class Recommender:
             conditions=self._count_conditions(prepared),
             scans=query.exact or bool(query.boosts),
             hits=0 if query.group_by is None else limit,
+            plan=self._retriever.plan(prepared, limit),
         )
         if candidates is None:
             assert isinstance(query.source, ItemSource)  # noqa: S101  (others have no such error)
@@ -256,6 +258,7 @@ class Recommender:
             lambda item_index: explain_candidates(item_index, prepared, candidates),
             queries=1,
             conditions=_count_words(prepared),
+            plan=partial(plan_explanations, prepared, candidates),
         )
 
     async def score_by_text(
@@ -271,6 +274,7 @@ class Recommender:
         return await self._reader.read(
             lambda item_index: self._retriever.score_by_text(item_index, likes, item_ids),
             queries=len(likes),
+            plan=self._retriever.plan_scores(likes, item_ids),
         )
 
 

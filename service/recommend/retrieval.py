@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,6 @@ from service.domain.recommendations import (
 )
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
-from service.index.corpus_statistics import CorpusStatistics
 from service.index.item_index import ItemIndex
 from service.index.lexical_search import (
     SearchScope,
@@ -28,6 +27,7 @@ from service.index.lexical_search import (
     score_words,
     search_by_words,
 )
+from service.index.read_requests import ReadPlan
 from service.index.vector_index import Hits, merge_hits, select_queries
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.behavior_search import rank_by_behavior, search_popular
@@ -40,7 +40,8 @@ from service.recommend.restriction import (
     find_excluded_keys,
     restrict_search,
 )
-from service.recommend.scoring import NearestChunk, Scorer, Sources
+from service.recommend.retrieval_plans import plan_retrieval, plan_scores_by_text
+from service.recommend.scoring import MakeScorer, NearestChunk, Sources
 from service.recommend.source_search import (
     Adjustment,
     measure_deviation,
@@ -60,11 +61,17 @@ class Retriever:
         prior: a bonus for items in such queries.
     """
 
-    def __init__(
-        self, ranking: Callable[[Sources, CorpusStatistics], Scorer], prior: AttributePrior | None
-    ) -> None:
+    def __init__(self, ranking: MakeScorer, prior: AttributePrior | None) -> None:
         self._ranking = ranking
         self._prior = prior
+
+    def plan(self, prepared: PreparedQuery, limit: int) -> ReadPlan:
+        """Return what `retrieve` needs of an index that is not in memory."""
+        return partial(plan_retrieval, self._ranking, prepared, limit)
+
+    def plan_scores(self, likes: Sequence[LikedItem], item_ids: Sequence[str]) -> ReadPlan:
+        """Return what `score_by_text` needs of an index that is not in memory."""
+        return partial(plan_scores_by_text, self._ranking, likes, item_ids, SCORED_BY_TEXT)
 
     def retrieve(
         self,

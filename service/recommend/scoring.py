@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -194,8 +194,11 @@ class MeanVector:
         return scores
 
 
+# Returns the scorer of a query with several sources, by one ranking.
+MakeScorer: TypeAlias = Callable[[Sources, CorpusStatistics], Scorer]
+
 # The rankings by their names in the settings.
-RANKINGS: Mapping[str, Callable[[Sources, CorpusStatistics], Scorer]] = {
+RANKINGS: Mapping[str, MakeScorer] = {
     "pooled": SoftMaximum,
     "nearest": NearestSource,
     "mean": MeanVector,

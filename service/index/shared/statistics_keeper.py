@@ -1,0 +1,74 @@
+"""Keeps the statistics of a catalog current in the store, from what is in its collection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+
+from service.domain.generations import Generation
+from service.index.corpus_sample import CORPUS_SAMPLE_VECTORS
+from service.index.shared.catalog_statistics import MEAN_VECTORS, encode_statistics
+from service.index.shared.engine_collection import CollectionReads
+from service.index.shared.shared_index_store import SharedIndexRecords
+
+# The pause between two refreshes, at least and in multiples of the time that the last one took.
+REFRESH_PAUSE_SECONDS = 1.0
+REFRESH_PAUSE_FACTOR = 20
+
+
+class StatisticsKeeper:
+    """Computes the statistics of one catalog again after its items have changed.
+
+    Args:
+        records: where they are stored.
+        generation: the generation.
+    """
+
+    def __init__(self, records: SharedIndexRecords, generation: Generation) -> None:
+        self._records = records
+        self._generation = generation
+        self._is_current = False
+        self._due_time = 0.0
+        self.item_count = 0
+
+    def note_changes(self) -> None:
+        """Note that items have changed."""
+        self._is_current = False
+
+    @property
+    def seconds_until_due(self) -> float | None:
+        """The time until the next refresh; None if none is needed."""
+        return None if self._is_current else max(self._due_time - time.monotonic(), 0.0)
+
+    async def refresh(self, reads: CollectionReads) -> None:
+        """Compute and store the statistics.
+
+        Raises:
+            IndexUnavailable: the engine cannot be used now.
+            StoreUnavailable: they cannot be stored.
+        """
+        started = time.monotonic()
+        self._is_current = True
+        try:
+            self.item_count = await reads.count(None, searchable=True)
+            ids, vectors = await reads.read_first_vectors(MEAN_VECTORS)
+            sampled_ids = list(dict.fromkeys(ids[:CORPUS_SAMPLE_VECTORS]))
+            attributes = await reads.fetch_attributes(sampled_ids)
+            mean = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else vectors.sum(axis=0)
+            encoded = await asyncio.to_thread(
+                encode_statistics,
+                self.item_count,
+                mean.astype(np.float32),
+                vectors[:CORPUS_SAMPLE_VECTORS],
+                attributes,
+            )
+            await self._records.write_statistics(self._generation, encoded)
+        except BaseException:
+            self._is_current = False
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            pause = max(REFRESH_PAUSE_SECONDS, REFRESH_PAUSE_FACTOR * seconds)
+            self._due_time = time.monotonic() + pause
