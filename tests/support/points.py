@@ -32,10 +32,7 @@ class ComparedPoints:
         self._range_fields: set[str] = set()
         client.delete_collection(_COLLECTION)
         client.create_collection(_COLLECTION, vectors_config={})
-        params = models.IntegerIndexParams(
-            type=models.IntegerIndexType.INTEGER, lookup=True, range=False
-        )
-        client.create_payload_index(_COLLECTION, HASHES_FIELD, params, wait=True)
+        self._create_index(HASHES_FIELD, for_ranges=False)
         points = [
             models.PointStruct(id=key, vector={}, payload=create_payload(values))
             for key, values in zip(self.keys, attributes, strict=True)
@@ -45,9 +42,7 @@ class ComparedPoints:
     def find_keys(self, filter_: Filter) -> list[int]:
         """Return the keys of the points that pass, which are those that pass in columns."""
         for field in list_range_fields(filter_) - self._range_fields:
-            self._client.create_payload_index(
-                _COLLECTION, field, models.PayloadSchemaType.FLOAT, wait=True
-            )
+            self._create_index(field, for_ranges=True)
             self._range_fields.add(field)
         keys = self._scroll(translate_filter(filter_))
         assert list_keys(self.columns.compute_mask(filter_)) == keys, filter_
@@ -58,6 +53,12 @@ class ComparedPoints:
         keys = self._scroll(models.Filter(must=[exclude_values(attribute, hashes)]))
         assert list_keys(self.columns.compute_value_mask(attribute, hashes)) == keys
         return keys
+
+    def _create_index(self, field: str, *, for_ranges: bool) -> None:
+        params = models.IntegerIndexParams(
+            type=models.IntegerIndexType.INTEGER, lookup=not for_ranges, range=for_ranges
+        )
+        self._client.create_payload_index(_COLLECTION, field, params, wait=True)
 
     def _scroll(self, filter_: models.Filter) -> list[int]:
         points, _ = self._client.scroll(

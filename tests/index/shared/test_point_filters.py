@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 from random import Random
 
@@ -157,7 +158,21 @@ def test_range_fields_are_those_of_all_levels() -> None:
 
 def test_range_reads_its_listed_field() -> None:
     """The field that is listed for a range is the one that its condition reads."""
-    filter_ = Filter((Condition("a", Range(gt=0.0)),))
+    filter_ = Filter((Condition("a", Range(gte=0.0)),))
     (condition,) = translate_filter(filter_).must or []
     assert isinstance(condition, models.FieldCondition)
     assert {condition.key} == list_range_fields(filter_)
+
+
+@pytest.mark.parametrize("number", [0.0, 0.1, -19.99, 1.0, 2.0**53, -5e-324, 1e308])
+def test_neighbors_differ(client: QdrantClient, number: float) -> None:
+    """A number is told from both neighbors by each bound, and by two bounds at once."""
+    numbers = [math.nextafter(number, -math.inf), number, math.nextafter(number, math.inf)]
+    points = ComparedPoints(client, [{"a": value} for value in numbers])
+    ranges = [(Range(gt=number), [2]), (Range(gte=number), [1, 2])]
+    ranges += [(Range(lt=number), [0]), (Range(lte=number), [0, 1])]
+    ranges += [(Range(gte=number, lte=number), [1]), (Range(gt=numbers[0], lt=numbers[2]), [1])]
+    ranges += [(Range(gt=number, lte=number), []), (Range(gte=number, lt=number - 1.0), [])]
+    for range_, places in ranges:
+        keys = points.find_keys(Filter((Condition("a", range_),)))
+        assert [points.keys[place] for place in places] == keys
