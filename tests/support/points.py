@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from random import Random
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -14,8 +15,10 @@ from service.index.attributes import Attributes
 from service.index.shared.point_attributes import encode_attributes
 from service.index.shared.point_fields import HASHES_FIELD, NUMBERS_FIELD
 from service.index.shared.point_filters import exclude_values, list_range_fields, translate_filter
+from support.filters import random_colliding_attributes, random_filter
 
 _COLLECTION = "filters"
+_PATHS = ("a", "b", "a.b", "é", "", "never")
 
 # Keys have gaps, so that some are of no item.
 _KEY_STEP = 3
@@ -65,6 +68,16 @@ class ComparedPoints:
             _COLLECTION, filter_, limit=len(self.keys) + 1, with_payload=False
         )
         return sorted(int(point.id) for point in points)
+
+
+def compare_random_filters(client: QdrantClient, random: Random) -> None:
+    """Check that random filters pass the same of some random items as points and in columns."""
+    points = ComparedPoints(client, [random_colliding_attributes(random) for _ in range(40)])
+    for _ in range(100):
+        points.find_keys(random_filter(random))
+    for path in _PATHS:
+        values = points.columns.get_values(path, np.array(random.sample(points.keys, 3)))
+        points.find_keys_with_values(path, frozenset().union(*values))
 
 
 def create_payload(attributes: Mapping[str, JsonValue]) -> dict[str, object]:

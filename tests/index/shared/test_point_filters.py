@@ -2,11 +2,9 @@ import math
 from collections.abc import Iterator
 from random import Random
 
-import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
-from support.filters import random_colliding_attributes, random_filter
-from support.points import ComparedPoints
+from support.points import ComparedPoints, compare_random_filters
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
 from service.domain.items import JsonValue
@@ -18,7 +16,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:U
 
 Test = Equals | OneOf | ContainsAny | Range | Exists | Filter
 
-PATHS = ("a", "b", "a.b", "é", "", "never")
 YES, NO = True, False
 
 NESTED: list[JsonValue] = [[1], 2]
@@ -59,13 +56,7 @@ def find(points: ComparedPoints, attribute: str, test: Test) -> list[dict[str, J
 @pytest.mark.parametrize("seed", range(25))
 def test_points_pass_as_columns_do(client: QdrantClient, seed: int) -> None:
     """A translated filter has exactly the points whose attributes pass in columns."""
-    random = Random(seed)
-    points = ComparedPoints(client, [random_colliding_attributes(random) for _ in range(40)])
-    for _ in range(100):
-        points.find_keys(random_filter(random))
-    for path in PATHS:
-        values = points.columns.get_values(path, np.array(random.sample(points.keys, 3)))
-        points.find_keys_with_values(path, frozenset().union(*values))
+    compare_random_filters(client, Random(seed))
 
 
 def test_odd_values_pass_as_in_columns(odd_points: ComparedPoints) -> None:
