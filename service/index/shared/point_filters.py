@@ -8,9 +8,12 @@ from qdrant_client import models
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
 from service.index.columns import hash_value
+from service.index.shared.number_ranks import cover_range
 from service.index.shared.point_attributes import (
     hash_element,
+    hash_group,
     hash_path,
+    hash_rank,
     hash_whole_value,
     name_numbers,
 )
@@ -28,7 +31,7 @@ def translate_filter(filter_: Filter) -> models.Filter:
 
 
 def list_range_fields(filter_: Filter) -> set[str]:
-    """Return the fields of the payload that the ranges of a filter read."""
+    """Return the fields of the payload that ranges read: integers that need an index."""
     return set(_find_range_fields(filter_))
 
 
@@ -37,12 +40,7 @@ def exclude_values(attribute: str, hashes: Collection[int]) -> models.Condition:
 
     The hashes are those that `Attributes.get_values` returns.
     """
-    return _match_any(
-        [
-            *(hash_whole_value(attribute, value_hash) for value_hash in hashes),
-            *(hash_element(attribute, value_hash) for value_hash in hashes),
-        ]
-    )
+    return _match_any(_hash_contained(attribute, hashes))
 
 
 def _translate_condition(condition: Condition) -> models.Condition:
@@ -58,18 +56,32 @@ def _translate_condition(condition: Condition) -> models.Condition:
         case OneOf(values):
             return _match_any([hash_whole_value(path, hash_value(value)) for value in values])
         case ContainsAny(values):
-            return exclude_values(path, [hash_value(value) for value in values])
+            return _match_any(_hash_contained(path, [hash_value(value) for value in values]))
         case Range() as range_:
             return _translate_range(path, range_)
     raise AssertionError("a condition without a test breaks the contract")
 
 
-def _translate_range(path: str, range_: Range) -> models.FieldCondition:
+def _translate_range(path: str, range_: Range) -> models.Condition:
     """Return the condition that one number is within all bounds: engines test them together."""
-    return models.FieldCondition(
+    cover = cover_range(range_)
+    hashes = [hash_group(path, group) for group in cover.groups]
+    hashes.extend(hash_rank(path, rank) for rank in cover.ranks)
+    if not cover.blocks:
+        return _match_any(hashes)
+    inside = models.FieldCondition(
         key=_get_range_field(path),
-        range=models.Range(gt=range_.gt, gte=range_.gte, lt=range_.lt, lte=range_.lte),
+        range=models.Range(gte=cover.blocks.start, lt=cover.blocks.stop),
     )
+    return models.Filter(should=[inside, _match_any(hashes)]) if hashes else inside
+
+
+def _hash_contained(path: str, hashes: Collection[int]) -> list[int]:
+    """Return the hashes of points with one of these values at a path, alone or in a list."""
+    return [
+        *(hash_whole_value(path, value_hash) for value_hash in hashes),
+        *(hash_element(path, value_hash) for value_hash in hashes),
+    ]
 
 
 def _match_any(hashes: list[int]) -> models.FieldCondition:

@@ -1,11 +1,10 @@
+import math
 from collections.abc import Iterator
 from random import Random
 
-import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
-from support.filters import random_colliding_attributes, random_filter
-from support.points import ComparedPoints
+from support.points import ComparedPoints, compare_random_filters
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
 from service.domain.items import JsonValue
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:U
 
 Test = Equals | OneOf | ContainsAny | Range | Exists | Filter
 
-PATHS = ("a", "b", "a.b", "é", "", "never")
 YES, NO = True, False
 
 NESTED: list[JsonValue] = [[1], 2]
@@ -58,13 +56,7 @@ def find(points: ComparedPoints, attribute: str, test: Test) -> list[dict[str, J
 @pytest.mark.parametrize("seed", range(25))
 def test_points_pass_as_columns_do(client: QdrantClient, seed: int) -> None:
     """A translated filter has exactly the points whose attributes pass in columns."""
-    random = Random(seed)
-    points = ComparedPoints(client, [random_colliding_attributes(random) for _ in range(40)])
-    for _ in range(100):
-        points.find_keys(random_filter(random))
-    for path in PATHS:
-        values = points.columns.get_values(path, np.array(random.sample(points.keys, 3)))
-        points.find_keys_with_values(path, frozenset().union(*values))
+    compare_random_filters(client, Random(seed))
 
 
 def test_odd_values_pass_as_in_columns(odd_points: ComparedPoints) -> None:
@@ -157,7 +149,21 @@ def test_range_fields_are_those_of_all_levels() -> None:
 
 def test_range_reads_its_listed_field() -> None:
     """The field that is listed for a range is the one that its condition reads."""
-    filter_ = Filter((Condition("a", Range(gt=0.0)),))
+    filter_ = Filter((Condition("a", Range(gte=0.0)),))
     (condition,) = translate_filter(filter_).must or []
     assert isinstance(condition, models.FieldCondition)
     assert {condition.key} == list_range_fields(filter_)
+
+
+@pytest.mark.parametrize("number", [0.0, 0.1, -19.99, 1.0, 2.0**53, -5e-324, 1e308])
+def test_neighbors_differ(client: QdrantClient, number: float) -> None:
+    """A number is told from both neighbors by each bound, and by two bounds at once."""
+    numbers = [math.nextafter(number, -math.inf), number, math.nextafter(number, math.inf)]
+    points = ComparedPoints(client, [{"a": value} for value in numbers])
+    ranges = [(Range(gt=number), [2]), (Range(gte=number), [1, 2])]
+    ranges += [(Range(lt=number), [0]), (Range(lte=number), [0, 1])]
+    ranges += [(Range(gte=number, lte=number), [1]), (Range(gt=numbers[0], lt=numbers[2]), [1])]
+    ranges += [(Range(gt=number, lte=number), []), (Range(gte=number, lt=number - 1.0), [])]
+    for range_, places in ranges:
+        keys = points.find_keys(Filter((Condition("a", range_),)))
+        assert [points.keys[place] for place in places] == keys
