@@ -20,6 +20,14 @@ from service.index.shared.points import (
     make_point_ids,
 )
 
+# How fields are indexed: for equality, or for ranges.
+MATCH_INDEX = models.IntegerIndexParams(
+    type=models.IntegerIndexType.INTEGER, lookup=True, range=False
+)
+RANGE_INDEX = models.IntegerIndexParams(
+    type=models.IntegerIndexType.INTEGER, lookup=False, range=True
+)
+
 
 def match_types(*types: PointType) -> models.FieldCondition:
     """Return the condition that a point is of one of some types."""

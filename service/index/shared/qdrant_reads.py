@@ -28,6 +28,7 @@ from service.index.shared.points import (
 )
 from service.index.shared.qdrant_calls import QdrantCalls
 from service.index.shared.qdrant_conditions import (
+    RANGE_INDEX,
     match_first_points,
     match_items,
     match_restriction,
@@ -236,9 +237,7 @@ class QdrantReads:
             return
         for field in list_range_fields(filter_) - self._range_fields:
             await self._calls.wait_for(
-                self._client.create_payload_index(
-                    self._calls.name, field, models.PayloadSchemaType.FLOAT, wait=False
-                )
+                self._client.create_payload_index(self._calls.name, field, RANGE_INDEX, wait=False)
             )
             self._range_fields.add(field)
 

@@ -29,6 +29,8 @@ from service.index.shared.points import (
 )
 from service.index.shared.qdrant_calls import QdrantCalls
 from service.index.shared.qdrant_conditions import (
+    MATCH_INDEX,
+    RANGE_INDEX,
     match_deleted,
     match_former_vectors,
     match_not_newer,
@@ -37,15 +39,12 @@ from service.index.shared.qdrant_conditions import (
 # Points of one write: about 1 MB with 256 dimensions.
 POINTS_PER_WRITE = 512
 
-# The fields that conditions read, with the types of their indexes. Most hashes belong to few items,
-# so that an index of ranges would only take memory.
-_HASHES = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=False)
-_NUMBERS = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True)
+# The fields that conditions read, with the types of their indexes.
 _INDEXES: dict[str, models.PayloadSchemaType | models.IntegerIndexParams] = {
-    HASHES_FIELD: _HASHES,
-    OWNER_FIELD: _HASHES,
-    TYPE_FIELD: _HASHES,
-    SEQUENCE_FIELD: _NUMBERS,
+    HASHES_FIELD: MATCH_INDEX,
+    OWNER_FIELD: MATCH_INDEX,
+    TYPE_FIELD: MATCH_INDEX,
+    SEQUENCE_FIELD: RANGE_INDEX,
     OWN_VECTORS_FIELD: models.PayloadSchemaType.BOOL,
 }
 

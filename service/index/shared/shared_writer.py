@@ -31,13 +31,13 @@ CHANGES_PER_BATCH = 1_000
 BATCH_PAUSE_SECONDS = 0.05
 
 # The pause between two looks at the collection, which may be lost.
-CHECK_SECONDS = 5.0
+COLLECTION_CHECK_SECONDS = 5.0
 
 # The pause between two notes of progress without changes of the catalog.
 IDLE_NOTE_SECONDS = 1.0
 
 # The pause between two messages about a build.
-PROGRESS_SECONDS = 10.0
+BUILD_PROGRESS_SECONDS = 10.0
 
 # Delays before further attempts after a failure; the last one repeats.
 WRITER_RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
@@ -107,7 +107,7 @@ class SharedIndexWriter:
             record = await self._start_build("index_lost")
         self._statistics.item_count = record.item_count
         opened = self._open_collection(record)
-        check_time = time.monotonic() + CHECK_SECONDS
+        check_time = time.monotonic() + COLLECTION_CHECK_SECONDS
         while time.monotonic() < check_time:
             self._has_news.clear()
             batch = await self._feed.changes(
@@ -125,7 +125,10 @@ class SharedIndexWriter:
         target = await self._feed.refresh()
         record = await self._records.start_build(self._generation, target)
         self._log.info(event, version=record.version, target=target)
-        await self._open_collection(record).writes.create()
+        writes = self._open_collection(record).writes
+        # After a move of the store, versions begin again.
+        await writes.drop()
+        await writes.create()
         self._statistics.note_changes()
         return record
 
@@ -191,7 +194,7 @@ class SharedIndexWriter:
         await asyncio.sleep(BATCH_PAUSE_SECONDS)
 
     def _log_progress(self, record: SharedIndexRecord) -> None:
-        if time.monotonic() >= self._progress_time + PROGRESS_SECONDS:
+        if time.monotonic() >= self._progress_time + BUILD_PROGRESS_SECONDS:
             self._progress_time = time.monotonic()
             self._log.info("index_building", reached=record.reached, target=record.target)
 
