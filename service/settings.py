@@ -54,6 +54,13 @@ def _check_store(value: str) -> str:
     return value
 
 
+def _check_qdrant_url(value: str) -> str:
+    host = r"[\w.-]+:\d{1,5}"
+    if value and not re.fullmatch(rf"https?://{host}(,{host})*", value, re.ASCII):
+        raise ValueError("must have the form http://host:port or https://host:port")
+    return value
+
+
 OptionalFile = Annotated[Path | None, AfterValidator(_expand_user)]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
@@ -167,6 +174,32 @@ class Settings(BaseSettings):
         description="Number format of the vectors in the index of a large catalog. `float16` "
         "halves the memory of the vectors, and `int8` takes 0.31 of it; searches by text or "
         "vector then take about a quarter longer.",
+    )
+    index: Literal["memory", "shared"] = Field(
+        "memory",
+        description="Where the vectors of new catalogs are: in the memory of each server "
+        "(`memory`), or in Qdrant for all servers (`shared`), which requires `AKIN_QDRANT_URL`. "
+        "`akin reindex` changes the index of a catalog.",
+    )
+    qdrant_url: Annotated[str, AfterValidator(_check_qdrant_url)] = Field(
+        "",
+        description="URL of Qdrant's gRPC port, such as `http://qdrant:6334`. A host with several "
+        "addresses in DNS, or several IPv4 addresses with ports, separated by commas, are the "
+        "machines of one cluster. Requires the extra `qdrant` of the package. Unset: no catalog "
+        "can have a shared index.",
+    )
+    qdrant_api_key: ApiKey = Field(
+        "", repr=False, description="API key for Qdrant. Unset: requests carry no key."
+    )
+    qdrant_replicas: Annotated[int, Field(ge=1, le=16)] = Field(
+        1,
+        description="Number of machines of Qdrant that keep each vector. With 2, one machine can "
+        "fail without effect. It applies to indexes that are built later.",
+    )
+    qdrant_shards: Annotated[int, Field(ge=1, le=1_024)] | None = Field(
+        None,
+        description="Number of parts of a shared index, which Qdrant distributes over its "
+        "machines. It applies to indexes that are built later. Unset: one for each machine.",
     )
     hybrid: bool = Field(
         False,

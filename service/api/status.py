@@ -35,6 +35,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.BudgetSpent: code_pb2.FAILED_PRECONDITION,
     errors.NotReady: code_pb2.UNAVAILABLE,
     errors.StoreFull: code_pb2.UNAVAILABLE,
+    errors.IndexUnavailable: code_pb2.UNAVAILABLE,
     errors.StoreUnavailable: code_pb2.UNAVAILABLE,
     errors.StoreCorrupted: code_pb2.DATA_LOSS,
     errors.Unauthenticated: code_pb2.UNAUTHENTICATED,

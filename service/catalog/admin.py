@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from service import errors
 from service.domain import limits
 from service.domain.catalog_settings import CatalogSettings, SettingsField
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.embedding.providers import ProbedModel
@@ -23,6 +24,7 @@ class CatalogAdmin:
         update: opens, changes or closes a catalog as the store says, by its name.
         find_model: finds the model for a choice with one request to its provider.
         max_catalogs: the number of catalogs from which on no further one is created.
+        index: the index of new catalogs.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class CatalogAdmin:
         update: Callable[[str], Awaitable[None]],
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
         max_catalogs: int = limits.CATALOGS_DEFAULT,
+        index: IndexKind = IndexKind.MEMORY,
     ) -> None:
+        self._index = index
         self._store = store
         self._settings = settings
         self._update = update
@@ -64,6 +68,7 @@ class CatalogAdmin:
             text_format,
             settings,
             max_catalogs=self._max_catalogs,
+            index=self._index,
         )
         await self._update(name)
 

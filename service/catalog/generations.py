@@ -10,6 +10,7 @@ from service import errors
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.other_generation import Embed, OtherGeneration
 from service.domain.generations import Generation
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
@@ -24,6 +25,7 @@ class OpenGeneration(GenerationWriter):
 
     reader: IndexReader
     storage: VectorStorage
+    index: IndexKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,17 @@ Handle = TypeVar("Handle")
 
 @dataclass(slots=True)
 class TrackedGeneration:
-    """A generation with its tasks; `handles` counts the handles that use it."""
+    """A generation with its tasks; `handles` counts the handles that use it.
+
+    If it is superseded, the same generation is open again with another index.
+    """
 
     writer: GenerationWriter
     state: GenerationState | None = None
     has_caught_up: bool = False
     handles: int = 0
     is_dropped: bool = False
+    is_superseded: bool = False
     following: list[asyncio.Task[None]] = field(default_factory=list)
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -92,4 +96,5 @@ class HandleCounts(Generic[Handle]):
         for task in tracked.following:
             task.cancel()
         await asyncio.gather(*tracked.following, return_exceptions=True)
-        await self._remove_files(tracked.writer.generation)
+        if not tracked.is_superseded:
+            await self._remove_files(tracked.writer.generation)

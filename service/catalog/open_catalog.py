@@ -18,7 +18,6 @@ from service.domain.generations import (
     GenerationRecord,
     GenerationState,
 )
-from service.domain.spaces import VectorStorage
 from service.embedding.pool import Spawn
 from service.index.write_barrier import WriteBarrier
 from service.storage.database import Database
@@ -33,9 +32,13 @@ class CatalogFactory(Protocol):
         """Return a generation that texts are embedded for."""
 
     async def open_generation(
-        self, writer: GenerationWriter, storage: VectorStorage
+        self, writer: GenerationWriter, record: CatalogRecord
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that can serve once it has caught up, and its tasks.
+
+        Args:
+            writer: the generation.
+            record: its catalog, which says what index it has.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -57,13 +60,15 @@ class CatalogFactory(Protocol):
 class OpenCatalog:
     """A catalog as the store last described it.
 
-    `current` is None until the catalog is open. `is_settled` is set once it has the state that
+    `superseded` are generations that are open again with another index. `current` is None until the
+    catalog is open. `is_settled` is set once it has the state that
     `record` describes, or if the last attempt to bring it there failed.
     """
 
     record: CatalogRecord
     barrier: WriteBarrier = field(default_factory=WriteBarrier)
     generations: dict[int, TrackedGeneration] = field(default_factory=dict)
+    superseded: list[TrackedGeneration] = field(default_factory=list)
     current: CountedHandle[CatalogHandle] | None = None
     is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Task[None] | None = None
@@ -100,12 +105,14 @@ class CatalogChanges:
         live = {generation.generation.generation_id for generation in record.generations}
         for generation_id in catalog.generations.keys() - live:
             self.counts.drop(catalog.generations.pop(generation_id))
+        while catalog.superseded:
+            self.counts.drop(catalog.superseded.pop())
 
     def close(self, catalog: OpenCatalog) -> None:
         """Close a catalog once no call uses it."""
         if catalog.changing is not None:
             catalog.changing.cancel()
-        for tracked in catalog.generations.values():
+        for tracked in (*catalog.generations.values(), *catalog.superseded):
             self.counts.drop(tracked)
         if catalog.current is not None:
             self.counts.retire(catalog.current)
@@ -119,12 +126,18 @@ class CatalogChanges:
         if tracked is None:
             tracked = TrackedGeneration(await self._factory.open_writer(generation))
             catalog.generations[generation_id] = tracked
-        is_filling = generation.state is GenerationState.EMBEDDING
-        if not is_filling and not isinstance(tracked.writer, OpenGeneration):
-            tracked.writer, tasks = await self._factory.open_generation(
-                tracked.writer, record.vector_storage
-            )
-            tracked.following += map(self._spawn, tasks)
+        if generation.state is GenerationState.EMBEDDING:
+            return tracked
+        if isinstance(tracked.writer, OpenGeneration):
+            if tracked.writer.index is record.index:
+                return tracked
+            # The former index serves until the other one has caught up.
+            catalog.superseded.append(tracked)
+            tracked.is_superseded = True
+            tracked = TrackedGeneration(tracked.writer)
+            catalog.generations[generation_id] = tracked
+        tracked.writer, tasks = await self._factory.open_generation(tracked.writer, record)
+        tracked.following += map(self._spawn, tasks)
         return tracked
 
     async def _wait_until_current(self, catalog: OpenCatalog, generation: OpenGeneration) -> None:

@@ -24,6 +24,7 @@ from service.background import housekeeping
 from service.background.duty_rounds import perform
 from service.background.replication_watch import ReplicationWatch
 from service.domain.generations import DEFAULT_CATALOG
+from service.domain.index_kinds import IndexKind
 from service.domain.stats import CatalogStats
 from service.domain.usage import format_utc_day
 from service.embedding.pool import EmbedderPool
@@ -204,7 +205,7 @@ async def _open_default_catalog(
         structlog.get_logger().error("embedding_provider_fails", problem=priced.problem.message)
     model = make_default_model(settings, priced.embedder.space)
     embedder_pool.add(model, priced)
-    await stores.generations.open_default(model)
+    await stores.generations.open_default(model, IndexKind(settings.index))
 
 
 async def _admit_until(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from service.background.duty_rounds import alternate, perform
 from service.catalog.open_catalog import Work
@@ -15,6 +16,7 @@ from service.domain.spaces import Space, VectorStorage
 from service.index.change_dispatch import ChangeDispatch
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
+from service.index.index_reader import IndexReader
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, IndexPosition, SnapshotLoader
 from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
@@ -23,11 +25,24 @@ from service.index.snapshot_manifest import SnapshotOrigin
 from service.index.snapshots import Snapshots
 from service.index.term_index import TermIndex
 from service.index.threads import IndexThreads
+from service.server.shared_indexes import SharedIndexes
 from service.settings import Settings
 from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
 from service.storage.duties import Duty
 from service.storage.opening import open_shelf
 from service.storage.stores import Stores
+
+
+class Builder(Protocol):
+    """What builds the index of a generation."""
+
+    @property
+    def settled_sequence(self) -> int:
+        """The last write that is in the index while nothing is left to build."""
+
+    @property
+    def position(self) -> IndexPosition:
+        """How far the index has followed its catalog."""
 
 
 class ItemIndexes:
@@ -47,13 +62,15 @@ class ItemIndexes:
         self._stores = stores
         self._leads = leads
         self._shared = shared
-        self._builders: dict[Generation, IndexBuilder] = {}
+        self._builders: dict[Generation, Builder] = {}
         self._threads = IndexThreads()
         self.dispatch = ChangeDispatch(stores.items)
+        self._shared_indexes = SharedIndexes(settings, stores, self._threads, self.dispatch)
 
-    def close(self) -> None:
-        """End the threads."""
+    async def close(self) -> None:
+        """End the threads, and the connection to the engine of shared indexes."""
         self._threads.close()
+        await self._shared_indexes.close()
 
     async def open(
         self, generation: Generation, space: Space, storage: VectorStorage
@@ -94,7 +111,22 @@ class ItemIndexes:
             maintenance.append(perform(duties, Duty.INDEXING, publisher.run))
         return follower, [follower.run(), *maintenance]
 
-    def find_builder(self, generation: Generation) -> IndexBuilder:
+    async def open_shared(
+        self, generation: Generation, space: Space
+    ) -> tuple[IndexReader, Sequence[Work]]:
+        """Return what follows the store for a generation whose index is shared, and its tasks.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        self._builders.pop(generation, None)
+        reader, writer, tasks = await self._shared_indexes.open(generation, space)
+        if self._leads:
+            self._builders[generation] = writer
+            tasks.append(perform(self._stores.duties, Duty.INDEXING, writer.run))
+        return reader, tasks
+
+    def find_builder(self, generation: Generation) -> Builder:
         """Return what builds the index of an open generation, in the leading worker."""
         return self._builders[generation]
 

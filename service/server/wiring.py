@@ -46,6 +46,7 @@ from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.paid_requests import PaidRequests
@@ -144,7 +145,7 @@ class Wiring:
         self._item_indexes = ItemIndexes(
             settings, stores, leads=worker.leads, shared=self.has_other_writers
         )
-        stack.callback(self._item_indexes.close)
+        stack.push_async_callback(self._item_indexes.close)
         spawn(self._item_indexes.dispatch.run())
 
     def make_server(self) -> Server:
@@ -160,6 +161,7 @@ class Wiring:
             self.catalogs.show_change,
             self._find_model,
             settings.max_catalogs,
+            IndexKind(settings.index),
         )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
@@ -230,20 +232,25 @@ class Wiring:
         )
 
     async def open_generation(
-        self, writer: GenerationWriter, storage: VectorStorage
+        self, writer: GenerationWriter, record: CatalogRecord
     ) -> tuple[OpenGeneration, Sequence[Work]]:
-        """Return a generation that follows the store, from its snapshot if it has one."""
+        """Return a generation that follows the store, with the index of its catalog."""
         generation, space = writer.generation, writer.text_embedder.space
+        storage = record.vector_storage
         if storage is VectorStorage.UNSPECIFIED:
             storage = VectorStorage(self._settings.index_vectors)
-        follower, tasks = await self._item_indexes.open(generation, space, storage)
+        if record.index is IndexKind.SHARED:
+            reader, tasks = await self._item_indexes.open_shared(generation, space)
+        else:
+            reader, tasks = await self._item_indexes.open(generation, space, storage)
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
             writer.usd_per_token,
             writer.add_vectors,
-            follower,
+            reader,
             storage,
+            record.index,
         )
         new_items = self._new_items[generation] = NewItems()
         find_model = partial(self.behavior_models.find, generation.catalog_id)
@@ -251,7 +258,7 @@ class Wiring:
             *tasks,
             list_new_items(
                 self._stores.behavior_models,
-                follower,
+                reader,
                 new_items,
                 find_model,
                 partial(self.behavior_models.wait_for_first, generation.catalog_id),

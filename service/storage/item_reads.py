@@ -170,6 +170,22 @@ class ItemReads:
 
         return await self._database.read(query, ReadKind.SCAN, at_one_moment=with_vectors)
 
+    async def list_attributes(
+        self, generation: Generation, after: str, limit: int
+    ) -> list[tuple[str, str]]:
+        """Return ids after `after`, ascending in byte order, each with its attributes as JSON."""
+        values = self._values(generation, after=after, limit=limit)
+
+        def query(connection: Connection) -> list[tuple[str, str]]:
+            return connection.execute(
+                f"""SELECT item_id, attributes FROM items
+                    WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
+                    ORDER BY item_id LIMIT :limit""",
+                values,
+            ).fetchall()
+
+        return await self._database.read(query, ReadKind.SCAN)
+
     async def count(self, generation: Generation) -> int:
         """Return the number of items in the catalog."""
         values = self._values(generation)

@@ -16,6 +16,7 @@ from service.catalog.items import CatalogItems
 from service.catalog.users import CatalogUsers
 from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS, CatalogSettings, SignalMode
 from service.domain.generations import Generation
+from service.domain.index_kinds import IndexKind
 from service.domain.items import Item
 from service.domain.recommendations import Query, Recommendations, Source
 from service.domain.spaces import VectorStorage
@@ -134,7 +135,7 @@ def _wire(
     follower = Follower(stores.items, row, item_index, INDEX_THREADS, fail_to_open)
     add_vectors = partial(stores.reembedding.add_vectors, row)
     serving = OpenGeneration(
-        row, text_embedder, _free, add_vectors, follower, VectorStorage.FLOAT32
+        row, text_embedder, _free, add_vectors, follower, VectorStorage.FLOAT32, IndexKind.MEMORY
     )
     generations = CatalogGenerations(serving, None, WriteBarrier((follower,)))
     return Catalog(

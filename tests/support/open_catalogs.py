@@ -122,7 +122,7 @@ class WordCatalogs:
         )
 
     async def open_generation(
-        self, writer: GenerationWriter, storage: VectorStorage
+        self, writer: GenerationWriter, record: CatalogRecord
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store."""
 
@@ -142,7 +142,8 @@ class WordCatalogs:
             writer.usd_per_token,
             writer.add_vectors,
             follower,
-            storage,
+            record.vector_storage,
+            record.index,
         )
         return opened, [follower.run()]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from qdrant_client import AsyncQdrantClient
 
 from service.domain.shared_indexes import SharedIndexRecord
+from service.index.shared.engine_address import EngineAddress
 from service.index.shared.qdrant_calls import CollectionLayout, QdrantCalls
 from service.index.shared.qdrant_reads import QdrantReads
 from service.index.shared.qdrant_writes import QdrantWrites
@@ -43,22 +44,6 @@ _CHANNEL_OPTIONS: dict[str, Any] = {
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": -1,
 }
-
-
-class EngineAddress(NamedTuple):
-    """Where Qdrant is.
-
-    Attributes:
-        target: a target of gRPC without its port, such as `dns:///qdrant`.
-        port: the port of its gRPC.
-        tls: whether it uses TLS.
-        api_key: its key; empty if it has none.
-    """
-
-    target: str
-    port: int
-    tls: bool = False
-    api_key: str = ""
 
 
 class QdrantEngine:
@@ -101,7 +86,7 @@ class QdrantEngine:
             https=address.tls,
             api_key=address.api_key or None,
             timeout=CALL_SECONDS,
-            grpc_options=dict(_CHANNEL_OPTIONS),
+            grpc_options={**_CHANNEL_OPTIONS, "grpc.default_authority": address.authority},
             pool_size=1,
             check_compatibility=False,
         )

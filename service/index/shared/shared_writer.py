@@ -16,6 +16,7 @@ from service.domain.generations import Generation
 from service.domain.items import ChangeBatch
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.index.change_feed import ChangeFeed
+from service.index.maintenance import IndexPosition
 from service.index.shared.engine_collection import (
     CollectionMark,
     CollectionReads,
@@ -79,7 +80,19 @@ class SharedIndexWriter:
         self._has_news = asyncio.Event()
         self._log = structlog.get_logger().bind(catalog=generation.name)
         self._note_time = self._progress_time = 0.0
+        self._settled_sequence = -1
         self._forget_time = time.monotonic() + DELETED_SECONDS
+
+    @property
+    def settled_sequence(self) -> int:
+        """The last write that the collection has, once it is ready; -1 before."""
+        return self._settled_sequence
+
+    @property
+    def position(self) -> IndexPosition:
+        """How far the collection has followed the catalog, as far as this process knows."""
+        reached = max(self._settled_sequence, 0)
+        return IndexPosition(self._generation.catalog_id, reached, reached)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -117,6 +130,8 @@ class SharedIndexWriter:
                 await self._start_build("index_history_lost")
                 return
             record = await self._apply(record, opened, batch)
+            is_ready = record.state is SharedIndexState.READY
+            self._settled_sequence = record.reached if is_ready else -1
             if len(batch.changes) < CHANGES_PER_BATCH:
                 await self._wait_for_news(check_time)
 
