@@ -37,6 +37,9 @@ class Restriction:
 
 NO_RESTRICTION = Restriction()
 
+# Items whose vectors one request brings: 6 MB with 256 dimensions.
+MAX_NEAREST_ITEMS = 4_096
+
 
 @dataclass(frozen=True, slots=True)
 class ItemsRequest:
@@ -49,13 +52,15 @@ class ItemsRequest:
 class NearestRequest:
     """Asks for the `limit` items nearest to each query: float32 [queries, dimensions].
 
-    With `exact`, the queries are compared with every vector.
+    With `exact`, the queries are compared with every vector. Of more than `max_items` in all, those
+    come that are nearest to the queries together.
     """
 
     queries: Vectors
     limit: int
     restriction: Restriction = NO_RESTRICTION
     exact: bool = False
+    max_items: int = MAX_NEAREST_ITEMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
 from service.index.read_requests import (
+    MAX_NEAREST_ITEMS,
     ItemsRequest,
     NearestRequest,
     RankedRequest,
@@ -33,6 +34,10 @@ from service.recommend.query_preparation import PreparedQuery
 from service.recommend.scoring import MakeScorer, Scorer
 from service.recommend.source_search import CANDIDATES_PER_SOURCE
 from service.recommend.stand_ins import NEAREST_COUNT
+
+# The items that are scored for several sources together, at least and for each result.
+MIN_SCORED_ITEMS = 256
+SCORED_ITEMS_PER_RESULT = 8
 
 # With boosts, many more items than the result has can be among the best: those that are nearest,
 # and the nearest ones that each boost with a filter raises.
@@ -133,15 +138,20 @@ def _plan_by_item(
 
 
 def _plan_nearest(
-    queries: Vectors, prepared: PreparedQuery, fetch: int, restriction: Restriction
+    queries: Vectors,
+    prepared: PreparedQuery,
+    fetch: int,
+    restriction: Restriction,
+    max_items: int = MAX_NEAREST_ITEMS,
 ) -> Iterator[ReadRequest]:
     """Yield requests for the items nearest to some vectors, and for those that boosts may raise."""
     exact = prepared.query.exact
-    yield NearestRequest(queries, fetch, restriction, exact)
+    yield NearestRequest(queries, fetch, restriction, exact, max_items)
     for boost in prepared.query.boosts:
         if isinstance(boost.function, Filter):
             filter_ = _select_raised(boost, boost.function, restriction.filter)
-            yield NearestRequest(queries, fetch, replace(restriction, filter=filter_), exact)
+            raised = replace(restriction, filter=filter_)
+            yield NearestRequest(queries, fetch, raised, exact, max_items)
 
 
 def _select_raised(boost: Boost, boosted: Filter, filter_: Filter | None) -> Filter:
@@ -170,8 +180,10 @@ def _plan_by_sources(
 ) -> Iterator[ReadRequest]:
     """Yield requests for the best items for several sources, by text and by behavior."""
     restriction, behavior = _describe_restriction(prepared), prepared.behavior
-    count = 2 * max(CANDIDATES_PER_SOURCE, fetch)
-    yield from _plan_nearest(scorer.queries, prepared, count, restriction)
+    adjusts = behavior is not None or prepared.stand_ins is not None or bool(prepared.query.boosts)
+    count = max(CANDIDATES_PER_SOURCE, fetch) * (2 if adjusts else 1)
+    max_items = max(MIN_SCORED_ITEMS, SCORED_ITEMS_PER_RESULT * fetch)
+    yield from _plan_nearest(scorer.queries, prepared, count, restriction, max_items)
     if prepared.stand_ins is not None:
         yield NearestRequest(scorer.queries, NEAREST_COUNT)
         sample_scores = scorer.score(item_index.read_sample())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from service.domain.filters import Filter
@@ -18,11 +18,18 @@ class CollectionMark(NamedTuple):
     anchor: Anchor
 
 
-class FoundItem(NamedTuple):
-    """An item that a search found, with the inner product of a vector and the query."""
+class FoundPoint(NamedTuple):
+    """A point that a search found, with the inner product of its vector and the query."""
 
-    item_id: str
+    point_id: str
     score: float
+
+
+class FoundPoints(NamedTuple):
+    """The points nearest to each query, nearest first, and the items of those that came along."""
+
+    hits: Sequence[Sequence[FoundPoint]]
+    items: Mapping[str, Change]
 
 
 class CollectionReads(Protocol):
@@ -37,12 +44,26 @@ class CollectionReads(Protocol):
         """Return those items that are there, are searchable, and that a restriction allows."""
 
     async def search(
-        self, queries: Vectors, limit: int, restriction: Restriction, *, exact: bool
-    ) -> list[list[FoundItem]]:
-        """Return for each query the items of the `limit` nearest vectors, nearest first.
+        self,
+        queries: Vectors,
+        limit: int,
+        restriction: Restriction,
+        *,
+        exact: bool,
+        with_items: bool,
+    ) -> FoundPoints:
+        """Return the `limit` nearest points to each query.
 
-        An item can occur several times, with several of its vectors.
+        Args:
+            queries: float32 [queries, dimensions].
+            limit: the number of points for each query. An item can have several.
+            restriction: which items may be found.
+            exact: compare with every vector.
+            with_items: bring the items of points along, as far as they have one vector.
         """
+
+    async def fetch_points(self, point_ids: Sequence[str]) -> Mapping[str, Change]:
+        """Return the items of those points that are there, by the ids of the points."""
 
     async def count(
         self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import heapq
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -16,14 +18,16 @@ from service.index.read_requests import (
     ReadRequest,
 )
 from service.index.shared.catalog_statistics import CatalogStatistics
-from service.index.shared.engine_collection import CollectionReads, FoundItem
+from service.index.shared.engine_collection import CollectionReads, FoundPoint
 from service.index.shared.tail_follower import TailFollower
 from service.index.shared.tail_index import TailIndex
 from service.index.shared.working_set import WorkingSet
 
-# Items whose vectors one request brings at most: 6 MB with 256 dimensions. Of more, those come that
-# are nearest to some query.
-MAX_NEAREST_ITEMS = 4_096
+# Items that come along with a search, in one call. More are selected first, and fetched then.
+MAX_ITEMS_ALONG = 128
+
+# As in the ranking of recommendations for several sources.
+SHARPNESS_OF_SELECTION = 6.0
 
 # Ranked items that are looked up first. Few of many are needed.
 RANKED_BLOCK = 512
@@ -94,20 +98,34 @@ class Gathering:
     ) -> list[Change]:
         """Return at least the `limit` nearest items to each query, as far as there are so many."""
         cost = self._follower.tail.vectors.estimate_cost(len(request.queries))
-        limit = request.limit
+        with_items = len(request.queries) * request.limit <= MAX_ITEMS_ALONG
+        limit, items = request.limit, dict[str, Change]()
         while True:
-            hits = await collection.search(
-                request.queries, limit, request.restriction, exact=request.exact
+            found = await collection.search(
+                request.queries,
+                limit,
+                request.restriction,
+                exact=request.exact,
+                with_items=with_items,
             )
-            changed_ids = await self._follower.read_tail(partial(_find_changed, hits))
+            items |= found.items
+            best_ids = _select_best(found.hits, request.max_items)
+            missing_ids = [point_id for point_id in best_ids if point_id not in items]
+            if missing_ids:
+                items |= await collection.fetch_points(missing_ids)
+            unchanged = await self._follower.read_tail(
+                partial(TailIndex.select_unchanged, changes=items.values())
+            )
+            unchanged_ids = {change.item_id for change in unchanged}
             if all(
-                len(query_hits) < limit or _count_others(query_hits, changed_ids) >= request.limit
-                for query_hits in hits
+                len(hits) < limit
+                or len(best_ids) >= request.max_items
+                or _count_items(hits, items, unchanged_ids) >= request.limit
+                for hits in found.hits
             ):
                 break
             limit *= 2
-        found = await collection.fetch(list(_list_best(hits, changed_ids)))
-        return await self._join(found, lambda tail: tail.find_nearest(request), cost)
+        return await self._join(list(items.values()), lambda tail: tail.find_nearest(request), cost)
 
     async def _find_ranked(
         self, request: RankedRequest, collection: CollectionReads
@@ -137,26 +155,26 @@ class Gathering:
         )
 
 
-def _find_changed(hits: Sequence[Sequence[FoundItem]], tail: TailIndex) -> set[str]:
-    """Return the items among hits that have changed since."""
-    return {
-        hit.item_id for query_hits in hits for hit in query_hits if tail.has_changed(hit.item_id)
-    }
+def _count_items(
+    hits: Sequence[FoundPoint], items: Mapping[str, Change], unchanged_ids: set[str]
+) -> int:
+    """Return the number of distinct items among hits that have not changed since."""
+    ids = {items[hit.point_id].item_id for hit in hits if hit.point_id in items}
+    return len(ids & unchanged_ids)
 
 
-def _count_others(hits: Sequence[FoundItem], changed_ids: set[str]) -> int:
-    """Return the number of distinct items among hits that have not changed."""
-    return len({hit.item_id for hit in hits} - changed_ids)
+def _select_best(hits: Sequence[Sequence[FoundPoint]], limit: int) -> list[str]:
+    """Return the ids of the best points for all queries together, at most `limit`.
 
-
-def _list_best(hits: Sequence[Sequence[FoundItem]], changed_ids: set[str]) -> Iterator[str]:
-    """Yield the items of hits that have not changed, at most MAX_NEAREST_ITEMS, nearest first."""
-    scores: dict[str, float] = {}
+    A point is as good as the soft maximum of its scores, so that one that is near to several
+    queries comes before one that is near to a single one.
+    """
+    weights: dict[str, float] = {}
     for query_hits in hits:
-        for item_id, score in query_hits:
-            if item_id not in changed_ids:
-                scores[item_id] = max(score, scores.get(item_id, score))
-    if len(scores) <= MAX_NEAREST_ITEMS:
-        yield from scores
-        return
-    yield from sorted(scores, key=lambda item_id: -scores[item_id])[:MAX_NEAREST_ITEMS]
+        for point_id, score in query_hits:
+            weights[point_id] = weights.get(point_id, 0.0) + math.exp(
+                SHARPNESS_OF_SELECTION * score
+            )
+    if len(weights) <= limit:
+        return list(weights)
+    return heapq.nlargest(limit, weights, key=weights.__getitem__)

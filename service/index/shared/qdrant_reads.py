@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from service.domain.filters import Filter
 from service.domain.items import Change
 from service.domain.vectors import Vectors
 from service.index.read_requests import Restriction
-from service.index.shared.engine_collection import FoundItem
+from service.index.shared.engine_collection import FoundPoint, FoundPoints
 from service.index.shared.point_filters import list_range_fields
 from service.index.shared.points import (
     ATTRIBUTES_FIELD,
@@ -88,9 +88,15 @@ class QdrantReads:
         return await self._complete([point async for page in pages for point in page])
 
     async def search(
-        self, queries: Vectors, limit: int, restriction: Restriction, *, exact: bool
-    ) -> list[list[FoundItem]]:
-        """Return for each query the items of the `limit` nearest vectors, nearest first."""
+        self,
+        queries: Vectors,
+        limit: int,
+        restriction: Restriction,
+        *,
+        exact: bool,
+        with_items: bool,
+    ) -> FoundPoints:
+        """Return the `limit` nearest points to each query: see CollectionReads."""
         await self._index_ranges(restriction.filter)
         filter_ = match_restriction(restriction)
         parameters = models.SearchParams(hnsw_ef=max(SEARCH_BREADTH, limit), exact=exact)
@@ -100,17 +106,41 @@ class QdrantReads:
                 filter=filter_,
                 params=parameters,
                 limit=limit,
-                with_payload=[ID_FIELD],
+                with_payload=_ITEM_FIELDS if with_items else False,
+                with_vector=with_items,
             )
             for query in queries.tolist()
         ]
         responses = await self._calls.wait_for(
             self._client.query_batch_points(self._calls.name, requests)
         )
-        return [
-            [FoundItem(_get_payload(point)[ID_FIELD], point.score) for point in response.points]
+        items = {
+            str(point.id): change
+            for response in responses
+            for point in response.points
+            if with_items and (change := _read_single(point)) is not None
+        }
+        hits = [
+            [FoundPoint(str(point.id), point.score) for point in response.points]
             for response in responses
         ]
+        return FoundPoints(hits, items)
+
+    async def fetch_points(self, point_ids: Sequence[str]) -> Mapping[str, Change]:
+        """Return the items of those points that are there, by the ids of the points."""
+        points = await self._retrieve(point_ids, _ITEM_FIELDS, with_vectors=True)
+        items: dict[str, Change] = {}
+        owners: dict[str, str] = {}
+        for point in points:
+            change = _read_single(point)
+            if change is None:
+                owners[str(point.id)] = _get_payload(point)[ID_FIELD]
+            else:
+                items[str(point.id)] = change
+        whole = {change.item_id: change for change in await self.fetch([*{*owners.values()}])}
+        return items | {
+            point_id: whole[item_id] for point_id, item_id in owners.items() if item_id in whole
+        }
 
     async def count(
         self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
@@ -191,9 +221,13 @@ class QdrantReads:
         with_vectors: bool = True,
     ) -> list[models.Record]:
         """Return those points of items that exist: for each item the one at the position beside."""
-        if not item_ids:
-            return []
         point_ids = make_point_ids(item_ids, positions)
+        return await self._retrieve(point_ids, fields, with_vectors=with_vectors)
+
+    async def _retrieve(
+        self, point_ids: Sequence[str], fields: list[str], *, with_vectors: bool
+    ) -> list[models.Record]:
+        """Return those points that exist."""
         records: list[models.Record] = []
         for start in range(0, len(point_ids), POINTS_PER_PAGE):
             records += await self._calls.wait_for(
@@ -242,10 +276,18 @@ class QdrantReads:
             self._range_fields.add(field)
 
 
+def _read_single(point: models.Record | models.ScoredPoint) -> Change | None:
+    """Return the item of a point; None if it has several vectors, or is none."""
+    payload = _get_payload(point)
+    if payload[TYPE_FIELD] != PointType.FIRST or COUNT_FIELD in payload:
+        return None
+    return read_change(payload, [_get_vector(point)])
+
+
 def _get_payload(point: models.Record | models.ScoredPoint) -> dict[str, Any]:
     assert point.payload is not None  # noqa: S101  (every read asks for it)
     return point.payload
 
 
-def _get_vector(point: models.Record) -> bytes:
+def _get_vector(point: models.Record | models.ScoredPoint) -> bytes:
     return np.array(point.vector, "<f4").tobytes()
