@@ -35,9 +35,10 @@ from service.recommend.scoring import MakeScorer, Scorer
 from service.recommend.source_search import CANDIDATES_PER_SOURCE
 from service.recommend.stand_ins import NEAREST_COUNT
 
-# The items that are scored for several sources together, at least and for each result.
-MIN_SCORED_ITEMS = 256
-SCORED_ITEMS_PER_RESULT = 8
+# The items that are scored for several sources together, at least and for each result. Of 20 films
+# for 80 people with 20 likes each, 99.6% are the same as if all were scored, and 98.4% with half.
+MIN_SCORED_ITEMS = 512
+SCORED_ITEMS_PER_RESULT = 16
 
 # With boosts, many more items than the result has can be among the best: those that are nearest,
 # and the nearest ones that each boost with a filter raises.
