@@ -5,6 +5,7 @@
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
     |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
+    |-- SharedIndexOff         the server has no engine for shared indexes
     |-- TooFewItems            the catalog has fewer items than the requested number of clusters
     |-- SequenceMismatch       the item is not at the expected sequence number
     |-- AnswerTooLarge         the response does not fit into one message
@@ -120,6 +121,12 @@ class AlreadyEmbedded(AkinError):
     """The catalog is already embedded in the requested space."""
 
     reason = "ALREADY_EMBEDDED"
+
+
+class SharedIndexOff(AkinError):
+    """The request needs a shared index, for which the server has no engine."""
+
+    reason = "SHARED_INDEX_OFF"
 
 
 class TooFewItems(AkinError):
