@@ -5,6 +5,7 @@
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
     |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
+    |-- ReindexUnderWay        the catalog changes its index
     |-- SharedIndexOff         the server has no engine for shared indexes
     |-- TooFewItems            the catalog has fewer items than the requested number of clusters
     |-- SequenceMismatch       the item is not at the expected sequence number
@@ -121,6 +122,12 @@ class AlreadyEmbedded(AkinError):
     """The catalog is already embedded in the requested space."""
 
     reason = "ALREADY_EMBEDDED"
+
+
+class ReindexUnderWay(AkinError):
+    """The catalog changes its index, which must end or be cancelled first."""
+
+    reason = "REINDEX_UNDER_WAY"
 
 
 class SharedIndexOff(AkinError):

@@ -249,11 +249,14 @@ class GenerationStore:
             CatalogNotFound: the catalog was deleted.
             ReembeddingUnderWay: the catalog has a next generation.
             ReembeddingNotCommitted: the catalog has a previous generation.
+            ReindexUnderWay: the catalog changes its index.
         """
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
             _forbid_during_reembedding(record)
+            if record.next_index is not None:
+                raise errors.ReindexUnderWay(f"catalog {record.name!r} changes its index")
             insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
             note_change(transaction)
 

@@ -167,6 +167,16 @@ async def test_no_index_changes_during_a_re_embedding(tmp_path: Path, index: Ind
         assert index in {record.index, record.next_index}
 
 
+async def test_no_re_embedding_starts_during_a_change(tmp_path: Path) -> None:
+    """A shared index is built for the generation that serves, unless the change is cancelled."""
+    async with word_catalogs(tmp_path) as factory:
+        await start(factory, SHARED)
+        with pytest.raises(errors.ReindexUnderWay):
+            await factory.start_next(OTHER)
+        await start(factory, MEMORY)
+        await factory.start_next(OTHER)
+
+
 async def test_a_deleted_catalog_is_not_found(tmp_path: Path) -> None:
     """Also if another one has its name."""
     async with word_catalogs(tmp_path) as factory:

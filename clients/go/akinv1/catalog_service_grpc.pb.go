@@ -93,9 +93,10 @@ type CatalogServiceClient interface {
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+	// to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+	// (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+	// respond.
 	StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
@@ -319,9 +320,10 @@ type CatalogServiceServer interface {
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+	// to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+	// (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+	// respond.
 	StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.

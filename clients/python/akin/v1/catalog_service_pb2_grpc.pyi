@@ -92,9 +92,10 @@ class CatalogServiceStub:
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+    to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+    (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+    respond.
     """
     GetReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -198,9 +199,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+    to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+    (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+    respond.
     """
     GetReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]  # type: ignore[assignment]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -343,9 +345,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-        provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+        to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+        (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+        respond.
         """
 
     @_abc_1.abstractmethod

@@ -5135,9 +5135,10 @@ export const CatalogServiceDefinition = {
      *
      * The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
      * (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-     * it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-     * provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+     * it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+     * to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+     * (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+     * respond.
      */
     startReembedding: {
       name: "StartReembedding",
