@@ -139,7 +139,7 @@ docs: .venv/ready
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 --extra http --extra postgres pyproject.toml \
+		--no-annotate --no-header --python-version 3.11 --extra http --extra postgres --extra qdrant pyproject.toml \
 		-o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
