@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -13,10 +14,12 @@ from qdrant_client import AsyncQdrantClient
 from service.domain.generations import Generation
 from service.domain.items import Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
+from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
+from service.index.read_requests import Restriction
 from service.index.shared.catalog_statistics import CatalogStatistics
 from service.index.shared.collection_watch import CollectionWatch
-from service.index.shared.engine_collection import CollectionReads
+from service.index.shared.engine_collection import CollectionReads, FoundPoints
 from service.index.shared.gathering import Gathering
 from service.index.shared.matching_ids import MatchingItems
 from service.index.shared.qdrant_engine import QdrantEngine
@@ -42,12 +45,63 @@ LOCAL_MODE_WARNINGS = [
 """The marks of tests whose engine is in memory: it has no indexes, and warns of it."""
 
 # Returns reads of a collection that do something beside.
-WrapReads = Callable[[CollectionReads], CollectionReads]
+WrapReads = Callable[[QdrantReads], CollectionReads]
 
 
-def keep_reads(reads: CollectionReads) -> CollectionReads:
+def keep_reads(reads: QdrantReads) -> CollectionReads:
     """Return reads as they are."""
     return reads
+
+
+class SearchGate:
+    """Holds searches of collections after the engine has answered, while it is closed."""
+
+    def __init__(self) -> None:
+        self.has_searched = asyncio.Event()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+
+    def close(self) -> None:
+        """Hold searches from now on."""
+        self.has_searched.clear()
+        self._is_open.clear()
+
+    def open(self) -> None:
+        """Let all searches return."""
+        self._is_open.set()
+
+    async def pass_through(self) -> None:
+        """Wait until the gate is open."""
+        self.has_searched.set()
+        await self._is_open.wait()
+
+    def wrap(self, reads: QdrantReads) -> CollectionReads:
+        """Return reads whose searches pass the gate."""
+        return GatedReads(reads, self)
+
+
+class GatedReads(QdrantReads):
+    """Reads whose searches return once a gate is open."""
+
+    def __init__(self, reads: QdrantReads, gate: SearchGate) -> None:
+        super().__init__(reads._calls)
+        self._gate = gate
+
+    async def search(
+        self,
+        queries: Vectors,
+        limit: int,
+        restriction: Restriction,
+        *,
+        exact: bool,
+        with_items: bool,
+    ) -> FoundPoints:
+        """Search, and pass the gate."""
+        found = await super().search(
+            queries, limit, restriction, exact=exact, with_items=with_items
+        )
+        await self._gate.pass_through()
+        return found
 
 
 class ObservedRecords:
@@ -110,6 +164,24 @@ class ObservedRecords:
         self._has_changed = asyncio.Event()
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaOptions:
+    """How a replica differs from one of a server.
+
+    Attributes:
+        wrap_reads: changes the reads of the collection.
+        max_changes: the number of changes that the tail keeps.
+        ready_seconds: the longest wait of a read for an index that is being built.
+    """
+
+    wrap_reads: WrapReads = keep_reads
+    max_changes: int = MAX_TAIL_CHANGES
+    ready_seconds: float = GIVE_UP_SECONDS
+
+
+SERVED = ReplicaOptions()
+
+
 class SharedReplica:
     """One process with the shared index of a generation.
 
@@ -121,8 +193,7 @@ class SharedReplica:
         clock: the present time.
         client: of the engine.
         start: the sequence number up to which the tail lacks changes.
-        wrap_reads: changes the reads of the collection.
-        max_changes: the number of changes that the tail keeps.
+        options: how it differs from a process of a server.
     """
 
     def __init__(
@@ -132,16 +203,14 @@ class SharedReplica:
         clock: FakeClock,
         client: AsyncQdrantClient,
         start: int,
-        wrap_reads: WrapReads,
-        max_changes: int,
+        options: ReplicaOptions,
     ) -> None:
         self.stores = stores
         self.generation = generation
         self.client = client
         self.records = ObservedRecords(stores.shared_indexes)
         self._clock = clock
-        self._wrap_reads = wrap_reads
-        self._max_changes = max_changes
+        self._options = options
         self._engine = QdrantEngine(client, stores.database.store_id)
         self.follower = TailFollower(
             stores.items, generation, self._create_tail(start), INDEX_THREADS, self._open_tail
@@ -152,6 +221,7 @@ class SharedReplica:
             self.follower,
             self._open_wrapped_reads,
             CatalogStatistics.empty(DIMENSIONS),
+            options.ready_seconds,
         )
         self.index = SharedIndex(
             self.follower,
@@ -228,10 +298,10 @@ class SharedReplica:
         return OpenedCollection(self.open_reads(record), self.open_writes(record))
 
     def _open_wrapped_reads(self, record: SharedIndexRecord) -> CollectionReads:
-        return self._wrap_reads(self.open_reads(record))
+        return self._options.wrap_reads(self.open_reads(record))
 
     def _create_tail(self, start: int) -> TailIndex:
-        return TailIndex(DIMENSIONS, self._clock, start, self._max_changes)
+        return TailIndex(DIMENSIONS, self._clock, start, self._options.max_changes)
 
     async def _open_tail(self) -> ItemIndex:
         return self._create_tail(await _choose_start(self.stores, self.generation))
@@ -251,10 +321,8 @@ async def open_replicas(
     stores: Stores,
     generation: Generation,
     clock: FakeClock,
-    count: int = 1,
-    *,
-    wrap_reads: WrapReads = keep_reads,
-    max_changes: int = MAX_TAIL_CHANGES,
+    count: int,
+    options: ReplicaOptions = SERVED,
 ) -> AsyncIterator[Sequence[SharedReplica]]:
     """Yield replicas over one engine, whose followers run."""
     client = AsyncQdrantClient(":memory:")
@@ -263,9 +331,7 @@ async def open_replicas(
         replicas = []
         for _ in range(count):
             start = await _choose_start(stores, generation)
-            replica = SharedReplica(
-                stores, generation, clock, client, start, wrap_reads, max_changes
-            )
+            replica = SharedReplica(stores, generation, clock, client, start, options)
             stack.push_async_callback(left, asyncio.create_task(replica.follower.run()))
             replicas.append(replica)
         yield replicas
@@ -273,15 +339,8 @@ async def open_replicas(
 
 @asynccontextmanager
 async def open_replica(
-    stores: Stores,
-    generation: Generation,
-    clock: FakeClock,
-    *,
-    wrap_reads: WrapReads = keep_reads,
-    max_changes: int = MAX_TAIL_CHANGES,
+    stores: Stores, generation: Generation, clock: FakeClock, options: ReplicaOptions = SERVED
 ) -> AsyncIterator[SharedReplica]:
     """Yield the only replica over an engine, whose follower runs."""
-    async with open_replicas(
-        stores, generation, clock, wrap_reads=wrap_reads, max_changes=max_changes
-    ) as (replica,):
+    async with open_replicas(stores, generation, clock, 1, options) as (replica,):
         yield replica

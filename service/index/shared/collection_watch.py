@@ -44,6 +44,7 @@ class CollectionWatch:
         follower: of the latest changes, which are dropped once the engine has them.
         open_collection: returns the collection of a record.
         statistics: those of a catalog without items.
+        ready_seconds: the longest wait of a read for an index that is being built.
 
     `trims` hold back the changes that running reads may need. `item_count` is the number of items
     in the engine.
@@ -56,12 +57,14 @@ class CollectionWatch:
         follower: TailFollower,
         open_collection: Callable[[SharedIndexRecord], CollectionReads],
         statistics: CatalogStatistics,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._records = records
         self._generation = generation
         self._follower = follower
         self._open_collection = open_collection
         self._statistics = statistics
+        self._ready_seconds = ready_seconds
         self._statistics_version = 0
         self._record: SharedIndexRecord | None = None
         self._collection: CollectionReads | None = None
@@ -81,7 +84,7 @@ class CollectionWatch:
         """
         if not self._can_use():
             try:
-                async with asyncio.timeout(READY_SECONDS):
+                async with asyncio.timeout(self._ready_seconds):
                     while not self._can_use():
                         await self._is_usable.wait()
             except TimeoutError:

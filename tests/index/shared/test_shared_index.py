@@ -1,25 +1,112 @@
-"""Reads of a shared index: every write that the process knows of, wherever its item is."""
+"""Reads of a shared index see every write that the process knows of, wherever its item is."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
-from support.clock import FakeClock
-from support.shared_indexes import LOCAL_MODE_WARNINGS, open_replica
-from support.stores import delete_item, indexed, opened, pending
-from service.index.read_requests import plan_items
+import pytest
+from support.clock import START_US, FakeClock
+from support.filters import random_filter
+from support.shared_indexes import (
+    LOCAL_MODE_WARNINGS,
+    SharedReplica,
+    open_replica,
+)
+from support.shared_reads import (
+    assert_equal_hits,
+    draw_vectors,
+    draw_write,
+    find_nearest,
+    find_ranked,
+    read_items,
+    read_store,
+    write_vectors,
+)
+from support.stores import delete_expired, opened, pending
+
+from service.domain.generations import Generation
+from service.index.read_requests import Restriction
+from service.storage.stores import Stores
+
 pytestmark = LOCAL_MODE_WARNINGS
 
+IDS = [f"i{number:02}" for number in range(40)]
 
-async def test_smoke(tmp_path: Path) -> None:
-    clock = FakeClock()
-    async with opened(tmp_path, clock) as (stores, generation):
-        await stores.items.upsert_many(generation, [indexed("a", "tea"), indexed("b", "rum")])
-        async with open_replica(stores, generation, clock) as replica:
-            await replica.settle()
-            print(await replica.get_record(), replica.follower.tail.change_count, replica.follower.tail.start)
-            await stores.items.upsert_many(generation, [indexed("a", "gin"), indexed("c", "rum"), pending("d", "x")])
-            await replica.follow()
-            print(await replica.index.read(lambda i: list(i._keys), 1, plan=plan_items(["a","b","c","d"])))
-            await replica.settle()
-            print(await replica.get_record(), replica.follower.tail.change_count, replica.follower.tail.start)
+
+async def change_items(
+    stores: Stores, generation: Generation, clock: FakeClock, choices: random.Random
+) -> None:
+    """Make a random change of some items."""
+    ids = choices.sample(IDS, choices.choice((1, 2, 8)))
+    match choices.randrange(6):
+        case 0:
+            await stores.items.delete_many(generation, ids)
+        case 1:
+            clock.advance(seconds=1)
+            await delete_expired(stores, choices.randrange(4))
+        case 2:
+            expire_time_us = clock.now_us + choices.choice((1, 2_000_000))
+            writes = [draw_write(choices, item_id, expire_time_us) for item_id in ids]
+            await stores.items.upsert_many(generation, writes)
+        case _:
+            writes = [draw_write(choices, item_id) for item_id in ids]
+            await stores.items.upsert_many(generation, writes)
+
+
+async def check_reads(
+    replica: SharedReplica, clock: FakeClock, choices: random.Random
+) -> None:
+    """Check that random reads return what the store has."""
+    sequence = await replica.follow()
+    index = replica.index
+    stored = await read_store(replica.stores, replica.generation, clock.now_us)
+    assert stored.vectors == await read_items(index, [*IDS, "unknown"])
+    filter_ = choices.choice((None, random_filter(choices)))
+    restriction = Restriction(filter_, choices.sample(IDS, choices.choice((0, 0, 5))))
+    queries = draw_vectors(choices.choice((1, 1, 4)), choices.randrange(2**32))
+    limit = choices.choice((1, 5, 40))
+    nearest = await find_nearest(index, queries, limit, restriction, exact=choices.random() < 0.5)
+    assert_equal_hits(stored.find_nearest(queries, limit, restriction), nearest)
+    ranked_ids = choices.sample([*IDS, "unknown"], 30)
+    searchable = set(stored.list_searchable(restriction))
+    expected = [item_id for item_id in ranked_ids if item_id in searchable][:limit]
+    assert expected == await find_ranked(index, ranked_ids, limit, restriction)
+    assert await index.read(lambda item_index: item_index.sequence, queries=1) >= sequence
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_reads_see_writes_that_the_engine_lacks(tmp_path: Path, seed: int) -> None:
+    """While nobody writes to the engine, reads still return every item as it is now."""
+    clock, choices = FakeClock(), random.Random(seed)
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        writes = [draw_write(choices, item_id) for item_id in IDS[:30]]
+        await stores.items.upsert_many(generation, writes)
+        await replica.settle()
+        assert 0 == replica.follower.tail.change_count
+        await check_reads(replica, clock, choices)
+        for _ in range(15):
+            await change_items(stores, generation, clock, choices)
+            await check_reads(replica, clock, choices)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_reads_see_writes_wherever_the_engine_is(tmp_path: Path, seed: int) -> None:
+    """However far the writer and the watch have come, reads return every item as it is now."""
+    clock, choices = FakeClock(), random.Random(seed)
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        await replica.settle()
+        for _ in range(25):
+            await change_items(stores, generation, clock, choices)
+            if choices.random() < 0.4:
+                await replica.write()
+            if choices.random() < 0.4:
+                await replica.look()
+            await check_reads(replica, clock, choices)
