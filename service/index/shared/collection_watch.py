@@ -29,10 +29,14 @@ TRIM_COST = 20_000
 
 
 class UsableIndex(NamedTuple):
-    """What a read needs: the collection that is ready, and the statistics of the catalog."""
+    """What a read needs: the collection that is ready, and the statistics of the catalog.
+
+    The collection has all changes up to the sequence number `reached`.
+    """
 
     collection: CollectionReads
     statistics: CatalogStatistics
+    reached: int
 
 
 class CollectionWatch:
@@ -86,11 +90,14 @@ class CollectionWatch:
             try:
                 async with asyncio.timeout(self._ready_seconds):
                     while not self._can_use():
+                        # The tail can have dropped changes since the watch has looked.
+                        self._is_usable.clear()
                         await self._is_usable.wait()
             except TimeoutError:
                 raise errors.IndexUnavailable(self._describe_build()) from None
-        assert self._collection is not None  # noqa: S101  (it is there if it can be used)
-        return UsableIndex(self._collection, self._statistics)
+        assert self._record is not None  # noqa: S101  (it is there if it can be used)
+        assert self._collection is not None  # noqa: S101  (likewise)
+        return UsableIndex(self._collection, self._statistics, self._record.reached)
 
     async def run(self) -> None:
         """Watch until cancelled."""
