@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from service.domain.filters import Filter
 from service.domain.generations import Generation
 from service.domain.items import Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
@@ -53,37 +54,37 @@ def keep_reads(reads: QdrantReads) -> CollectionReads:
     return reads
 
 
-class SearchGate:
-    """Holds searches of collections after the engine has answered, while it is closed."""
+class ReadGate:
+    """Holds searches and counts after the engine has answered, while it is closed."""
 
     def __init__(self) -> None:
-        self.has_searched = asyncio.Event()
+        self.has_arrived = asyncio.Event()
         self._is_open = asyncio.Event()
         self._is_open.set()
 
     def close(self) -> None:
-        """Hold searches from now on."""
-        self.has_searched.clear()
+        """Hold reads from now on."""
+        self.has_arrived.clear()
         self._is_open.clear()
 
     def open(self) -> None:
-        """Let all searches return."""
+        """Let all reads return."""
         self._is_open.set()
 
     async def pass_through(self) -> None:
         """Wait until the gate is open."""
-        self.has_searched.set()
+        self.has_arrived.set()
         await self._is_open.wait()
 
     def wrap(self, reads: QdrantReads) -> CollectionReads:
-        """Return reads whose searches pass the gate."""
+        """Return reads that pass the gate."""
         return GatedReads(reads, self)
 
 
 class GatedReads(QdrantReads):
-    """Reads whose searches return once a gate is open."""
+    """Reads whose searches and counts return once a gate is open."""
 
-    def __init__(self, reads: QdrantReads, gate: SearchGate) -> None:
+    def __init__(self, reads: QdrantReads, gate: ReadGate) -> None:
         super().__init__(reads._calls)
         self._gate = gate
 
@@ -102,6 +103,14 @@ class GatedReads(QdrantReads):
         )
         await self._gate.pass_through()
         return found
+
+    async def count(
+        self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
+    ) -> int:
+        """Count, and pass the gate."""
+        count = await super().count(filter_, searchable=searchable, exclude_ids=exclude_ids)
+        await self._gate.pass_through()
+        return count
 
 
 class ObservedRecords:

@@ -12,7 +12,7 @@ from support.filters import random_filter
 from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
     ReplicaOptions,
-    SearchGate,
+    ReadGate,
     SharedReplica,
     open_replica,
 )
@@ -184,7 +184,7 @@ async def test_a_read_can_wait_for_a_write(tmp_path: Path) -> None:
 
 async def test_a_running_read_keeps_what_it_may_have_missed(tmp_path: Path) -> None:
     """An item that comes into the engine after a read has asked it is still returned by the read."""
-    clock, gate = FakeClock(), SearchGate()
+    clock, gate = FakeClock(), ReadGate()
     query = draw_vectors(1, 1)
     options = ReplicaOptions(wrap_reads=gate.wrap)
     async with (
@@ -197,7 +197,7 @@ async def test_a_running_read_keeps_what_it_may_have_missed(tmp_path: Path) -> N
         await replica.follow()
         gate.close()
         reading = asyncio.create_task(find_nearest(replica.index, query, 1))
-        await gate.has_searched.wait()
+        await gate.has_arrived.wait()
         await replica.write()
         await replica.look()
         assert 1 == replica.follower.tail.change_count
@@ -210,7 +210,7 @@ async def test_a_running_read_keeps_what_it_may_have_missed(tmp_path: Path) -> N
 
 async def test_a_running_read_survives_an_overflow(tmp_path: Path) -> None:
     """If the tail drops too many changes during a read, the read still returns all of them."""
-    clock, gate = FakeClock(), SearchGate()
+    clock, gate = FakeClock(), ReadGate()
     query = draw_vectors(1, 1)
     options = ReplicaOptions(wrap_reads=gate.wrap, max_changes=5)
     async with (
@@ -222,7 +222,7 @@ async def test_a_running_read_survives_an_overflow(tmp_path: Path) -> None:
         await replica.follow()
         gate.close()
         reading = asyncio.create_task(find_nearest(replica.index, query, 1))
-        await gate.has_searched.wait()
+        await gate.has_arrived.wait()
         writes = [write_vectors(item_id, -query) for item_id in IDS[:6]]
         await stores.items.upsert_many(generation, writes)
         await replica.follow()
