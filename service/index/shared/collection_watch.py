@@ -77,8 +77,8 @@ class CollectionWatch:
 
     @property
     def item_count(self) -> int:
-        """The number of searchable items in the engine."""
-        return 0 if self._record is None else self._record.item_count
+        """The number of searchable items in the engine, as of the statistics."""
+        return self._statistics.corpus.item_count
 
     async def wait_until_usable(self) -> UsableIndex:
         """Return the collection and the statistics, once the collection is ready.
