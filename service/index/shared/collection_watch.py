@@ -112,8 +112,8 @@ class CollectionWatch:
 
     async def _look(self) -> None:
         record = await self._records.get(self._generation)
-        if record is not None and (self._record is None or record.version != self._record.version):
-            self._collection = self._open_collection(record)
+        if record is not None:
+            await self._choose_collection(record, self._record)
         self._record = record
         version = await self._records.get_statistics_version(self._generation)
         if version != self._statistics_version:
@@ -129,6 +129,16 @@ class CollectionWatch:
         else:
             self._is_usable.clear()
 
+    async def _choose_collection(
+        self, record: SharedIndexRecord, former: SharedIndexRecord | None
+    ) -> None:
+        """Open the collection of a record; use none that has writes that the store has lost."""
+        if former is None or record.version != former.version:
+            self._collection = self._open_collection(record)
+            self.trims.restart()
+        elif record.reached < former.reached and not await self._follower.confirms(former.anchor):
+            self._collection = None
+
     async def _trim(self) -> None:
         reached, tail = self.trims.reached, self._follower.tail
         if reached > tail.start:
@@ -140,6 +150,7 @@ class CollectionWatch:
         record = self._record
         return (
             record is not None
+            and self._collection is not None
             and record.state is SharedIndexState.READY
             and record.reached >= self._follower.tail.start
         )

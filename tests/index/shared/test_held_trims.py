@@ -69,6 +69,20 @@ def test_a_read_can_end_twice() -> None:
     assert 1 == trims.reached
 
 
+def test_notes_begin_again_with_another_collection() -> None:
+    """After a restart earlier notes do not count, and running reads hold new ones back."""
+    trims = HeldTrims()
+    trims.note(9)
+    read = trims.begin()
+    trims.note(10)
+    trims.restart()
+    assert 0 == trims.reached
+    trims.note(3)
+    assert 0 == trims.reached
+    trims.end(read)
+    assert 3 == trims.reached
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_no_read_loses_what_it_may_need(seed: int) -> None:
     """However reads and notes come, a note counts exactly when no read needs what it drops."""
