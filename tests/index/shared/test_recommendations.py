@@ -59,9 +59,7 @@ def draw_item(choices: random.Random, item_id: str, clock: FakeClock) -> ItemWri
     return write_vectors(item_id, vectors, attributes, expire_time_us)
 
 
-async def change_items(
-    compared: ComparedCatalog, choices: random.Random, clock: FakeClock
-) -> None:
+async def change_items(compared: ComparedCatalog, choices: random.Random, clock: FakeClock) -> None:
     """Write, delete or expire some items."""
     stores, row = compared.catalog.stores, compared.catalog.row
     ids = choices.sample(IDS, choices.choice((1, 3, 15)))
@@ -125,7 +123,9 @@ def draw_query(choices: random.Random) -> Query:
         filter=choices.choice((None, None, random_filter(choices))),
         diversity=0.0 if is_popular else choices.choice((0.0, 0.0, 0.4)),
         explain=choices.random() < 0.3 and not is_popular,
-        relation=choices.choice(list(Relation)) if isinstance(source, ItemSource) else Relation.SIMILAR,
+        relation=choices.choice(list(Relation))
+        if isinstance(source, ItemSource)
+        else Relation.SIMILAR,
         falls_back=choices.random() < 0.5,
         group_by=choices.choice((None, None, GroupBy("group", choices.choice((1, 3))))),
         boosts=() if is_popular else draw_boosts(choices),
@@ -140,7 +140,9 @@ def draw_boosts(choices: random.Random) -> tuple[Boost, ...]:
         Filter(),
     )
     count = choices.choice((0, 0, 0, 1, 2))
-    return tuple(Boost(function, choices.uniform(-1, 2)) for function in choices.sample(functions, count))
+    return tuple(
+        Boost(function, choices.uniform(-1, 2)) for function in choices.sample(functions, count)
+    )
 
 
 async def put_users(compared: ComparedCatalog, choices: random.Random) -> None:
@@ -156,7 +158,9 @@ async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learn
     """Whatever part of a small catalog is in the engine, each query has the same answer."""
     clock, choices = FakeClock(), random.Random(seed)
     lists = [[IDS[number] for number in likes] for likes in draw_lists(seed, 40, len(IDS))]
-    async with compare_catalogs(tmp_path, clock, build_model(lists) if learns else None) as compared:
+    async with compare_catalogs(
+        tmp_path, clock, build_model(lists) if learns else None
+    ) as compared:
         writes = [draw_item(choices, item_id, clock) for item_id in IDS]
         await compared.catalog.stores.items.upsert_many(compared.catalog.row, writes)
         await put_users(compared, choices)

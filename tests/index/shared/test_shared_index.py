@@ -61,9 +61,7 @@ async def change_items(
             await stores.items.upsert_many(generation, writes)
 
 
-async def check_reads(
-    replica: SharedReplica, clock: FakeClock, choices: random.Random
-) -> None:
+async def check_reads(replica: SharedReplica, clock: FakeClock, choices: random.Random) -> None:
     """Check that random reads return what the store has."""
     sequence = await replica.follow()
     index = replica.index

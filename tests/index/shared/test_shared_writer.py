@@ -242,7 +242,9 @@ async def test_missed_deletions_lead_to_another_build(tmp_path: Path) -> None:
         assert 2 == (await replica.write()).version
         await check_items(replica)
         latest = await replica.get_record()
-        assert ["b", "c", "d"] == sorted(await replica.open_reads(latest).list_ids(None, 9, searchable=False))
+        assert ["b", "c", "d"] == sorted(
+            await replica.open_reads(latest).list_ids(None, 9, searchable=False)
+        )
 
 
 async def test_a_purge_before_the_build_does_not_matter(tmp_path: Path) -> None:
