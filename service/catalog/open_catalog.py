@@ -65,8 +65,8 @@ class OpenCatalog:
     """A catalog as the store last described it.
 
     `superseded` are generations that are open again with another index. `current` is None until the
-    catalog is open. `is_settled` is set once it has the state that
-    `record` describes, or if the last attempt to bring it there failed.
+    catalog is open. `is_settled` is set once it has the state that `record` describes, or if the
+    last attempt to bring it there failed; `problem` is the cause, if it is known.
     """
 
     record: CatalogRecord
@@ -77,6 +77,7 @@ class OpenCatalog:
     is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Task[None] | None = None
     index_change: asyncio.Task[None] | None = None
+    problem: str = ""
 
 
 class CatalogChanges:

@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient
 from support.points import compare_random_filters
 
 from service.index.shared.engine_address import parse_engine_url
-from service.index.shared.qdrant_engine import CHANNEL_OPTIONS
+from service.index.shared.qdrant_engine import ENGINE_CHANNEL_OPTIONS
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -23,7 +23,7 @@ def test_random_filters_pass_the_same_as_in_memory(qdrant_url: str, seed: int) -
         https=address.tls,
         timeout=60,
         check_compatibility=False,
-        grpc_options={**CHANNEL_OPTIONS, "grpc.default_authority": address.authority},
+        grpc_options={**ENGINE_CHANNEL_OPTIONS, "grpc.default_authority": address.authority},
     )
     try:
         compare_random_filters(client, Random(seed))

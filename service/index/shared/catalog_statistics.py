@@ -29,9 +29,12 @@ class CatalogStatistics(NamedTuple):
 
     @classmethod
     def empty(cls, dimensions: int) -> Self:
-        """Return the statistics of a catalog without items."""
+        """Return the statistics of a catalog without items.
+
+        Their sample has one vector, without a direction: scores with an empty one are no numbers.
+        """
         mean = np.zeros(dimensions, np.float32)
-        sample = np.empty((0, dimensions), np.float32)
+        sample = np.zeros((1, dimensions), np.float32)
         return cls(CorpusStatistics(0, mean, sample), Attributes())
 
     @classmethod

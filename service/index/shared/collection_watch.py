@@ -29,10 +29,14 @@ TRIM_COST = 20_000
 
 
 class UsableIndex(NamedTuple):
-    """What a read needs: the collection that is ready, and the statistics of the catalog."""
+    """What a read needs: the collection that is ready, and the statistics of the catalog.
+
+    The collection has all changes up to the sequence number `reached`.
+    """
 
     collection: CollectionReads
     statistics: CatalogStatistics
+    reached: int
 
 
 class CollectionWatch:
@@ -44,6 +48,7 @@ class CollectionWatch:
         follower: of the latest changes, which are dropped once the engine has them.
         open_collection: returns the collection of a record.
         statistics: those of a catalog without items.
+        ready_seconds: the longest wait of a read for an index that is being built.
 
     `trims` hold back the changes that running reads may need. `item_count` is the number of items
     in the engine.
@@ -56,12 +61,14 @@ class CollectionWatch:
         follower: TailFollower,
         open_collection: Callable[[SharedIndexRecord], CollectionReads],
         statistics: CatalogStatistics,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._records = records
         self._generation = generation
         self._follower = follower
         self._open_collection = open_collection
         self._statistics = statistics
+        self._ready_seconds = ready_seconds
         self._statistics_version = 0
         self._record: SharedIndexRecord | None = None
         self._collection: CollectionReads | None = None
@@ -70,8 +77,8 @@ class CollectionWatch:
 
     @property
     def item_count(self) -> int:
-        """The number of searchable items in the engine."""
-        return 0 if self._record is None else self._record.item_count
+        """The number of searchable items in the engine, as of the statistics."""
+        return self._statistics.corpus.item_count
 
     async def wait_until_usable(self) -> UsableIndex:
         """Return the collection and the statistics, once the collection is ready.
@@ -81,13 +88,16 @@ class CollectionWatch:
         """
         if not self._can_use():
             try:
-                async with asyncio.timeout(READY_SECONDS):
+                async with asyncio.timeout(self._ready_seconds):
                     while not self._can_use():
+                        # The tail can have dropped changes since the watch has looked.
+                        self._is_usable.clear()
                         await self._is_usable.wait()
             except TimeoutError:
                 raise errors.IndexUnavailable(self._describe_build()) from None
-        assert self._collection is not None  # noqa: S101  (it is there if it can be used)
-        return UsableIndex(self._collection, self._statistics)
+        assert self._record is not None  # noqa: S101  (it is there if it can be used)
+        assert self._collection is not None  # noqa: S101  (likewise)
+        return UsableIndex(self._collection, self._statistics, self._record.reached)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -102,8 +112,8 @@ class CollectionWatch:
 
     async def _look(self) -> None:
         record = await self._records.get(self._generation)
-        if record is not None and (self._record is None or record.version != self._record.version):
-            self._collection = self._open_collection(record)
+        if record is not None:
+            await self._choose_collection(record, self._record)
         self._record = record
         version = await self._records.get_statistics_version(self._generation)
         if version != self._statistics_version:
@@ -119,6 +129,16 @@ class CollectionWatch:
         else:
             self._is_usable.clear()
 
+    async def _choose_collection(
+        self, record: SharedIndexRecord, former: SharedIndexRecord | None
+    ) -> None:
+        """Open the collection of a record; use none that has writes that the store has lost."""
+        if former is None or record.version != former.version:
+            self._collection = self._open_collection(record)
+            self.trims.restart()
+        elif record.reached < former.reached and not await self._follower.confirms(former.anchor):
+            self._collection = None
+
     async def _trim(self) -> None:
         reached, tail = self.trims.reached, self._follower.tail
         if reached > tail.start:
@@ -130,6 +150,7 @@ class CollectionWatch:
         record = self._record
         return (
             record is not None
+            and self._collection is not None
             and record.state is SharedIndexState.READY
             and record.reached >= self._follower.tail.start
         )

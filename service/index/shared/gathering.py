@@ -114,7 +114,7 @@ class Gathering:
             if missing_ids:
                 items |= await collection.fetch_points(missing_ids)
             unchanged = await self._follower.read_tail(
-                partial(TailIndex.select_unchanged, changes=items.values())
+                partial(TailIndex.select_unchanged, changes=self._drop_expired(items.values()))
             )
             unchanged_ids = {change.item_id for change in unchanged}
             if all(
@@ -150,9 +150,17 @@ class Gathering:
         cost: int = 0,
     ) -> list[Change]:
         """Return items of the engine that have not changed since, and those that have."""
+        present = self._drop_expired(found)
         return await self._follower.read_tail(
-            lambda tail: [*tail.select_unchanged(found), *find_latest(tail)], cost
+            lambda tail: [*tail.select_unchanged(present), *find_latest(tail)], cost
         )
+
+    def _drop_expired(self, items: Iterable[Change]) -> list[Change]:
+        """Return those items of the engine that have not expired: it still has the others."""
+        now_us = self._clock_ns() // 1_000
+        return [
+            item for item in items if item.expire_time_us is None or item.expire_time_us > now_us
+        ]
 
 
 def _count_items(

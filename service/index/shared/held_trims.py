@@ -50,6 +50,11 @@ class HeldTrims:
             self._held.append(_HeldTrim(reached, set(self._reads)))
             self._release()
 
+    def restart(self) -> None:
+        """Forget all notes, because there is another collection; running reads go on."""
+        self.reached = 0
+        self._held.clear()
+
     def _release(self) -> None:
         while self._held and not self._held[0].reads:
             self.reached = self._held.pop(0).reached

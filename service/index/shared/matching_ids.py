@@ -58,7 +58,7 @@ class MatchingItems:
         if limit == 0:
             return MatchingIds([], total, sequence)
         if total <= math.sqrt(limit * max(item_count, 1)) + ITEMS_PER_PAGE:
-            listed = await collection.list_ids(filter_, total + len(changed_ids), searchable=False)
+            listed = await _list_all(collection, filter_, total + len(changed_ids))
             matching = {*listed}.difference(changed_ids).union(latest_ids)
             ids = heapq.nsmallest(limit, (item_id for item_id in matching if item_id > after))
         else:
@@ -101,6 +101,14 @@ class MatchingItems:
                 break
             after = page[-1][0]
         return ids[:limit]
+
+
+async def _list_all(collection: CollectionReads, filter_: Filter, size: int) -> list[str]:
+    """Return the ids of all matching items, given how many there were a moment ago."""
+    # Those that have come since must not take the places of others.
+    while len(ids := await collection.list_ids(filter_, size + 1, searchable=False)) > size:
+        size = 2 * len(ids)
+    return ids
 
 
 def _select_matching(items: Sequence[tuple[str, str]], filter_: Filter) -> list[str]:

@@ -227,7 +227,7 @@ class QdrantReads:
     async def _retrieve(
         self, point_ids: Sequence[str], fields: list[str], *, with_vectors: bool
     ) -> list[models.Record]:
-        """Return those points that exist."""
+        """Return those points that exist, in the order of their ids in `point_ids`."""
         records: list[models.Record] = []
         for start in range(0, len(point_ids), POINTS_PER_PAGE):
             records += await self._calls.wait_for(
@@ -238,6 +238,9 @@ class QdrantReads:
                     with_vectors=with_vectors,
                 )
             )
+        # The engine returns those of each of its parts together.
+        places = {point_id: place for place, point_id in enumerate(point_ids)}
+        records.sort(key=lambda record: places[str(record.id)])
         return records
 
     async def _scroll(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from service.domain.filters import Filter
@@ -16,6 +15,7 @@ from service.index.shared.collection_watch import CollectionWatch, UsableIndex
 from service.index.shared.gathering import Gathering
 from service.index.shared.matching_ids import MatchingItems
 from service.index.shared.tail_follower import TailFollower
+from service.index.shared.working_set import WorkingSet
 from service.telemetry import call_context
 
 _T = TypeVar("_T")
@@ -107,8 +107,7 @@ class SharedIndex:
         """Run `work` on the items of a plan: see IndexReader."""
         del conditions, scans, hits
         with call_context.Stage(call_context.SEARCH):
-            async with self._use_collection() as usable:
-                items = await self._gathering.gather(plan, *usable, queries)
+            items = await self._gather(plan, queries)
             if items.vectors.estimate_cost(queries) <= MAX_INLINE_WORK:
                 return work(items)
             return await asyncio.to_thread(work, items)
@@ -117,32 +116,44 @@ class SharedIndex:
         self, work: Callable[[ItemIndex], _T], plan: ReadPlan = plan_nothing
     ) -> _T:
         """Run long `work` in a thread; otherwise like `read`."""
-        async with self._use_collection() as usable:
-            items = await self._gathering.gather(plan, *usable, queries=0)
+        items = await self._gather(plan, queries=0)
         return await asyncio.to_thread(work, items)
 
     async def list_matching(self, filter_: Filter, after: str, limit: int) -> MatchingIds:
         """Return the first `limit` ids after `after`, ascending, of items that match."""
-        async with self._use_collection() as usable:
-            return await self._matching.list_first(
+        return await self._ask(
+            lambda usable: self._matching.list_first(
                 usable.collection, filter_, after, limit, self.item_count
             )
+        )
 
     async def draw_matching(self, filter_: Filter | None, limit: int) -> MatchingIds:
         """Return the ids of up to `limit` random items that have vectors and match."""
-        async with self._use_collection() as usable:
-            return await self._matching.draw(usable.collection, filter_, limit)
+        return await self._ask(
+            lambda usable: self._matching.draw(usable.collection, filter_, limit)
+        )
 
-    @asynccontextmanager
-    async def _use_collection(self) -> AsyncIterator[UsableIndex]:
-        """Hold back the latest changes while a read asks the engine.
+    async def _gather(self, plan: ReadPlan, queries: int) -> WorkingSet:
+        return await self._ask(
+            lambda usable: self._gathering.gather(
+                plan, usable.collection, usable.statistics, queries
+            )
+        )
+
+    async def _ask(self, ask: Callable[[UsableIndex], Awaitable[_T]]) -> _T:
+        """Ask the engine, and hold back the latest changes in the meantime.
+
+        If some were dropped nevertheless because they were too many, ask once more.
 
         Raises:
             IndexUnavailable: the collection is still being built.
         """
-        usable = await self._watch.wait_until_usable()
-        running = self._watch.trims.begin()
-        try:
-            yield usable
-        finally:
-            self._watch.trims.end(running)
+        while True:
+            usable = await self._watch.wait_until_usable()
+            running = self._watch.trims.begin()
+            try:
+                answer = await ask(usable)
+            finally:
+                self._watch.trims.end(running)
+            if self._follower.tail.start <= usable.reached:
+                return answer

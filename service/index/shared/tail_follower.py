@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from service.domain.items import Anchor
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.shared.tail_index import TailIndex
@@ -19,6 +20,14 @@ class TailFollower(Follower):
     def tail(self) -> TailIndex:
         """The tail in use. Only its numbers may be read without its lock."""
         return _narrow(self._access.item_index)
+
+    async def confirms(self, anchor: Anchor) -> bool:
+        """Return whether an anchor is in the history of the store.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return await self._feed.confirms(anchor)
 
     async def read_tail(self, work: Callable[[TailIndex], _T], cost: int = 0) -> _T:
         """Run `work` on the tail while nothing else changes it.

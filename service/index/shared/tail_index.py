@@ -37,10 +37,18 @@ class TailIndex(ItemIndex):
         dimensions: the width of every vector.
         clock_ns: returns the time in nanoseconds since 1970.
         start: the sequence number up to which changes are missing.
+        max_changes: the number of changes that are kept.
     """
 
-    def __init__(self, dimensions: int, clock_ns: Callable[[], int], start: int) -> None:
+    def __init__(
+        self,
+        dimensions: int,
+        clock_ns: Callable[[], int],
+        start: int,
+        max_changes: int = MAX_TAIL_CHANGES,
+    ) -> None:
         super().__init__(ExactIndex(dimensions), clock_ns)
+        self._max_changes = max_changes
         self.start = self.sequence = start
         # Those that changed first come first.
         self._latest: dict[str, LatestChange] = {}
@@ -56,7 +64,7 @@ class TailIndex(ItemIndex):
         for change in changes:
             self._latest.pop(change.item_id, None)
             self._latest[change.item_id] = LatestChange(sequence, change)
-        if len(self._latest) > MAX_TAIL_CHANGES:
+        if len(self._latest) > self._max_changes:
             self._clear()
 
     def drop_deleted(self, item_ids: Collection[str], sequence: int) -> int:

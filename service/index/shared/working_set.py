@@ -40,7 +40,9 @@ class WorkingSet(ItemIndex):
         super().__init__(ExactIndex(dimensions), clock_ns)
         self.sequence = sequence
         self.attributes = SampledAttributes(statistics.attributes)
-        self._statistics = statistics.corpus
+        self._has_statistics = statistics.corpus.item_count > 0
+        known = statistics if self._has_statistics else CatalogStatistics.empty(dimensions)
+        self._statistics = known.corpus
 
     def add(self, changes: Sequence[Change]) -> None:
         """Add items; those that are in it already or have expired are left out."""
@@ -49,12 +51,19 @@ class WorkingSet(ItemIndex):
         self.drop_expired()
 
     def compute_statistics(self) -> CorpusStatistics:
-        """Return the statistics of all vectors of the catalog."""
-        return self._statistics
+        """Return the statistics of all vectors of the catalog.
+
+        Until there are any for its first items, return those of the items here.
+        """
+        if self._has_statistics or not len(self):
+            return self._statistics
+        return super().compute_statistics()
 
     def read_sample(self) -> Vectors:
-        """Return vectors that represent the catalog."""
-        return self._statistics.sample
+        """Return vectors that represent the catalog: those of its statistics."""
+        if self._has_statistics or not len(self):
+            return self._statistics.sample
+        return super().read_sample()
 
 
 class SampledAttributes(Attributes):
