@@ -127,9 +127,9 @@ class CatalogServicer:
 
     async def Reindex(self, request: pb.ReindexRequest) -> pb.ReindexResponse:
         """Start to change the kind of index of a catalog."""
-        index = parse_reindex(request)
-        async with self._catalogs.use(request.catalog) as catalog:
-            await self._reindexing.start(catalog.record, index)
-            with reply_after_change():
+        name, index = parse_reindex(request)
+        await self._reindexing.start(name, index)
+        with reply_after_change():
+            async with self._catalogs.use(name) as catalog:
                 stats = await catalog.stats.read()
         return pb.ReindexResponse(catalog=catalogs.catalog_message(stats))

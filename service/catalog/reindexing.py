@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from service import errors
-from service.domain.generations import CatalogRecord
 from service.domain.index_kinds import IndexKind
 from service.storage.generations import GenerationStore
 
@@ -26,20 +25,25 @@ class Reindexing:
         self._update_soon = update_soon
         self._can_share = can_share
 
-    async def start(self, catalog: CatalogRecord, index: IndexKind) -> None:
+    async def start(self, name: str, index: IndexKind) -> None:
         """Start to change the index of a catalog; its present kind cancels a change.
+
+        The catalog need not be open: without an engine, one with a shared index cannot be opened.
 
         A shared index serves once a background task has filled it. For one in memory nothing is
         prepared: each process builds its own, and serves with the shared one until then. This can
         take longer than a call, which does not wait for it.
 
         Raises:
-            CatalogNotFound: the catalog was deleted.
+            CatalogNotFound: the catalog does not exist.
             ReembeddingUnderWay: the catalog has another index, and is being re-embedded.
             ReembeddingNotCommitted: the catalog has another index, and a previous generation.
             SharedIndexOff: the server has no engine for the index.
         """
         check_index_kind(index, can_share=self._can_share)
+        catalog = (await self._store.list_catalogs()).get(name)
+        if catalog is None:
+            raise errors.CatalogNotFound(f"catalog {name!r} does not exist")
         if index is IndexKind.SHARED:
             await self._store.start_index_change(catalog, index)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from akin.v1 import catalog_service_pb2 as pb
 
 from service import errors
+from service.domain.generations import DEFAULT_CATALOG
 from service.domain.index_kinds import IndexKind
 from service.domain.validation import write_violations
 from service.domain.violations import Violation
@@ -31,8 +32,8 @@ def index_kind_number(kind: IndexKind | None) -> pb.IndexKind.ValueType:
     return pb.INDEX_KIND_UNSPECIFIED if kind is None else _NUMBERS[kind]
 
 
-def parse_reindex(request: pb.ReindexRequest) -> IndexKind:
-    """Return the kind of index to change to.
+def parse_reindex(request: pb.ReindexRequest) -> tuple[str, IndexKind]:
+    """Return the name of a catalog, and the kind of index to change to.
 
     Raises:
         InvalidRequest: with every violation.
@@ -43,4 +44,4 @@ def parse_reindex(request: pb.ReindexRequest) -> IndexKind:
         violations.append(Violation("index_kind", "must be set"))
     if kind is None or violations:
         raise errors.InvalidRequest(violations)
-    return kind
+    return request.catalog or DEFAULT_CATALOG, kind
