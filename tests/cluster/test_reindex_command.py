@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import akin
 import pytest
@@ -53,3 +54,20 @@ def test_a_catalog_moves_to_the_engine_and_back(server: RunningServer) -> None:
         assert "new" == recommend(client)[0]
         created = json.loads(run(server, "catalogs", "create", "b", "--index", "shared", "--json"))
         assert "INDEX_KIND_SHARED" == created["index_kind"]
+
+
+def test_a_catalog_without_its_engine_returns_to_memory(tmp_path: Path, qdrant_url: str) -> None:
+    """A server that was started without the engine cannot open the catalog, and says why."""
+    with RunningServer(tmp_path, EMBEDDER="local", QDRANT_URL=qdrant_url) as server:
+        run(server, "catalogs", "create", "a", "--index", "shared")
+        with server.client() as client:
+            client.catalog("a").upsert_item("i", "tea")
+    with RunningServer(tmp_path, EMBEDDER="local") as server:
+        with server.client() as client, pytest.raises(akin.AkinError, match="AKIN_QDRANT_URL"):
+            client.catalog("a").get_item("i")
+        assert "a: the index is memory\n" == run(
+            server, "--catalog", "a", "reindex", "--to", "memory"
+        )
+        with server.client() as client:
+            hits = client.catalog("a").recommend_similar(text="tea").recommendations
+    assert ["i"] == [hit.item_id for hit in hits]
