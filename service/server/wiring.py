@@ -13,6 +13,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from uuid import uuid4
 
+import structlog
+
 from service import errors
 from service.api.analysis_servicer import AnalysisServicer
 from service.api.auth import KeyAuthorizer
@@ -282,9 +284,14 @@ class Wiring:
         """Change a catalog to a shared index, in the leading worker."""
         if not self._worker.leads:
             return
-        writer = self._item_indexes.make_shared_writer(
-            serving.generation, serving.text_embedder.space
-        )
+        generation, space = serving.generation, serving.text_embedder.space
+        try:
+            writer = self._item_indexes.make_shared_writer(generation, space)
+        except errors.IndexUnavailable as exc:
+            # The change began on another server, or before this one was started without the engine.
+            log = structlog.get_logger().bind(catalog=generation.name)
+            log.warning("index_change_failed", reason=exc.reason, problem=exc.message)
+            return
         change = IndexChange(self._stores.generations, record, writer, self.catalogs.update_soon)
         await perform(self._stores.duties, Duty.INDEXING, change.run)
 
