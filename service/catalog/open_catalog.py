@@ -139,12 +139,13 @@ class CatalogChanges:
         if isinstance(tracked.writer, OpenGeneration):
             if tracked.writer.index is record.index:
                 return tracked
+            opened, tasks = await self._factory.open_generation(tracked.writer, record)
             # The former index serves until the other one has caught up.
             catalog.superseded.append(tracked)
             tracked.is_superseded = True
-            tracked = TrackedGeneration(tracked.writer)
-            catalog.generations[generation_id] = tracked
-        tracked.writer, tasks = await self._factory.open_generation(tracked.writer, record)
+            tracked = catalog.generations[generation_id] = TrackedGeneration(opened)
+        else:
+            tracked.writer, tasks = await self._factory.open_generation(tracked.writer, record)
         tracked.following += map(self._spawn, tasks)
         return tracked
 

@@ -1,7 +1,7 @@
 """Catalogs that open late or not at all, beside others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +18,16 @@ from service import errors
 from service.api.catalog_servicer import CatalogServicer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
+from service.catalog.generations import OpenGeneration
+from service.catalog.open_catalog import Work
 from service.catalog.reindexing import Reindexing
 from service.domain.catalog_settings import (
     DEFAULT_SETTINGS,
     CatalogSettings,
     SettingsField,
 )
-from service.domain.generations import GenerationRecord
+from service.domain.generations import CatalogRecord, GenerationRecord
+from service.domain.index_kinds import IndexKind
 from service.domain.items import Item
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.text_formats import TextFormat
@@ -133,6 +136,38 @@ async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
 
 
 BOOSTED = CatalogSettings(new_item_boost=2.0)
+
+
+class EngineLessCatalogs(WordCatalogs):
+    """Makes catalogs with indexes in memory; no other index can be opened."""
+
+    async def open_generation(
+        self, writer: GenerationWriter, record: CatalogRecord
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """Return a generation, unless its index is shared."""
+        if record.index is IndexKind.SHARED:
+            raise errors.IndexUnavailable("there is no engine")
+        return await super().open_generation(writer, record)
+
+
+async def test_a_catalog_keeps_its_index_if_another_one_cannot_be_opened(tmp_path: Path) -> None:
+    """It still follows the store after the change was taken back, and after a further change."""
+    async with word_stores(tmp_path) as (stores, clock), asyncio.TaskGroup() as group:
+        factory = EngineLessCatalogs(stores, clock, group, {})
+        await factory.catalogs.update()
+        shop = (await stores.generations.list_catalogs())["shop"]
+        for index in (IndexKind.SHARED, IndexKind.MEMORY):
+            await stores.generations.change_index(shop, index)
+            await factory.catalogs.update()
+            await put(factory, "shop")
+        await stores.catalog_settings.update("shop", BOOSTED, [SettingsField.NEW_ITEM_BOOST])
+        await factory.catalogs.update()
+        await factory.finish_tasks()
+        async with factory.catalogs.use("shop") as catalog:
+            assert BOOSTED == catalog.record.settings
+            await catalog.items.upsert(ItemUpsert(Item("b", "tea")))
+        await factory.catalogs.wait_until_caught_up()
+        factory.end()
 
 
 class UnreadableGenerations(GenerationStore):
