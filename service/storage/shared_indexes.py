@@ -114,16 +114,25 @@ class SharedIndexStore:
         return await self._database.write(operation)
 
     async def mark_dropped(self, record: SharedIndexRecord) -> None:
-        """Note that an index is not used any more, unless that is noted or it was replaced.
-
-        Only a new build makes an index of the generation one in use again.
-        """
+        """Note that an index is not used any more, unless that is noted or it was replaced."""
 
         def operation(transaction: Transaction) -> None:
             transaction.connection.execute(
                 """UPDATE shared_indexes SET dropped_us = ?
                    WHERE generation_id = ? AND version = ? AND dropped_us IS NULL""",
                 (transaction.shared_time_us, record.generation_id, record.version),
+            )
+
+        await self._database.write(operation)
+
+    async def mark_used(self, record: SharedIndexRecord) -> None:
+        """Note that a process uses an index that was marked as unused, unless it was replaced."""
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                """UPDATE shared_indexes SET dropped_us = NULL
+                   WHERE generation_id = ? AND version = ?""",
+                (record.generation_id, record.version),
             )
 
         await self._database.write(operation)

@@ -142,6 +142,11 @@ class ObservedRecords:
         self._show_change()
         return is_noted
 
+    async def mark_used(self, record: SharedIndexRecord) -> None:
+        """Note that an index is used."""
+        await self._records.mark_used(record)
+        self._show_change()
+
     async def get_statistics_version(self, generation: Generation) -> int:
         """Return the version of the statistics."""
         return await self._records.get_statistics_version(generation)

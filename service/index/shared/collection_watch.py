@@ -114,6 +114,9 @@ class CollectionWatch:
         record = await self._records.get(self._generation)
         if record is not None:
             await self._choose_collection(record, self._record)
+            if record.dropped_us is not None:
+                # This process has not changed to another index yet, which can take long.
+                await self._records.mark_used(record)
         self._record = record
         version = await self._records.get_statistics_version(self._generation)
         if version != self._statistics_version:

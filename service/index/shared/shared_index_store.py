@@ -23,6 +23,9 @@ class SharedIndexRecords(Protocol):
     ) -> bool:
         """Note what an index has; return False if another version has replaced it."""
 
+    async def mark_used(self, record: SharedIndexRecord) -> None:
+        """Note that a process uses an index that was marked as unused."""
+
     async def get_statistics_version(self, generation: Generation) -> int:
         """Return the version of a generation's statistics, 0 if it has none."""
 
