@@ -41,6 +41,10 @@ SEARCH_BREADTH = 128
 # Points that are read at once.
 POINTS_PER_PAGE = 1_000
 
+# The same for many points with vectors, which are converted on the event loop: 20 ms with 256
+# dimensions.
+VECTORS_PER_PAGE = 250
+
 # What of a payload makes an item; filters need the rest.
 _ITEM_FIELDS = [
     ID_FIELD,
@@ -162,14 +166,16 @@ class QdrantReads:
     async def read_first_vectors(self, limit: int) -> tuple[list[str], Vectors]:
         """Return the first `limit` vectors in the order of hashes, each with the id of its item."""
         with_vectors = models.Filter(must=[match_types(PointType.FIRST, PointType.FURTHER)])
-        points = [
-            point
-            async for page in self._scroll(with_vectors, limit, [ID_FIELD], with_vectors=True)
-            for point in page
-        ]
-        matrix = np.array([point.vector for point in points], np.float32)
-        vectors = matrix.reshape(-1, self._calls.layout.dimensions)
-        return [_get_payload(point)[ID_FIELD] for point in points], vectors
+        item_ids: list[str] = []
+        # As numbers of Python, the vectors of all pages would take eight times the memory.
+        blocks = [np.empty((0, self._calls.layout.dimensions), np.float32)]
+        async for page in self._scroll(
+            with_vectors, limit, [ID_FIELD], page_size=VECTORS_PER_PAGE, with_vectors=True
+        ):
+            item_ids += [_get_payload(point)[ID_FIELD] for point in page]
+            if page:
+                blocks.append(np.array([point.vector for point in page], np.float32))
+        return item_ids, np.concatenate(blocks)
 
     async def fetch_attributes(self, item_ids: Sequence[str]) -> list[str]:
         """Return the attributes of items as JSON, in no particular order."""
@@ -244,7 +250,13 @@ class QdrantReads:
         return records
 
     async def _scroll(
-        self, filter_: models.Filter, limit: int, fields: list[str], *, with_vectors: bool = False
+        self,
+        filter_: models.Filter,
+        limit: int,
+        fields: list[str],
+        *,
+        page_size: int = POINTS_PER_PAGE,
+        with_vectors: bool = False,
     ) -> AsyncIterator[list[models.Record]]:
         """Yield pages of the first `limit` points that match, in the order of their ids."""
         offset: Any = None
@@ -254,7 +266,7 @@ class QdrantReads:
                 self._client.scroll(
                     self._calls.name,
                     filter_,
-                    min(remaining, POINTS_PER_PAGE),
+                    min(remaining, page_size),
                     offset=offset,
                     with_payload=fields,
                     with_vectors=with_vectors,

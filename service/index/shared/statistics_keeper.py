@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from service.domain.generations import Generation
+from service.domain.vectors import Vectors
 from service.index.corpus_sample import CORPUS_SAMPLE_VECTORS
 from service.index.shared.catalog_statistics import MEAN_VECTORS, encode_statistics
 from service.index.shared.engine_collection import CollectionReads
@@ -56,14 +58,7 @@ class StatisticsKeeper:
             ids, vectors = await reads.read_first_vectors(MEAN_VECTORS)
             sampled_ids = list(dict.fromkeys(ids[:CORPUS_SAMPLE_VECTORS]))
             attributes = await reads.fetch_attributes(sampled_ids)
-            mean = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else vectors.sum(axis=0)
-            encoded = await asyncio.to_thread(
-                encode_statistics,
-                self.item_count,
-                mean.astype(np.float32),
-                vectors[:CORPUS_SAMPLE_VECTORS],
-                attributes,
-            )
+            encoded = await asyncio.to_thread(_encode, self.item_count, vectors, attributes)
             await self._records.write_statistics(self._generation, encoded)
         except BaseException:
             self._is_current = False
@@ -72,3 +67,10 @@ class StatisticsKeeper:
             seconds = time.monotonic() - started
             pause = max(REFRESH_PAUSE_SECONDS, REFRESH_PAUSE_FACTOR * seconds)
             self._due_time = time.monotonic() + pause
+
+
+def _encode(item_count: int, vectors: Vectors, attributes: Sequence[str]) -> bytes:
+    """Return the statistics of a catalog, given its first vectors."""
+    mean = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else vectors.sum(axis=0)
+    sample = vectors[:CORPUS_SAMPLE_VECTORS]
+    return encode_statistics(item_count, mean.astype(np.float32), sample, attributes)
