@@ -54,7 +54,9 @@ class EngineCollection(NamedTuple):
         """Return the payload and the vector of every point but the mark, by id."""
         (name,) = [found.name for found in (await self.client.get_collections()).collections]
         points, _ = await self.client.scroll(name, limit=10_000, with_vectors=True)
-        return {str(point.id): (point.payload, point.vector) for point in points if point.id != MARK_ID}
+        return {
+            str(point.id): (point.payload, point.vector) for point in points if point.id != MARK_ID
+        }
 
 
 @asynccontextmanager

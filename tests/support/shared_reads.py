@@ -138,7 +138,9 @@ class StoredItems:
     def vectors(self) -> dict[str, list[bytes]]:
         """The vectors of the searchable items."""
         return {
-            item_id: list(change.vectors) for item_id, change in self.items.items() if change.vectors
+            item_id: list(change.vectors)
+            for item_id, change in self.items.items()
+            if change.vectors
         }
 
     def list_matching(self, filter_: Filter | None) -> list[str]:

@@ -61,8 +61,7 @@ def test_the_first_points_are_the_sample(seed: int) -> None:
     """The first vectors in the order of ids are the sample of the same catalog, in its order."""
     choices = random.Random(seed)
     vectors = {
-        f"i{number}": draw_units(choices.choice((1, 1, 2, 5)), seed, number)
-        for number in range(60)
+        f"i{number}": draw_units(choices.choice((1, 1, 2, 5)), seed, number) for number in range(60)
     }
     item_ids = list(vectors)
     index = ExactIndex(DIMENSIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,20 @@ pytestmark = LOCAL_MODE_WARNINGS
 
 IDS = [f"i{number:02}" for number in range(60)]
 UNKNOWN_ID = "unknown"
-WORDS = "sea ship storm love letter war spy train winter city garden robot".split()
+WORDS = [
+    "sea",
+    "ship",
+    "storm",
+    "love",
+    "letter",
+    "war",
+    "spy",
+    "train",
+    "winter",
+    "city",
+    "garden",
+    "robot",
+]
 HALF_LIFE_DAYS = 30.0
 SECOND_US = 1_000_000
 
@@ -59,9 +73,7 @@ def draw_item(choices: random.Random, item_id: str, clock: FakeClock) -> ItemWri
     return write_vectors(item_id, vectors, attributes, expire_time_us)
 
 
-async def change_items(
-    compared: ComparedCatalog, choices: random.Random, clock: FakeClock
-) -> None:
+async def change_items(compared: ComparedCatalog, choices: random.Random, clock: FakeClock) -> None:
     """Write, delete or expire some items."""
     stores, row = compared.catalog.stores, compared.catalog.row
     ids = choices.sample(IDS, choices.choice((1, 3, 15)))
@@ -125,7 +137,9 @@ def draw_query(choices: random.Random) -> Query:
         filter=choices.choice((None, None, random_filter(choices))),
         diversity=0.0 if is_popular else choices.choice((0.0, 0.0, 0.4)),
         explain=choices.random() < 0.3 and not is_popular,
-        relation=choices.choice(list(Relation)) if isinstance(source, ItemSource) else Relation.SIMILAR,
+        relation=choices.choice(list(Relation))
+        if isinstance(source, ItemSource)
+        else Relation.SIMILAR,
         falls_back=choices.random() < 0.5,
         group_by=choices.choice((None, None, GroupBy("group", choices.choice((1, 3))))),
         boosts=() if is_popular else draw_boosts(choices),
@@ -133,14 +147,16 @@ def draw_query(choices: random.Random) -> Query:
 
 
 def draw_boosts(choices: random.Random) -> tuple[Boost, ...]:
-    functions = (
+    functions: Sequence[Filter | NumberBoost | Decay] = (
         random_filter(choices),
         NumberBoost("price", min=0.0, max=1_000.0),
         Decay("price", 500.0, 100.0),
         Filter(),
     )
     count = choices.choice((0, 0, 0, 1, 2))
-    return tuple(Boost(function, choices.uniform(-1, 2)) for function in choices.sample(functions, count))
+    return tuple(
+        Boost(function, choices.uniform(-1, 2)) for function in choices.sample(functions, count)
+    )
 
 
 async def put_users(compared: ComparedCatalog, choices: random.Random) -> None:
@@ -156,7 +172,9 @@ async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learn
     """Whatever part of a small catalog is in the engine, each query has the same answer."""
     clock, choices = FakeClock(), random.Random(seed)
     lists = [[IDS[number] for number in likes] for likes in draw_lists(seed, 40, len(IDS))]
-    async with compare_catalogs(tmp_path, clock, build_model(lists) if learns else None) as compared:
+    async with compare_catalogs(
+        tmp_path, clock, build_model(lists) if learns else None
+    ) as compared:
         writes = [draw_item(choices, item_id, clock) for item_id in IDS]
         await compared.catalog.stores.items.upsert_many(compared.catalog.row, writes)
         await put_users(compared, choices)

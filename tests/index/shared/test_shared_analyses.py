@@ -92,9 +92,7 @@ async def test_outliers_are_the_same(tmp_path: Path, filter_: Filter | None) -> 
             expected = await find_outliers(compared.catalog, query)
             answer = await find_outliers(compared.shared_catalog, query)
             assert expected.coverage == answer.coverage
-            scores = {
-                outlier.item_id: outlier.mean_similarity for outlier in expected.outliers
-            }
+            scores = {outlier.item_id: outlier.mean_similarity for outlier in expected.outliers}
             assert scores.keys() == {outlier.item_id for outlier in answer.outliers}
             for outlier in answer.outliers:
                 wanted = scores[outlier.item_id]
@@ -162,7 +160,9 @@ async def test_passages_are_the_same(
     """The passages have the same places in the same texts; items without a text have none."""
     async with comparing(tmp_path) as compared:
         for limit in (3, 50):
-            query = PassagesQuery("the captain sees the sea", limit, filter_, limit_per_item=limit_per_item)
+            query = PassagesQuery(
+                "the captain sees the sea", limit, filter_, limit_per_item=limit_per_item
+            )
             expected = await search_passages(compared.catalog, query)
             answer = await search_passages(compared.shared_catalog, query)
             assert_equal_scores(list_spans(expected.passages), list_spans(answer.passages))

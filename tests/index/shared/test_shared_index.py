@@ -11,8 +11,8 @@ from support.clock import FakeClock
 from support.filters import random_filter
 from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
-    ReplicaOptions,
     ReadGate,
+    ReplicaOptions,
     SharedReplica,
     open_replica,
 )
@@ -61,9 +61,7 @@ async def change_items(
             await stores.items.upsert_many(generation, writes)
 
 
-async def check_reads(
-    replica: SharedReplica, clock: FakeClock, choices: random.Random
-) -> None:
+async def check_reads(replica: SharedReplica, clock: FakeClock, choices: random.Random) -> None:
     """Check that random reads return what the store has."""
     sequence = await replica.follow()
     index = replica.index
@@ -183,7 +181,7 @@ async def test_a_read_can_wait_for_a_write(tmp_path: Path) -> None:
 
 
 async def test_a_running_read_keeps_what_it_may_have_missed(tmp_path: Path) -> None:
-    """An item that comes into the engine after a read has asked it is still returned by the read."""
+    """A read still returns an item that comes into the engine after the read has asked it."""
     clock, gate = FakeClock(), ReadGate()
     query = draw_vectors(1, 1)
     options = ReplicaOptions(wrap_reads=gate.wrap)

@@ -5,19 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import models
 from support.clock import FakeClock
 from support.shared_indexes import LOCAL_MODE_WARNINGS, SharedReplica, open_replica
 from support.shared_reads import draw_vectors, read_items, read_store, write_vectors
-from support.stores import delete_item, indexed, opened, pending, upsert_user
+from support.stores import delete_item, opened, pending, upsert_user
 from support.tasks import left
 
 from service import errors
-from service.domain.items import Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.domain.users import User
 from service.index.shared.engine_collection import CollectionMark
-from service.index.shared.points import ID_FIELD, SEQUENCE_FIELD, make_point_ids
+from service.index.shared.points import ID_FIELD, SEQUENCE_FIELD
 from service.index.shared.shared_writer import CHANGES_PER_BATCH
 from service.storage.records import ItemWrite
 
@@ -104,11 +102,12 @@ async def test_a_writer_says_how_far_it_is(tmp_path: Path) -> None:
         writer = replica.create_writer()
         assert (-1, 0) == (writer.settled_sequence, writer.position.applied)
         writing = asyncio.create_task(writer.run())
-        while writer.settled_sequence < 0:
-            await asyncio.sleep(0)
-        assert stored.sequence == writer.settled_sequence
-        assert stored.sequence == writer.position.applied
+        await replica.records.wait_until(generation, lambda record: record.state is READY)
+        # The first write is settled before the writer reads the next one.
+        await stores.items.upsert_many(generation, draw_writes("b"))
+        await replica.records.wait_until(generation, lambda record: record.reached == 2)
         await left(writing)
+        assert stored.sequence <= writer.settled_sequence == writer.position.applied
 
 
 async def test_a_writer_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -242,7 +241,9 @@ async def test_missed_deletions_lead_to_another_build(tmp_path: Path) -> None:
         assert 2 == (await replica.write()).version
         await check_items(replica)
         latest = await replica.get_record()
-        assert ["b", "c", "d"] == sorted(await replica.open_reads(latest).list_ids(None, 9, searchable=False))
+        assert ["b", "c", "d"] == sorted(
+            await replica.open_reads(latest).list_ids(None, 9, searchable=False)
+        )
 
 
 async def test_a_purge_before_the_build_does_not_matter(tmp_path: Path) -> None:

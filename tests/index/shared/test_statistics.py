@@ -125,8 +125,12 @@ async def test_numbers_are_ranked_among_those_of_all_items(tmp_path: Path) -> No
 
         def rank(item_index: ItemIndex) -> dict[str, float]:
             ranks = item_index.attributes.rank_numbers("price")
-            present_ids = [item_id for item_id in item_ids[:7] if item_index.find_key(item_id) is not None]
-            return dict(zip(present_ids, ranks[item_index.find_keys(present_ids)].tolist(), strict=True))
+            present_ids = [
+                item_id for item_id in item_ids[:7] if item_index.find_key(item_id) is not None
+            ]
+            return dict(
+                zip(present_ids, ranks[item_index.find_keys(present_ids)].tolist(), strict=True)
+            )
 
         def get_numbers(item_index: ItemIndex) -> list[float]:
             return sorted(item_index.attributes.get_all_numbers("price").tolist())

@@ -90,7 +90,9 @@ def find_nearest(items: Sequence[Change], queries: Sequence[bytes], limit: int) 
     """Return the items that are among the `limit` nearest to any query."""
     nearest: set[str] = set()
     for query in queries:
-        scores = {item.item_id: max(_multiply(query, vector) for vector in item.vectors) for item in items}
+        scores = {
+            item.item_id: max(_multiply(query, vector) for vector in item.vectors) for item in items
+        }
         nearest.update(sorted(scores, key=scores.__getitem__, reverse=True)[:limit])
     return nearest
 
@@ -124,7 +126,10 @@ def check(tail: TailIndex, model: ModelTail, choices: random.Random) -> None:
     assert matching == set(tail.find_matching(filter_, searchable=False))
     searchable = {item_id for item_id in matching if by_id[item_id].vectors}
     assert searchable == set(tail.find_matching(filter_, searchable=True))
-    limit, queries = choices.randrange(1, 8), draw_units(choices.choice((1, 3)), choices.randrange(99))
+    limit, queries = (
+        choices.randrange(1, 8),
+        draw_units(choices.choice((1, 3)), choices.randrange(99)),
+    )
     rows = np.frombuffer(b"".join(queries), "<f4").reshape(-1, DIMENSIONS)
     found = tail.find_nearest(NearestRequest(rows, limit, restriction))
     expected = find_nearest([by_id[item_id] for item_id in sorted(allowed)], queries, limit)
@@ -191,7 +196,7 @@ def test_too_many_changes_clear_the_tail(max_changes: int) -> None:
 
 
 def test_expired_items_are_not_found_but_have_changed() -> None:
-    """What has expired in the tail is not taken from the engine, which may have a former version."""
+    """What has expired in the tail is not taken from the engine, which may still have it."""
     clock = FakeClock()
     tail = TailIndex(DIMENSIONS, clock, 0)
     item = Change("a", "{}", draw_units(1, 1), START_US + 5)
