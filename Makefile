@@ -13,7 +13,7 @@ CONSOLE_SOURCES := $(addprefix console/,index.html package.json tsconfig.json vi
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve console screenshot browser check test test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-duplicates bench-hotpath bench-learning bench-overload bench-peers bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve console screenshot browser check test test-cluster test-one test-clients test-integrations release deploy-tools faults faults-cluster fuzz lint site format protos docs locks bench-duplicates bench-hotpath bench-learning bench-overload bench-peers bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-shared-index bench-smoke bench-soak bench-throughput bench-training clean
 
 # With CONSOLE=1, a terminal then has the web console of the sample books until Ctrl-C.
 demo: .venv/ready $(if $(CONSOLE),$(CONSOLE_BUILD))
@@ -45,7 +45,7 @@ console/node_modules/.package-lock.json: console/package-lock.json
 # that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
 check: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" \
-		--ignore tests/system --ignore tests/clients --ignore tests/packages --ignore tests/cli
+		--ignore tests/system --ignore tests/clients --ignore tests/packages --ignore tests/cli --ignore tests/cluster
 
 # Run one folder, file or test, up to its first failure. T takes any arguments of pytest:
 #   make test-one T=tests/index
@@ -58,7 +58,12 @@ test-one: .venv/ready
 # tests/conftest.py puts long files first, which the plugin must not change. After a test that hangs or crashes, one
 # process is started again, so that the run ends.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --ignore tests/packages
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --ignore tests/packages --ignore tests/cluster
+
+# Shared indexes over three nodes of Qdrant: QDRANT_BINARY is the path of its server, of which the tests start and kill
+# nodes. With QDRANT_URL instead, the gRPC address of nodes that run already, the tests that kill nodes are skipped.
+test-cluster: .venv/ready
+	$(BIN)/python -m pytest -v -rs tests/cluster
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
@@ -139,7 +144,7 @@ docs: .venv/ready
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 --extra http --extra postgres pyproject.toml \
+		--no-annotate --no-header --python-version 3.11 --extra http --extra postgres --extra qdrant pyproject.toml \
 		-o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
@@ -183,6 +188,10 @@ bench-recall: .venv/ready
 
 bench-scale: .venv/ready
 	$(BIN)/python bench/scale.py
+
+# MEMORY and SHARED are data folders with the same items, and AKIN_QDRANT_URL the address of Qdrant.
+bench-shared-index: .venv/ready
+	$(BIN)/python bench/shared_index.py --memory $(MEMORY) --shared $(SHARED)
 
 bench-throughput: .venv/ready
 	$(BIN)/python bench/throughput.py

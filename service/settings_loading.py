@@ -35,6 +35,7 @@ def load_settings() -> Settings:
     if settings is not None:
         problems += [
             *_find_embedder_problems(settings),
+            *_find_index_problems(settings),
             *_find_tls_problems(settings),
             *_find_port_problems(settings),
         ]
@@ -61,6 +62,12 @@ def _find_embedder_problems(settings: Settings) -> list[str]:
         missing = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
         variables = list_variables()
         return [f"{variables[name]}: must be set for AKIN_EMBEDDER=openai" for name in missing]
+    return []
+
+
+def _find_index_problems(settings: Settings) -> list[str]:
+    if settings.index == "shared" and not settings.qdrant_url:
+        return ["AKIN_QDRANT_URL: must be set for AKIN_INDEX=shared"]
     return []
 
 

@@ -204,7 +204,27 @@ def test_the_server_takes_its_settings(name: str) -> None:
     settings = Settings.model_validate({variables[key]: value for key, value in given.items()})
     assert settings.workers == VALUES[name].get("workers", 1)
     others = {variable["name"] for variable in find_container(name)["env"]} - given.keys()
-    assert others <= {"AKIN_STORE", "PGPASSWORD", "PGSSLROOTCERT", "PGAPPNAME"}
+    secrets = {"AKIN_STORE", "AKIN_QDRANT_API_KEY", "PGPASSWORD"}
+    assert others <= secrets | {"PGSSLROOTCERT", "PGAPPNAME"}
+
+
+def test_the_settings_of_shared_indexes_are_those_of_the_values() -> None:
+    """Replicas connect to Qdrant only if the values name it, with the key from its Secret."""
+    values, environment = VALUES["everything"]["sharedIndex"], list_literals("everything")
+    assert [values["default"], values["url"], str(values["replicas"]), str(values["shards"])] == [
+        environment[name]
+        for name in (
+            "AKIN_INDEX",
+            "AKIN_QDRANT_URL",
+            "AKIN_QDRANT_REPLICAS",
+            "AKIN_QDRANT_SHARDS",
+        )
+    ]
+    source = {"secretKeyRef": {"name": values["secret"], "key": "api-key"}}
+    variables = find_container("everything")["env"]
+    assert {"name": "AKIN_QDRANT_API_KEY", "valueFrom": source} in variables
+    names = {variable["name"] for variable in find_container("required")["env"]}
+    assert not {name for name in names if "QDRANT" in name or "INDEX" in name}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -221,6 +241,12 @@ def test_a_pod_has_the_time_to_stop(name: str) -> None:
         ({"store": {"secret": ""}}, "store.secret: name the Secret"),
         ({"settings": {"AKIN_STORE": "x"}}, "settings.AKIN_STORE: the URL can have a password"),
         ({"settings": {"AKIN_WORKERS": "2"}}, "settings.AKIN_WORKERS: set workers instead"),
+        (
+            {"settings": {"AKIN_QDRANT_API_KEY": "x"}},
+            "settings.AKIN_QDRANT_API_KEY: set sharedIndex.secret instead",
+        ),
+        ({"sharedIndex": {"default": "shared"}}, "sharedIndex.default: requires sharedIndex.url"),
+        ({"sharedIndex": {"replicas": 17}}, "maximum"),
         ({"tls": {"verifyClients": True}}, "tls.verifyClients: requires tls.secret"),
         ({"replicaCount": 2}, "'replicaCount' not allowed"),
         ({"settings": {"LOG_LEVEL": "info"}}, "'LOG_LEVEL' does not match"),

@@ -18,6 +18,7 @@ from service.domain.generations import (
     GenerationRecord,
     GenerationState,
 )
+from service.domain.index_kinds import IndexKind
 from service.embedding.pool import Spawn
 from service.index.write_barrier import WriteBarrier
 from service.storage.database import Database
@@ -47,6 +48,9 @@ class CatalogFactory(Protocol):
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
 
+    def make_index_change(self, serving: OpenGeneration, record: CatalogRecord) -> Work:
+        """Return the task that changes a catalog to a shared index."""
+
     def make_background(
         self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState
     ) -> list[Work]:
@@ -61,8 +65,8 @@ class OpenCatalog:
     """A catalog as the store last described it.
 
     `superseded` are generations that are open again with another index. `current` is None until the
-    catalog is open. `is_settled` is set once it has the state that
-    `record` describes, or if the last attempt to bring it there failed.
+    catalog is open. `is_settled` is set once it has the state that `record` describes, or if the
+    last attempt to bring it there failed; `problem` is the cause, if it is known.
     """
 
     record: CatalogRecord
@@ -72,6 +76,8 @@ class OpenCatalog:
     current: CountedHandle[CatalogHandle] | None = None
     is_settled: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Task[None] | None = None
+    index_change: asyncio.Task[None] | None = None
+    problem: str = ""
 
 
 class CatalogChanges:
@@ -101,6 +107,7 @@ class CatalogChanges:
             self._replace_handle(catalog, record, tracked)
         for generation in record.generations:
             self._enter_state(catalog, generation)
+        self._change_index(catalog, record, _open(serving))
         _update_barrier(catalog)
         live = {generation.generation.generation_id for generation in record.generations}
         for generation_id in catalog.generations.keys() - live:
@@ -110,8 +117,9 @@ class CatalogChanges:
 
     def close(self, catalog: OpenCatalog) -> None:
         """Close a catalog once no call uses it."""
-        if catalog.changing is not None:
-            catalog.changing.cancel()
+        for task in (catalog.changing, catalog.index_change):
+            if task is not None:
+                task.cancel()
         for tracked in (*catalog.generations.values(), *catalog.superseded):
             self.counts.drop(tracked)
         if catalog.current is not None:
@@ -174,6 +182,17 @@ class CatalogChanges:
         if isinstance(tracked.writer, OpenGeneration) and tracked.writer is not serving:
             tasks.append(self._catch_up(catalog, tracked, tracked.writer))
         tracked.background += map(self._spawn, tasks)
+
+    def _change_index(
+        self, catalog: OpenCatalog, record: CatalogRecord, serving: OpenGeneration
+    ) -> None:
+        """Start to change to a shared index, or end a change that is done or was cancelled."""
+        is_requested = record.next_index is IndexKind.SHARED
+        if is_requested and catalog.index_change is None:
+            catalog.index_change = self._spawn(self._factory.make_index_change(serving, record))
+        elif not is_requested and catalog.index_change is not None:
+            catalog.index_change.cancel()
+            catalog.index_change = None
 
     async def _catch_up(
         self, catalog: OpenCatalog, tracked: TrackedGeneration, generation: OpenGeneration

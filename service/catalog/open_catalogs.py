@@ -86,7 +86,8 @@ class OpenCatalogs:
         if catalog is None:
             raise errors.CatalogNotFound(f"catalog {name!r} does not exist")
         if catalog.current is None:
-            raise errors.NotReady(f"catalog {name!r} cannot be opened now")
+            problem = f": {catalog.problem}" if catalog.problem else ""
+            raise errors.NotReady(f"catalog {name!r} cannot be opened now{problem}")
         catalog.current.users += 1
         return catalog.current
 
@@ -225,8 +226,10 @@ class OpenCatalogs:
                 try:
                     await self._changes.apply(catalog, record)
                     attempts = 0
-                except Exception:  # noqa: BLE001  (one catalog must not end or delay the others)
-                    structlog.get_logger().exception("catalog_change_failed", catalog=record.name)
+                    catalog.problem = ""
+                except Exception as exc:  # noqa: BLE001  (one catalog must not end or delay others)
+                    _log_failure(record.name, exc)
+                    catalog.problem = exc.message if isinstance(exc, errors.AkinError) else ""
                     record = None
                     catalog.is_settled.set()
                     delays = CHANGE_RETRY_SECONDS
@@ -235,6 +238,14 @@ class OpenCatalogs:
         finally:
             catalog.changing = None
             catalog.is_settled.set()
+
+
+def _log_failure(name: str, exc: Exception) -> None:
+    log = structlog.get_logger().bind(catalog=name)
+    if isinstance(exc, errors.AkinError):
+        log.warning("catalog_change_failed", reason=exc.reason, problem=exc.message)
+    else:
+        log.error("catalog_change_failed", exc_info=exc)
 
 
 def _is_same_catalog(former: CatalogRecord, record: CatalogRecord) -> bool:

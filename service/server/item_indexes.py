@@ -12,6 +12,7 @@ from typing import Protocol
 from service.background.duty_rounds import alternate, perform
 from service.catalog.open_catalog import Work
 from service.domain.generations import Generation
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import Space, VectorStorage
 from service.index.change_dispatch import ChangeDispatch
 from service.index.faiss_segmented import SegmentedIndex
@@ -21,6 +22,8 @@ from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, IndexPosition, SnapshotLoader
 from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
 from service.index.restoring import Restorer
+from service.index.shared.shared_writer import SharedIndexWriter
+from service.index.shared.unused_collections import UnusedCollections
 from service.index.snapshot_manifest import SnapshotOrigin
 from service.index.snapshots import Snapshots
 from service.index.term_index import TermIndex
@@ -119,12 +122,27 @@ class ItemIndexes:
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        self._builders.pop(generation, None)
-        reader, writer, tasks = await self._shared_indexes.open(generation, space)
+        reader, tasks = await self._shared_indexes.open(generation, space)
         if self._leads:
-            self._builders[generation] = writer
+            writer = self._builders[generation] = self.make_shared_writer(generation, space)
             tasks.append(perform(self._stores.duties, Duty.INDEXING, writer.run))
         return reader, tasks
+
+    def make_shared_writer(self, generation: Generation, space: Space) -> SharedIndexWriter:
+        """Return what fills the shared index of a generation.
+
+        Raises:
+            IndexUnavailable: the server has no engine for shared indexes.
+        """
+        return self._shared_indexes.make_writer(generation, space)
+
+    def make_unused_collections(self) -> UnusedCollections:
+        """Return what drops the collections of shared indexes that nothing uses any more.
+
+        Raises:
+            IndexUnavailable: the server has no engine for shared indexes.
+        """
+        return self._shared_indexes.make_unused_collections()
 
     def find_builder(self, generation: Generation) -> Builder:
         """Return what builds the index of an open generation, in the leading worker."""
@@ -141,7 +159,7 @@ class ItemIndexes:
             await _remove_snapshot(self._snapshot_folder(generation))
 
     async def remove_unknown(self) -> None:
-        """Remove the snapshots of generations that do not exist.
+        """Remove the snapshots of generations that do not exist or have a shared index.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -149,6 +167,7 @@ class ItemIndexes:
         generation_ids = {
             str(record.generation.generation_id)
             for catalog in (await self._stores.generations.list_catalogs()).values()
+            if catalog.index is IndexKind.MEMORY
             for record in catalog.generations
         }
         for snapshots in list_snapshot_folders(self._settings.data_dir):

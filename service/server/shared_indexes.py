@@ -24,6 +24,7 @@ from service.index.shared.shared_index import SharedIndex
 from service.index.shared.shared_writer import OpenedCollection, SharedIndexWriter
 from service.index.shared.tail_follower import TailFollower
 from service.index.shared.tail_index import TailIndex
+from service.index.shared.unused_collections import UnusedCollections
 from service.index.threads import IndexThreads
 from service.settings import Settings
 from service.storage.stores import Stores
@@ -51,10 +52,8 @@ class SharedIndexes:
         self._dispatch = dispatch
         self._engine: QdrantEngine | None = None
 
-    async def open(
-        self, generation: Generation, space: Space
-    ) -> tuple[SharedIndex, SharedIndexWriter, list[Work]]:
-        """Return the index of a generation, its writer, and the tasks that keep the index current.
+    async def open(self, generation: Generation, space: Space) -> tuple[SharedIndex, list[Work]]:
+        """Return the index of a generation, and the tasks that keep it current.
 
         Raises:
             IndexUnavailable: the server has no engine for shared indexes.
@@ -71,10 +70,6 @@ class SharedIndexes:
         def open_reads(record: SharedIndexRecord) -> CollectionReads:
             return engine.open_reads(record, dimensions, fingerprint)
 
-        def open_collection(record: SharedIndexRecord) -> OpenedCollection:
-            writes = engine.open_writes(record, dimensions, fingerprint)
-            return OpenedCollection(open_reads(record), writes)
-
         follower = TailFollower(
             stores.items, generation, await open_tail(), self._threads, open_tail, self._dispatch
         )
@@ -88,8 +83,32 @@ class SharedIndexes:
         gathering = Gathering(dimensions, time.time_ns, follower)
         matching = MatchingItems(follower, partial(stores.items.list_attributes, generation))
         index = SharedIndex(follower, watch, gathering, matching)
-        writer = SharedIndexWriter(stores.items, stores.shared_indexes, generation, open_collection)
-        return index, writer, [follower.run(), watch.run()]
+        return index, [follower.run(), watch.run()]
+
+    def make_writer(self, generation: Generation, space: Space) -> SharedIndexWriter:
+        """Return what fills the collection of a generation.
+
+        Raises:
+            IndexUnavailable: the server has no engine for shared indexes.
+        """
+        engine, stores = self._connect(), self._stores
+
+        def open_collection(record: SharedIndexRecord) -> OpenedCollection:
+            parts = record, space.dimensions, space.fingerprint
+            return OpenedCollection(engine.open_reads(*parts), engine.open_writes(*parts))
+
+        return SharedIndexWriter(stores.items, stores.shared_indexes, generation, open_collection)
+
+    def make_unused_collections(self) -> UnusedCollections:
+        """Return what drops the collections that nothing uses any more.
+
+        Raises:
+            IndexUnavailable: the server has no engine for shared indexes.
+        """
+        engine = self._connect()
+        return UnusedCollections(
+            self._stores.shared_indexes, lambda record: engine.open_writes(record, 1, "")
+        )
 
     def _connect(self) -> QdrantEngine:
         """Return the engine, connected at the first use.

@@ -30,6 +30,7 @@ from service.api.server import (
 from service.api.tls import TlsFiles
 from service.background.due_generations import DueGenerations
 from service.background.duty_rounds import perform
+from service.background.index_change import IndexChange
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PENDING_ITEMS_SECONDS, PendingEmbedder
@@ -147,6 +148,9 @@ class Wiring:
         )
         stack.push_async_callback(self._item_indexes.close)
         spawn(self._item_indexes.dispatch.run())
+        if worker.leads and settings.qdrant_url:
+            unused = self._item_indexes.make_unused_collections()
+            spawn(perform(stores.duties, Duty.INDEXING, unused.run))
 
     def make_server(self) -> Server:
         """Return the gRPC server, which does not listen yet.
@@ -269,6 +273,16 @@ class Wiring:
         """Return the use cases of a catalog."""
         new_items = self._new_items[generations.serving.generation]
         return self._handle_factory.make(record, generations, new_items)
+
+    async def make_index_change(self, serving: OpenGeneration, record: CatalogRecord) -> None:
+        """Change a catalog to a shared index, in the leading worker."""
+        if not self._worker.leads:
+            return
+        writer = self._item_indexes.make_shared_writer(
+            serving.generation, serving.text_embedder.space
+        )
+        change = IndexChange(self._stores.generations, record, writer, self.catalogs.update_soon)
+        await perform(self._stores.duties, Duty.INDEXING, change.run)
 
     def make_background(
         self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState

@@ -22,6 +22,13 @@ OLDEST, NEWEST = "1.27", "1.37"
 REQUIRED: dict[str, Any] = {"store": {"secret": "akin-store"}}
 EVERYTHING: dict[str, Any] = {
     "store": {"secret": "akin-store", "passwordKey": "password", "caSecret": "akin-store-ca"},
+    "sharedIndex": {
+        "url": "http://qdrant-headless:6334",
+        "default": "shared",
+        "replicas": 2,
+        "shards": 6,
+        "secret": "qdrant-apikey",
+    },
     "workers": 3,
     "provider": {"secret": "akin-provider"},
     "apiKeys": {"secret": "akin-keys"},

@@ -33,7 +33,8 @@ _RETRIES = {
         }
     ],
 }
-_CHANNEL_OPTIONS: dict[str, Any] = {
+# The options of the connection.
+ENGINE_CHANNEL_OPTIONS: dict[str, Any] = {
     "grpc.service_config": json.dumps(_RETRIES),
     "grpc.enable_retries": 1,
     # A machine that is gone without a word is noticed after this time.
@@ -86,7 +87,7 @@ class QdrantEngine:
             https=address.tls,
             api_key=address.api_key or None,
             timeout=CALL_SECONDS,
-            grpc_options={**_CHANNEL_OPTIONS, "grpc.default_authority": address.authority},
+            grpc_options={**ENGINE_CHANNEL_OPTIONS, "grpc.default_authority": address.authority},
             pool_size=1,
             check_compatibility=False,
         )

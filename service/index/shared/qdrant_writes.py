@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,8 @@ from service.index.shared.qdrant_conditions import (
     match_not_newer,
 )
 
-# Points of one write: about 1 MB with 256 dimensions.
-POINTS_PER_WRITE = 512
+# Points of one write. Converting them takes 5 ms of the event loop with 256 dimensions.
+POINTS_PER_WRITE = 128
 
 # The fields that conditions read, with the types of their indexes.
 _INDEXES: dict[str, models.PayloadSchemaType | models.IntegerIndexParams] = {
@@ -115,9 +116,14 @@ class QdrantWrites:
         The mark is written first: whatever is in the collection, its mark is not below it.
         """
         await self._write([_make_mark(mark)], mark.sequence)
-        points = [point for change in changes for point in _make_points(change, mark.sequence)]
-        for start in range(0, len(points), POINTS_PER_WRITE):
-            await self._write(points[start : start + POINTS_PER_WRITE], mark.sequence)
+        # In a thread, because calls are answered in the meantime.
+        points = await asyncio.to_thread(_make_all_points, changes, mark.sequence)
+        await asyncio.gather(
+            *(
+                self._write(points[start : start + POINTS_PER_WRITE], mark.sequence)
+                for start in range(0, len(points), POINTS_PER_WRITE)
+            )
+        )
         if item_ids := [change.item_id for change in changes]:
             await self._delete(match_former_vectors(item_ids, mark.sequence))
 
@@ -147,6 +153,10 @@ def _make_mark(mark: CollectionMark) -> models.PointStruct:
         _TOKEN_FIELD: str(mark.anchor.token),
     }
     return models.PointStruct(id=MARK_ID, vector={}, payload=payload)
+
+
+def _make_all_points(changes: Sequence[Change], sequence: int) -> list[models.PointStruct]:
+    return [point for change in changes for point in _make_points(change, sequence)]
 
 
 def _make_points(change: Change, sequence: int) -> Iterator[models.PointStruct]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ import structlog
 
 from service import errors
 from service.domain.generations import Generation
-from service.domain.items import ChangeBatch
+from service.domain.items import Change, ChangeBatch
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.index.change_feed import ChangeFeed
 from service.index.maintenance import IndexPosition
@@ -117,7 +118,7 @@ class SharedIndexWriter:
         if record is None:
             record = await self._start_build("index_build_started")
         elif not await self._is_usable(record):
-            record = await self._start_build("index_lost")
+            record = await self._start_build("index_lost", record)
         self._statistics.item_count = record.item_count
         opened = self._open_collection(record)
         check_time = time.monotonic() + COLLECTION_CHECK_SECONDS
@@ -126,17 +127,23 @@ class SharedIndexWriter:
             batch = await self._feed.changes(
                 self._generation, record.reached, CHANGES_PER_BATCH, record.anchor
             )
-            if not _leads_on(record, batch):
-                await self._start_build("index_history_lost")
+            if not batch.is_confirmed:
+                await self._start_build("index_history_lost", record)
                 return
+            if 0 < record.reached < batch.purged_sequence:
+                await self._drop_deleted(record, opened)
             record = await self._apply(record, opened, batch)
             is_ready = record.state is SharedIndexState.READY
             self._settled_sequence = record.reached if is_ready else -1
             if len(batch.changes) < CHANGES_PER_BATCH:
                 await self._wait_for_news(check_time)
 
-    async def _start_build(self, event: str) -> SharedIndexRecord:
+    async def _start_build(
+        self, event: str, former: SharedIndexRecord | None = None
+    ) -> SharedIndexRecord:
         """Begin with an empty collection, which is ready once it has all present writes."""
+        if former is not None:
+            await self._open_collection(former).writes.drop()
         target = await self._feed.refresh()
         record = await self._records.start_build(self._generation, target)
         self._log.info(event, version=record.version, target=target)
@@ -153,6 +160,20 @@ class SharedIndexWriter:
         if mark is None or mark.sequence < record.reached:
             return False
         return mark.sequence == record.reached or await self._feed.confirms(mark.anchor)
+
+    async def _drop_deleted(self, record: SharedIndexRecord, opened: OpenedCollection) -> None:
+        """Drop the items that were deleted while their tombstones were not followed."""
+        item_ids, _ = await self._feed.undeleted_ids(self._generation)
+        present_ids = await opened.reads.list_ids(None, sys.maxsize, searchable=False)
+        deleted = [
+            Change(item_id, None, (), None) for item_id in set(present_ids).difference(item_ids)
+        ]
+        mark = CollectionMark(record.reached, record.anchor)
+        for start in range(0, len(deleted), CHANGES_PER_BATCH):
+            await opened.writes.apply(deleted[start : start + CHANGES_PER_BATCH], mark)
+        if deleted:
+            self._statistics.note_changes()
+            self._log.info("index_deletions_caught_up", items=len(deleted))
 
     async def _apply(
         self, record: SharedIndexRecord, opened: OpenedCollection, batch: ChangeBatch
@@ -215,12 +236,3 @@ class SharedIndexWriter:
 
     def _note_commit(self, _sequence: int) -> None:
         self._has_news.set()
-
-
-def _leads_on(record: SharedIndexRecord, batch: ChangeBatch) -> bool:
-    """Return whether changes lead on from a record without a gap.
-
-    The deletions that are missing after a purge do not matter to an empty collection.
-    """
-    has_all_deletions = batch.purged_sequence <= record.reached or record.reached == 0
-    return batch.is_confirmed and has_all_deletions

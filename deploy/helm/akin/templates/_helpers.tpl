@@ -40,6 +40,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* Connection to Qdrant, and how it keeps the vectors. */}}
+{{- define "akin.sharedIndexEnv" -}}
+{{- $shared := .Values.sharedIndex -}}
+- {name: AKIN_QDRANT_URL, value: {{ $shared.url | quote }}}
+- {name: AKIN_INDEX, value: {{ $shared.default }}}
+- {name: AKIN_QDRANT_REPLICAS, value: {{ $shared.replicas | quote }}}
+{{- if $shared.shards }}
+- {name: AKIN_QDRANT_SHARDS, value: {{ $shared.shards | quote }}}
+{{- end }}
+{{- if $shared.secret }}
+- name: AKIN_QDRANT_API_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ $shared.secret }}, key: {{ $shared.key }}}
+{{- end }}
+{{- end -}}
+
 {{- define "akin.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
