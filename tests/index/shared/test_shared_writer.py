@@ -225,25 +225,26 @@ async def test_another_collection_is_not_used(tmp_path: Path, change: Any) -> No
         await check_items(replica)
 
 
-async def test_missed_deletions_lead_to_another_build(tmp_path: Path) -> None:
+async def test_missed_deletions_are_caught_up(tmp_path: Path) -> None:
     """Items whose tombstones are gone before the writer saw them do not stay in the engine."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, generation),
         open_replica(stores, generation, clock) as replica,
     ):
-        await stores.items.upsert_many(generation, draw_writes("a", "b", "c"))
+        writes = [write_vectors(item_id, draw_vectors(3, *item_id.encode())) for item_id in "abc"]
+        await stores.items.upsert_many(generation, writes)
         await replica.settle()
         sequence = await delete_item(stores, generation, "a")
         await stores.items.upsert_many(generation, draw_writes("d"))
         assert 1 == await stores.unused_rows.remove_tombstones(generation.catalog_id, sequence)
         await check_items(replica)
-        assert 2 == (await replica.write()).version
+        assert 1 == (await replica.write()).version
         await check_items(replica)
-        latest = await replica.get_record()
-        assert ["b", "c", "d"] == sorted(
-            await replica.open_reads(latest).list_ids(None, 9, searchable=False)
-        )
+        reads = replica.open_reads(await replica.get_record())
+        assert ["b", "c", "d"] == sorted(await reads.list_ids(None, 9, searchable=False))
+        owners, _ = await reads.read_first_vectors(99)
+        assert {"b", "c", "d"} == set(owners)
 
 
 async def test_a_purge_before_the_build_does_not_matter(tmp_path: Path) -> None:
