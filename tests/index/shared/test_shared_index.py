@@ -26,7 +26,7 @@ from support.shared_reads import (
 from support.stores import delete_expired, opened, pending
 
 from service.domain.generations import Generation
-from service.index.read_requests import Restriction
+from service.index.read_requests import NearestRequest, Restriction, plan_nearest
 from service.storage.stores import Stores
 
 pytestmark = LOCAL_MODE_WARNINGS
@@ -133,6 +133,29 @@ async def test_changed_items_take_no_places(tmp_path: Path, limit: int, query_co
         nearest = await find_nearest(replica.index, queries, limit)
         assert_equal_hits(stored.find_nearest(queries, limit), nearest)
         assert len(near) == replica.follower.tail.change_count
+
+
+@pytest.mark.parametrize("deleted_count", [10, 15, 24])
+async def test_changed_items_are_not_most_of_the_selected_ones(
+    tmp_path: Path, deleted_count: int
+) -> None:
+    """If most of the items that are selected for several queries were deleted, others are."""
+    clock = FakeClock()
+    queries = draw_vectors(2, 1)
+    near = [f"near{number}" for number in range(24)]
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        writes = [write_vectors(item_id, queries[n % 2 :][:1]) for n, item_id in enumerate(near)]
+        writes += [write_vectors(item_id, draw_vectors(1, 2, n)) for n, item_id in enumerate(IDS)]
+        await stores.items.upsert_many(generation, writes)
+        await replica.settle()
+        await stores.items.delete_many(generation, near[:deleted_count])
+        await replica.follow()
+        request = NearestRequest(queries, 8, max_items=16)
+        count = await replica.index.read(len, queries=2, plan=plan_nearest(request))
+        assert count >= request.limit
 
 
 async def test_an_item_with_many_vectors_takes_one_place(tmp_path: Path) -> None:
