@@ -12,6 +12,7 @@ from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
     SharedReplica,
     open_replica,
+    open_replicas,
 )
 from support.shared_reads import (
     assert_equal_hits,
@@ -93,20 +94,22 @@ async def test_reads_see_writes_that_the_engine_lacks(tmp_path: Path, seed: int)
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_reads_see_writes_wherever_the_engine_is(tmp_path: Path, seed: int) -> None:
-    """However far the writer and the watch have come, reads return every item as it is now."""
+    """However far the writer and the watch have come, all processes read items as they are now."""
     clock, choices = FakeClock(), random.Random(seed)
     async with (
         opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock) as replica,
+        open_replicas(stores, generation, clock, 2) as replicas,
     ):
-        await replica.settle()
-        for _ in range(25):
+        for replica in replicas:
+            await replica.settle()
+        for _ in range(20):
             await change_items(stores, generation, clock, choices)
             if choices.random() < 0.4:
-                await replica.write()
-            if choices.random() < 0.4:
-                await replica.look()
-            await check_reads(replica, clock, choices)
+                await choices.choice(replicas).write()
+            for replica in replicas:
+                if choices.random() < 0.4:
+                    await replica.look()
+            await check_reads(choices.choice(replicas), clock, choices)
 
 
 @pytest.mark.parametrize("query_count", [1, 40])
