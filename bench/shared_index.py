@@ -75,9 +75,9 @@ def wait_until_shared(client: akin.Client) -> float:
     """Change the catalog to a shared index if it has another one; return the seconds it took."""
     started = time.perf_counter()
     kinds = catalog_service_pb2.IndexKind
-    if client.get_catalog().index != kinds.INDEX_KIND_SHARED:
+    if client.get_catalog().index_kind != kinds.INDEX_KIND_SHARED:
         client.reindex(kinds.INDEX_KIND_SHARED)
-    while client.get_catalog().index != kinds.INDEX_KIND_SHARED:
+    while client.get_catalog().index_kind != kinds.INDEX_KIND_SHARED:
         time.sleep(POLL_SECONDS)
     return time.perf_counter() - started
 
@@ -126,9 +126,9 @@ def measure(options: argparse.Namespace) -> Result:
         for case, where in list_cases().items():
             messages = (make_request(case, where, item).SerializeToString() for item in items)
             generator = Generator.built(folder / "requests", messages, f"-method={METHOD}")
-            row = result["cases"][case] = {
-                "recall": measure_recall(clients, case, where, items[: options.queries])
-            }
+            recall = measure_recall(clients, case, where, items[: options.queries])
+            row: Result = {"recall": recall}
+            result["cases"][case] = row
             for level in levels:
                 rounds: dict[str, list[Result]] = {name: [] for name in servers}
                 for _ in range(options.rounds):

@@ -5,6 +5,8 @@
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
     |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
+    |-- ReindexUnderWay        the catalog changes its index
+    |-- SharedIndexOff         the server has no engine for shared indexes
     |-- TooFewItems            the catalog has fewer items than the requested number of clusters
     |-- SequenceMismatch       the item is not at the expected sequence number
     |-- AnswerTooLarge         the response does not fit into one message
@@ -120,6 +122,18 @@ class AlreadyEmbedded(AkinError):
     """The catalog is already embedded in the requested space."""
 
     reason = "ALREADY_EMBEDDED"
+
+
+class ReindexUnderWay(AkinError):
+    """The catalog changes its index, which must end or be cancelled first."""
+
+    reason = "REINDEX_UNDER_WAY"
+
+
+class SharedIndexOff(AkinError):
+    """The request needs a shared index, for which the server has no engine."""
+
+    reason = "SHARED_INDEX_OFF"
 
 
 class TooFewItems(AkinError):

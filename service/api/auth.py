@@ -55,6 +55,7 @@ SCOPES = {
     "akin.v1.CatalogService.CancelReembedding": Scope.ADMIN,
     "akin.v1.CatalogService.RollbackReembedding": Scope.ADMIN,
     "akin.v1.CatalogService.CommitReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.Reindex": Scope.ADMIN,
     "akin.v1.InteractionService.RecordInteractions": Scope.WRITE,
     "akin.v1.InteractionService.ImportInteractions": Scope.WRITE,
     "akin.v1.InteractionService.ListInteractions": Scope.READ,

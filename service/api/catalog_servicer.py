@@ -6,9 +6,11 @@ from akin.v1 import catalog_service_pb2 as pb
 
 from service.api.messages import catalogs
 from service.api.messages.catalog_settings import parse_update_catalog
+from service.api.messages.index_choice import parse_reindex
 from service.catalog.admin import CatalogAdmin
 from service.catalog.handle import CatalogSource
 from service.catalog.reembedding import Reembeddings
+from service.catalog.reindexing import Reindexing
 from service.catalog.stored_changes import reply_after_change
 
 
@@ -16,11 +18,16 @@ class CatalogServicer:
     """Serves akin.v1.CatalogService; any method may raise AkinError."""
 
     def __init__(
-        self, catalogs: CatalogSource, admin: CatalogAdmin, reembeddings: Reembeddings
+        self,
+        catalogs: CatalogSource,
+        admin: CatalogAdmin,
+        reembeddings: Reembeddings,
+        reindexing: Reindexing,
     ) -> None:
         self._catalogs = catalogs
         self._admin = admin
         self._reembeddings = reembeddings
+        self._reindexing = reindexing
 
     async def CreateCatalog(self, request: pb.CreateCatalogRequest) -> pb.CreateCatalogResponse:
         """Create a catalog."""
@@ -31,6 +38,7 @@ class CatalogServicer:
             creation.vector_storage,
             creation.text_format,
             creation.settings,
+            creation.index,
         )
         with reply_after_change():
             async with self._catalogs.use(creation.name) as catalog:
@@ -116,3 +124,12 @@ class CatalogServicer:
         async with self._catalogs.use(request.catalog) as catalog:
             await self._reembeddings.commit(catalog.record)
         return pb.CommitReembeddingResponse()
+
+    async def Reindex(self, request: pb.ReindexRequest) -> pb.ReindexResponse:
+        """Start to change the kind of index of a catalog."""
+        name, index = parse_reindex(request)
+        await self._reindexing.start(name, index)
+        with reply_after_change():
+            async with self._catalogs.use(name) as catalog:
+                stats = await catalog.stats.read()
+        return pb.ReindexResponse(catalog=catalogs.catalog_message(stats))

@@ -22,6 +22,8 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.ReembeddingUnderWay: code_pb2.FAILED_PRECONDITION,
     errors.ReembeddingNotCommitted: code_pb2.FAILED_PRECONDITION,
     errors.AlreadyEmbedded: code_pb2.FAILED_PRECONDITION,
+    errors.ReindexUnderWay: code_pb2.FAILED_PRECONDITION,
+    errors.SharedIndexOff: code_pb2.FAILED_PRECONDITION,
     errors.TooFewItems: code_pb2.FAILED_PRECONDITION,
     errors.HybridSearchOff: code_pb2.FAILED_PRECONDITION,
     errors.SequenceMismatch: code_pb2.ABORTED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 
 from service import errors
+from service.catalog.reindexing import check_index_kind
 from service.domain import limits
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.index_kinds import IndexKind
@@ -24,10 +25,11 @@ class CatalogAdmin:
         update: opens, changes or closes a catalog as the store says, by its name.
         find_model: finds the model for a choice with one request to its provider.
         max_catalogs: the number of catalogs from which on no further one is created.
-        index: the index of new catalogs.
+        index: the index of new catalogs for which none is chosen.
+        can_share: the server has an engine for shared indexes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a part or a limit of the server)
         self,
         store: GenerationStore,
         settings: CatalogSettingsStore,
@@ -35,8 +37,11 @@ class CatalogAdmin:
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
         max_catalogs: int = limits.CATALOGS_DEFAULT,
         index: IndexKind = IndexKind.MEMORY,
+        *,
+        can_share: bool = False,
     ) -> None:
         self._index = index
+        self._can_share = can_share
         self._store = store
         self._settings = settings
         self._update = update
@@ -50,14 +55,18 @@ class CatalogAdmin:
         storage: VectorStorage,
         text_format: TextFormat,
         settings: CatalogSettings,
+        index: IndexKind | None = None,
     ) -> None:
-        """Create a catalog.
+        """Create a catalog; without an `index`, with that of the server's settings.
 
         Raises:
             CatalogExists: a catalog with the name exists.
             TooManyCatalogs: the server has as many catalogs as it may.
+            SharedIndexOff: the server has no engine for the index.
             InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
         """
+        index = index or self._index
+        check_index_kind(index, can_share=self._can_share)
         if name in await self._store.list_catalogs():
             raise errors.CatalogExists(f"catalog {name!r} exists already")
         model = await self._find_model(choice)
@@ -68,7 +77,7 @@ class CatalogAdmin:
             text_format,
             settings,
             max_catalogs=self._max_catalogs,
-            index=self._index,
+            index=index,
         )
         await self._update(name)
 

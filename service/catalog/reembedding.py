@@ -122,6 +122,7 @@ class Reembeddings:
             AlreadyEmbedded: the catalog already uses the model.
             ReembeddingUnderWay: the catalog is being re-embedded.
             ReembeddingNotCommitted: the catalog still has a previous generation.
+            ReindexUnderWay: the catalog changes its index.
         """
         record = await self._read_record(catalog)
         if record.previous is not None:

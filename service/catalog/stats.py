@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from service.catalog.generations import CatalogGenerations
 from service.catalog.unknown_texts import UnknownTexts
+from service.domain.index_kinds import IndexKind, IndexKinds
+from service.domain.shared_indexes import SharedIndexState
 from service.domain.stats import CatalogStats
 from service.domain.usage import DailyUsage
 from service.storage.stores import Stores
@@ -50,6 +52,7 @@ class StatsReader:
         stores, serving = self._stores, self._serving
         generation = serving.generation
         usage = await stores.usage.list_days(USAGE_DAYS)
+        settings, kinds = await stores.catalog_settings.get(generation)
         problem = serving.text_embedder.problem
         return CatalogStats(
             name=generation.name,
@@ -70,7 +73,26 @@ class StatsReader:
             vector_storage=serving.storage,
             text_format=generation.text_format,
             unknown_text_ratio=await self._unknown_texts.measure(),
-            settings=await stores.catalog_settings.get(generation),
+            settings=settings,
             training=await stores.behavior_models.read_summary(generation.catalog_id),
             click_through=await stores.click_through.sum_days(generation),
+            index_kind=serving.index,
+            next_index_kind=self._find_next_kind(kinds),
+            index_progress=await self._read_progress(kinds),
         )
+
+    def _find_next_kind(self, kinds: IndexKinds) -> IndexKind | None:
+        """Return the kind of index that this process changes to, None if it does not."""
+        if kinds.next is None and kinds.present is not self._serving.index:
+            return kinds.present  # the store has changed, and this process catches up
+        return kinds.next
+
+    async def _read_progress(self, kinds: IndexKinds) -> float:
+        """Return how much of a shared index that is being built is done, 0 if none is."""
+        if IndexKind.SHARED not in kinds:
+            return 0.0
+        record = await self._stores.shared_indexes.get(self._serving.generation)
+        is_being_built = record is not None and (
+            record.state is SharedIndexState.BUILDING or kinds.next is IndexKind.SHARED
+        )
+        return record.progress if record is not None and is_being_built else 0.0

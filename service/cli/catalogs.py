@@ -14,6 +14,7 @@ from service.cli import console, options
 from service.cli.analysis_output import format_count
 from service.cli.command_group import CommandGroup
 from service.cli.connection import open_client
+from service.cli.index_names import name_index
 from service.domain.printable import to_line
 
 catalogs_app = CommandGroup(help="Create, change, list and delete catalogs.", no_args_is_help=True)
@@ -25,6 +26,11 @@ _VECTOR_STORAGES = {
     "float32": akin.VectorStorage.VECTOR_STORAGE_FLOAT32,
     "float16": akin.VectorStorage.VECTOR_STORAGE_FLOAT16,
     "int8": akin.VectorStorage.VECTOR_STORAGE_INT8,
+}
+_INDEX_KINDS = {
+    "server": akin.IndexKind.INDEX_KIND_UNSPECIFIED,
+    "memory": akin.IndexKind.INDEX_KIND_MEMORY,
+    "shared": akin.IndexKind.INDEX_KIND_SHARED,
 }
 _TEXT_FORMATS = {
     "plain": akin.TextFormat.TEXT_FORMAT_UNSPECIFIED,
@@ -79,7 +85,7 @@ def list_catalogs(
 
 def _build_table(listed: Iterable[akin.Catalog]) -> Table:
     table = console.build_table()
-    for name in ("catalog", "model", "provider", "texts"):
+    for name in ("catalog", "model", "provider", "texts", "index"):
         table.add_column(name)
     for name in ("dimensions", "items", "users", "pending", "index, MB"):
         table.add_column(name, justify="right")
@@ -90,6 +96,7 @@ def _build_table(listed: Iterable[akin.Catalog]) -> Table:
             catalog.space.model,
             catalog.space.provider,
             "html" if catalog.text_format == _TEXT_FORMATS["html"] else "plain",
+            name_index(catalog),
             str(catalog.space.dimensions),
             str(catalog.item_count),
             str(catalog.user_count),
@@ -118,6 +125,13 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
         Literal["plain", "html"],
         typer.Option(help="Format of the texts of items. html: Akin embeds them without markup."),
     ] = "plain",
+    index: Annotated[
+        Literal["server", "memory", "shared"],
+        typer.Option(
+            help="Where the vectors are searched: in the memory of each server, or in a collection "
+            "of Qdrant that all servers share. server: the server's setting."
+        ),
+    ] = "server",
     signals: SignalsOption = None,
     weights: WeightsOption = None,
     new_item_boost: BoostOption = None,
@@ -136,6 +150,7 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
             query_template=query_template,
             vector_storage=_VECTOR_STORAGES[vectors],
             text_format=_TEXT_FORMATS[text_format],
+            index_kind=_INDEX_KINDS[index],
             **settings,
         )
     if as_json:

@@ -20,6 +20,7 @@ from service.cli.models import print_models
 from service.cli.outliers import print_outliers
 from service.cli.recommend import print_recommendations
 from service.cli.reembed import reembed
+from service.cli.reindex import reindex
 from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
@@ -49,6 +50,7 @@ app.command("models")(print_models)
 app.command("status")(print_status)
 app.add_typer(catalogs_app, name="catalogs")
 app.command("reembed")(reembed)
+app.command("reindex")(reindex)
 app.command("key")(create_key)
 app.command("tls")(create_certificate)
 app.command("backup")(back_up)

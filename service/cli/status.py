@@ -13,6 +13,7 @@ from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
 from service.cli.evaluation_output import describe_learned
 from service.cli.evaluation_results import LearnedSummary
+from service.cli.index_names import describe_index
 
 # Units of an age, the largest first, in seconds.
 _UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
@@ -76,6 +77,8 @@ def _print(catalog: akin.Catalog, problems: list[str]) -> None:
     # A server starts with the documented width of a model while its provider fails.
     is_measured = index.vector_count > 0 or not catalog.embedding_error_reason
     console.print_line(f"model: {console.describe_space(catalog.space, is_measured=is_measured)}")
+    if catalog.next_index_kind or catalog.index_kind == akin.IndexKind.INDEX_KIND_SHARED:
+        console.print_line(f"index: {describe_index(catalog)}")
     if index.graph_vector_count:
         building = "; building more" if index.building else ""
         console.print_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
 
 class IndexKind(Enum):
@@ -14,3 +15,10 @@ class IndexKind(Enum):
 
     MEMORY = "memory"
     SHARED = "shared"
+
+
+class IndexKinds(NamedTuple):
+    """The index of a catalog, and the one that it changes to; None most of the time."""
+
+    present: IndexKind
+    next: IndexKind | None

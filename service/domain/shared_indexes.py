@@ -39,3 +39,10 @@ class SharedIndexRecord:
     target: int
     item_count: int
     dropped_us: int | None
+
+    @property
+    def progress(self) -> float:
+        """How much of the index is built, between 0 and 1."""
+        if self.state is SharedIndexState.READY:
+            return 1.0
+        return min(self.reached / self.target, 1.0) if self.target else 0.0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
+from service.domain.index_kinds import IndexKind
 from service.domain.index_stats import IndexStats
 from service.domain.recommendation_ids import SignalKind, SourceKind
 from service.domain.spaces import Space, VectorStorage
@@ -47,7 +48,9 @@ class CatalogStats:
     """What operators want to know of a catalog; the largest group of pending items comes first.
 
     `unknown_text_ratio` is the share of the latest items whose texts the local model largely does
-    not know.
+    not know. `index_kind` is the index that serves in this process, and `next_index_kind` the one
+    that the catalog changes to. `index_progress` is how much of a shared index that is being built
+    is done, between 0 and 1; 0 if none is.
     """
 
     name: str
@@ -68,6 +71,9 @@ class CatalogStats:
     settings: CatalogSettings = DEFAULT_SETTINGS
     training: TrainingSummary | None = None
     click_through: Sequence[ClickThrough] = ()
+    index_kind: IndexKind = IndexKind.MEMORY
+    next_index_kind: IndexKind | None = None
+    index_progress: float = 0.0
 
 
 class ReembeddingState(Enum):

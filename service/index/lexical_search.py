@@ -79,7 +79,7 @@ class WordQueries:
         """
         if weight and self._default_weight is None:
             raise errors.HybridSearchOff(
-                "lexical_weight requires a server with the setting AKIN_HYBRID=true"
+                "lexical_weight requires AKIN_HYBRID=true and a catalog with an index in memory"
             )
 
     def make(self, text: str, weight: float | None) -> WordQuery | None:

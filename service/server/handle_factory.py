@@ -28,6 +28,7 @@ from service.domain.catalog_settings import (
     resolve_signals,
 )
 from service.domain.generations import CatalogRecord
+from service.domain.index_kinds import IndexKind
 from service.domain.recommendation_ids import RecommendationIds
 from service.index.lexical_search import WordQueries
 from service.recommend.attribute_prior import AttributePrior
@@ -80,7 +81,7 @@ class HandleFactory:
         generation, reader = serving.generation, serving.reader
         text_embedder = serving.text_embedder
         signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
-        word_queries = self._make_word_queries()
+        word_queries = self._make_word_queries(serving.index)
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self._behavior_models.find, record.catalog_id),
@@ -125,5 +126,7 @@ class HandleFactory:
             AttributePrior(prior.attribute, prior.weight) if prior.attribute else None,
         )
 
-    def _make_word_queries(self) -> WordQueries:
-        return WordQueries(self._settings.lexical_weight if self._settings.hybrid else None)
+    def _make_word_queries(self, index: IndexKind) -> WordQueries:
+        """Return what makes word queries; only indexes in memory have the words of texts."""
+        has_words = self._settings.hybrid and index is IndexKind.MEMORY
+        return WordQueries(self._settings.lexical_weight if has_words else None)

@@ -46,6 +46,7 @@ from service.catalog.handle import CatalogHandle
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
+from service.catalog.reindexing import Reindexing
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.index_kinds import IndexKind
 from service.domain.spaces import Model, ModelChoice, VectorStorage
@@ -159,6 +160,7 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
+        can_share = bool(settings.qdrant_url)
         admin = CatalogAdmin(
             stores.generations,
             stores.catalog_settings,
@@ -166,14 +168,16 @@ class Wiring:
             self._find_model,
             settings.max_catalogs,
             IndexKind(settings.index),
+            can_share=can_share,
         )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
+        reindexing = Reindexing(stores.generations, self.catalogs.update_soon, can_share=can_share)
         server = Server(
             {
                 RECOMMENDER: RecommenderServicer(self.catalogs, time.time_ns),
-                CATALOG: CatalogServicer(self.catalogs, admin, reembeddings),
+                CATALOG: CatalogServicer(self.catalogs, admin, reembeddings, reindexing),
                 ANALYSIS: AnalysisServicer(self.catalogs),
                 INTERACTION: InteractionServicer(self.catalogs, time.time_ns),
             },

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from service import errors
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import Generation
+from service.domain.index_kinds import IndexKind, IndexKinds
 from service.storage.database import Database
 from service.storage.generation_rows import (
     SETTINGS_COLUMNS,
@@ -27,22 +28,24 @@ class CatalogSettingsStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, generation: Generation) -> CatalogSettings:
-        """Return the settings of a catalog, of any generation of it.
+    async def get(self, generation: Generation) -> tuple[CatalogSettings, IndexKinds]:
+        """Return the settings and the kinds of index of a catalog, of any generation of it.
 
         Raises:
             CatalogNotFound: the catalog was deleted.
         """
         row = await self._database.read(
             lambda connection: connection.execute(
-                f"""SELECT {", ".join(SETTINGS_COLUMNS)} FROM catalogs
+                f"""SELECT index_kind, next_index_kind, {", ".join(SETTINGS_COLUMNS)} FROM catalogs
                     WHERE catalog_id = ? AND name IS NOT NULL""",
                 (generation.catalog_id,),
             ).fetchone()
         )
         if row is None:
             raise errors.CatalogNotFound(f"catalog {generation.name!r} does not exist")
-        return read_settings_columns(*row)
+        index, next_index, *columns = row
+        kinds = IndexKinds(IndexKind(index), None if next_index is None else IndexKind(next_index))
+        return read_settings_columns(*columns), kinds
 
     async def update(
         self, name: str, settings: CatalogSettings, fields: Collection[SettingsField]

@@ -164,15 +164,40 @@ class GenerationStore:
 
         return await self._database.write(operation)
 
+    async def change_index(self, catalog: CatalogRecord, index: IndexKind) -> None:
+        """Let a kind of index serve a catalog, and end a change that is under way.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingUnderWay: the catalog has another index, and a next generation.
+            ReembeddingNotCommitted: the catalog has another index, and a previous generation.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            if index is not record.index:
+                _forbid_during_reembedding(record)
+            transaction.connection.execute(
+                "UPDATE catalogs SET index_kind = ?, next_index_kind = NULL WHERE catalog_id = ?",
+                (index.value, record.catalog_id),
+            )
+            note_change(transaction)
+
+        await self._database.write(operation)
+
     async def start_index_change(self, catalog: CatalogRecord, index: IndexKind) -> None:
         """Let a catalog change to a kind of index; its present one cancels a change.
 
         Raises:
             CatalogNotFound: the catalog was deleted.
+            ReembeddingUnderWay: the catalog has another index, and a next generation.
+            ReembeddingNotCommitted: the catalog has another index, and a previous generation.
         """
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
+            if index is not record.index:
+                _forbid_during_reembedding(record)
             next_index = None if index is record.index else index.value
             transaction.connection.execute(
                 "UPDATE catalogs SET next_index_kind = ? WHERE catalog_id = ?",
@@ -224,14 +249,14 @@ class GenerationStore:
             CatalogNotFound: the catalog was deleted.
             ReembeddingUnderWay: the catalog has a next generation.
             ReembeddingNotCommitted: the catalog has a previous generation.
+            ReindexUnderWay: the catalog changes its index.
         """
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
-            if record.next is not None:
-                raise errors.ReembeddingUnderWay(f"catalog {record.name!r} is being re-embedded")
-            if record.previous is not None:
-                raise _not_committed(record)
+            _forbid_during_reembedding(record)
+            if record.next_index is not None:
+                raise errors.ReindexUnderWay(f"catalog {record.name!r} changes its index")
             insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
             note_change(transaction)
 
@@ -348,6 +373,13 @@ class GenerationStore:
             set_state(transaction, previous.generation, GenerationState.DROPPED)
 
         await self._database.write(operation)
+
+
+def _forbid_during_reembedding(record: CatalogRecord) -> None:
+    if record.next is not None:
+        raise errors.ReembeddingUnderWay(f"catalog {record.name!r} is being re-embedded")
+    if record.previous is not None:
+        raise _not_committed(record)
 
 
 def _require_previous(record: CatalogRecord) -> GenerationRecord:

@@ -18,6 +18,7 @@ from service import errors
 from service.api.catalog_servicer import CatalogServicer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
+from service.catalog.reindexing import Reindexing
 from service.domain.catalog_settings import (
     DEFAULT_SETTINGS,
     CatalogSettings,
@@ -184,7 +185,10 @@ async def test_a_catalog_that_cannot_open_keeps_its_settings(tmp_path: Path) -> 
     async with with_sick_catalog(tmp_path, failure) as factory, AsyncExitStack() as stack:
         stores, show_change = factory.stores, factory.catalogs.show_change
         admin = CatalogAdmin(stores.generations, stores.catalog_settings, show_change, find_model)
-        servicer = CatalogServicer(factory.catalogs, admin, reembeddings(factory, stack, MODEL))
+        reindexing = Reindexing(stores.generations, factory.catalogs.update_soon, can_share=False)
+        servicer = CatalogServicer(
+            factory.catalogs, admin, reembeddings(factory, stack, MODEL), reindexing
+        )
         request = UpdateCatalogRequest(settings=CatalogSettingsMessage(new_item_boost=2.0))
         request.update_mask.paths.append("new_item_boost")
         shown = (await servicer.UpdateCatalog(request)).catalog

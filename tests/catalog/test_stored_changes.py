@@ -15,6 +15,7 @@ from service import errors
 from service.api.catalog_servicer import CatalogServicer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.handle import CatalogHandle
+from service.catalog.reindexing import Reindexing
 from service.catalog.stored_changes import reply_after_change
 from service.domain.spaces import Model, ModelChoice
 from service.domain.stats import CatalogStats
@@ -64,7 +65,10 @@ def make_servicer(factory: WordCatalogs, stack: AsyncExitStack) -> CatalogServic
     admin = CatalogAdmin(
         stores.generations, stores.catalog_settings, factory.catalogs.show_change, find_model
     )
-    return CatalogServicer(UnreadableCatalogs(), admin, reembeddings(factory, stack, MODEL))
+    reindexing = Reindexing(stores.generations, factory.catalogs.update_soon, can_share=False)
+    return CatalogServicer(
+        UnreadableCatalogs(), admin, reembeddings(factory, stack, MODEL), reindexing
+    )
 
 
 async def test_a_new_catalog_that_cannot_be_read_is_there(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ CATALOG = akin.Catalog(
     ],
     index=akin.IndexStats(memory_bytes=2_500_000),
     text_format=pb.TEXT_FORMAT_HTML,
+    index_kind=pb.INDEX_KIND_MEMORY,
 )
 
 
@@ -35,6 +36,7 @@ def test_catalogs_table() -> None:
         "model": "large",
         "provider": "openrouter",
         "texts": "html",
+        "index": "memory",
         "dimensions": "1024",
         "items": "9",
         "users": "2",
@@ -53,14 +55,14 @@ def test_catalog_options_reach_the_server() -> None:
     response = pb.CreateCatalogResponse(catalog=CATALOG)
     with RecordingServer({"CreateCatalog": [response]}) as server:
         words = ("shoes", "--dimensions", "1024", "--vectors", "int8", "--text-format", "html")
-        result = CliRunner().invoke(
-            app, ["catalogs", "create", *words, "--address", server.address]
-        )
+        arguments = ["catalogs", "create", *words, "--index", "shared"]
+        result = CliRunner().invoke(app, [*arguments, "--address", server.address])
     request = pb.CreateCatalogRequest(
         catalog="shoes",
         embedding=pb.EmbeddingModel(dimensions=1024),
         vector_storage=pb.VECTOR_STORAGE_INT8,
         text_format=pb.TEXT_FORMAT_HTML,
+        index_kind=pb.INDEX_KIND_SHARED,
     )
     assert [request] == server.requests
     assert "created shoes: large (openrouter), 1024 dimensions\n" == result.stdout

@@ -1,5 +1,6 @@
 import json
 import time
+from typing import Any
 
 import akin
 import grpc
@@ -34,6 +35,31 @@ def run(catalog: akin.Catalog, reembedding: akin.Reembedding, *words: str) -> Re
     }
     with RecordingServer(responses) as server:
         return CliRunner().invoke(app, ["status", *words, "--address", server.address])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"index_kind": pb.INDEX_KIND_MEMORY}, []),
+        ({"index_kind": pb.INDEX_KIND_SHARED}, ["index: shared"]),
+        (
+            {"index_kind": pb.INDEX_KIND_SHARED, "index_progress": 0.5},
+            ["index: shared, 50% built"],
+        ),
+        (
+            {"index_kind": pb.INDEX_KIND_SHARED, "next_index_kind": pb.INDEX_KIND_MEMORY},
+            ["index: shared, changing to memory"],
+        ),
+        (
+            {"index_kind": pb.INDEX_KIND_MEMORY, "next_index_kind": pb.INDEX_KIND_SHARED},
+            ["index: memory, changing to shared"],
+        ),
+    ],
+)
+def test_another_index_than_memory_is_printed(options: dict[str, Any], expected: list[str]) -> None:
+    """A shared index and a change of the index have a line, an index in memory has none."""
+    lines = run(akin.Catalog(space=SPACE, **options), RUNNING).stdout.splitlines()
+    assert expected == [line for line in lines if line.startswith("index: ")]
 
 
 @pytest.mark.parametrize(

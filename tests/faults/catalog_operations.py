@@ -110,6 +110,16 @@ def roll_back_reembedding(writer: Writer) -> None:
         writer.call(writer.stubs.catalogs.RollbackReembedding, request, [attempt], _read_nothing)
 
 
+def reindex(writer: Writer) -> None:
+    """Change a catalog to the index that it has, which has no effect."""
+    name = _choose_catalog(writer)
+    catalog = writer.get_catalog(name)
+    if catalog is not None:
+        request = pb.ReindexRequest(catalog=name, index_kind=pb.INDEX_KIND_MEMORY)
+        attempt = Attempt(Key(name, "", ""), catalog)
+        writer.call(writer.stubs.catalogs.Reindex, request, [attempt], _read_nothing)
+
+
 def _choose_catalog(writer: Writer) -> str:
     """Return a catalog that no other writer re-embeds."""
     names = [writer.own_catalog] + ["default"] * (writer.number == 0)

@@ -74,6 +74,7 @@ OPERATIONS = (
     Operation("CancelReembedding", 1, catalog_operations.cancel_reembedding),
     Operation("CommitReembedding", 2, catalog_operations.commit_reembedding),
     Operation("RollbackReembedding", 1, catalog_operations.roll_back_reembedding),
+    Operation("Reindex", 1, catalog_operations.reindex),
     Operation("", 10, read_own_write),
     Operation("", 4, read_recommendations),
     Operation("", 4, interaction_operations.read_own_interactions),

@@ -15,6 +15,8 @@ from service.domain.catalog_settings import (
     SettingsField,
     SignalMode,
 )
+from service.domain.generations import Generation
+from service.domain.index_kinds import IndexKind, IndexKinds
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.storage.stores import Stores
@@ -36,6 +38,13 @@ async def create_other(stores: Stores, settings: CatalogSettings = DEFAULT_SETTI
     )
 
 
+async def read_settings(stores: Stores, generation: Generation) -> CatalogSettings:
+    """The settings of a catalog with an index in memory."""
+    settings, kinds = await stores.catalog_settings.get(generation)
+    assert IndexKinds(IndexKind.MEMORY, None) == kinds
+    return settings
+
+
 async def test_a_catalog_keeps_its_settings(tmp_path: Path) -> None:
     """Settings of a new catalog are there after a restart, and other catalogs have the defaults."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
@@ -43,9 +52,9 @@ async def test_a_catalog_keeps_its_settings(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         record = (await stores.generations.list_catalogs())["other"]
         assert SETTINGS == record.settings
-        assert SETTINGS == await stores.catalog_settings.get(record.serving.generation)
+        assert SETTINGS == await read_settings(stores, record.serving.generation)
         assert DEFAULT_SETTINGS == (await default_catalog(stores)).settings
-        assert DEFAULT_SETTINGS == await stores.catalog_settings.get(generation)
+        assert DEFAULT_SETTINGS == await read_settings(stores, generation)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,7 @@ async def test_an_update_changes_only_its_fields(
         await create_other(stores, SETTINGS)
         before = CatalogSettings(SignalMode.AUTO, LIKES, 1.0, MEAN, RATED)
         await stores.catalog_settings.update("default", before, tuple(SettingsField))
-        assert before == await stores.catalog_settings.get(generation)
+        assert before == await read_settings(stores, generation)
         await stores.catalog_settings.update("default", CatalogSettings(SignalMode.TEXT), [field])
     async with opened(tmp_path, FakeClock()) as (stores, _):
         catalogs = await stores.generations.list_catalogs()
@@ -87,7 +96,7 @@ async def test_concurrent_updates_of_different_fields_are_all_kept(tmp_path: Pat
                     for field in SettingsField
                 )
             )
-            assert SETTINGS == await stores.catalog_settings.get(generation)
+            assert SETTINGS == await read_settings(stores, generation)
 
 
 async def test_processes_notice_an_update(tmp_path: Path) -> None:

@@ -73,6 +73,21 @@ async def test_a_change_back_to_the_present_index_cancels_the_change(tmp_path: P
         assert {"default": (MEMORY, None)} == await list_kinds(stores)
 
 
+@pytest.mark.parametrize("index", [MEMORY, SHARED])
+async def test_an_index_that_needs_no_build_serves_at_once(
+    tmp_path: Path, index: IndexKind
+) -> None:
+    """One transaction ends a change that is under way, and starts and ends another one."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        catalog = await default_catalog(stores)
+        await stores.generations.start_index_change(catalog, SHARED)
+        version = await stores.generations.get_version()
+        await stores.generations.change_index(catalog, index)
+        assert {"default": (index, None)} == await list_kinds(stores)
+        assert version + 1 == await stores.generations.get_version()
+        assert not await stores.generations.finish_index_change(catalog)
+
+
 async def test_every_process_learns_of_a_change(tmp_path: Path) -> None:
     """The start and the end of a change raise both numbers that processes follow."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
@@ -105,5 +120,7 @@ async def test_a_deleted_catalog_does_not_change_its_index(tmp_path: Path, with_
         await create_other(stores, MEMORY)
         with pytest.raises(errors.CatalogNotFound):
             await stores.generations.start_index_change(gone, SHARED)
+        with pytest.raises(errors.CatalogNotFound):
+            await stores.generations.change_index(gone, SHARED)
         assert not await stores.generations.finish_index_change(gone)
         assert (MEMORY, None) == (await list_kinds(stores))["other"]

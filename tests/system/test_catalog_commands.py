@@ -123,3 +123,18 @@ def test_reembedding_from_the_command_line(server: RunningServer, tmp_path: Path
         progress = run_json(server, "reembed", "--status")
     assert "are dropped" in run(server, "reembed", "--commit").stdout
     assert 2 == run(server, "reembed", "--commit", "--rollback").exit_code
+
+
+def test_indexes_from_the_command_line(server: RunningServer) -> None:
+    """Without Qdrant, a catalog can be in memory only, and changing to that has no effect."""
+    created = run_json(server, "catalogs", "create", "maps", "--index", "memory")
+    assert "INDEX_KIND_MEMORY" == created["index_kind"]
+    same = run(server, "--catalog", "maps", "reindex", "--to", "memory")
+    assert (0, "maps: the index is memory\n") == (same.exit_code, same.stdout)
+    refused = [
+        run(server, "--catalog", "maps", "reindex", "--to", "shared"),
+        run(server, "catalogs", "create", "charts", "--index", "shared"),
+    ]
+    assert [1, 1] == [result.exit_code for result in refused]
+    assert all("AKIN_QDRANT_URL" in result.stderr for result in refused)
+    assert "maps" in run(server, "catalogs", "delete", "maps", "--yes").stdout

@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Where the vectors of a catalog are searched.
+type IndexKind int32
+
+const (
+	// The default: the value of the server's setting AKIN_INDEX when the catalog is created, which is
+	// INDEX_KIND_MEMORY by default. In a response it means that there is no such index.
+	IndexKind_INDEX_KIND_UNSPECIFIED IndexKind = 0
+	// An index in the memory of each server process.
+	IndexKind_INDEX_KIND_MEMORY IndexKind = 1
+	// A collection of Qdrant, which one server process fills and all of them search. It requires the
+	// server's setting AKIN_QDRANT_URL. While Qdrant does not respond, calls that search fail with
+	// UNAVAILABLE (INDEX_UNAVAILABLE), and writes still succeed. Requests with a lexical_weight above
+	// 0 fail with FAILED_PRECONDITION (HYBRID_OFF).
+	IndexKind_INDEX_KIND_SHARED IndexKind = 2
+)
+
+// Enum value maps for IndexKind.
+var (
+	IndexKind_name = map[int32]string{
+		0: "INDEX_KIND_UNSPECIFIED",
+		1: "INDEX_KIND_MEMORY",
+		2: "INDEX_KIND_SHARED",
+	}
+	IndexKind_value = map[string]int32{
+		"INDEX_KIND_UNSPECIFIED": 0,
+		"INDEX_KIND_MEMORY":      1,
+		"INDEX_KIND_SHARED":      2,
+	}
+)
+
+func (x IndexKind) Enum() *IndexKind {
+	p := new(IndexKind)
+	*p = x
+	return p
+}
+
+func (x IndexKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IndexKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[0].Descriptor()
+}
+
+func (IndexKind) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[0]
+}
+
+func (x IndexKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IndexKind.Descriptor instead.
+func (IndexKind) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
+}
+
 // How an index keeps vectors in memory.
 type VectorStorage int32
 
@@ -70,11 +127,11 @@ func (x VectorStorage) String() string {
 }
 
 func (VectorStorage) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[0].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[1].Descriptor()
 }
 
 func (VectorStorage) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[0]
+	return &file_akin_v1_catalog_service_proto_enumTypes[1]
 }
 
 func (x VectorStorage) Number() protoreflect.EnumNumber {
@@ -83,7 +140,7 @@ func (x VectorStorage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VectorStorage.Descriptor instead.
 func (VectorStorage) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
 }
 
 // How the texts of a catalog's items are written.
@@ -125,11 +182,11 @@ func (x TextFormat) String() string {
 }
 
 func (TextFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[1].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
 }
 
 func (TextFormat) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[1]
+	return &file_akin_v1_catalog_service_proto_enumTypes[2]
 }
 
 func (x TextFormat) Number() protoreflect.EnumNumber {
@@ -138,7 +195,7 @@ func (x TextFormat) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TextFormat.Descriptor instead.
 func (TextFormat) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
 }
 
 // How the similarities to several sources become one score.
@@ -184,11 +241,11 @@ func (x Ranking) String() string {
 }
 
 func (Ranking) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[3].Descriptor()
 }
 
 func (Ranking) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[2]
+	return &file_akin_v1_catalog_service_proto_enumTypes[3]
 }
 
 func (x Ranking) Number() protoreflect.EnumNumber {
@@ -197,7 +254,7 @@ func (x Ranking) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Ranking.Descriptor instead.
 func (Ranking) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
 }
 
 // What recommendations for users and examples are based on.
@@ -242,11 +299,11 @@ func (x SignalMode) String() string {
 }
 
 func (SignalMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[3].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[4].Descriptor()
 }
 
 func (SignalMode) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[3]
+	return &file_akin_v1_catalog_service_proto_enumTypes[4]
 }
 
 func (x SignalMode) Number() protoreflect.EnumNumber {
@@ -255,7 +312,7 @@ func (x SignalMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalMode.Descriptor instead.
 func (SignalMode) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
 }
 
 // The phase of a re-embedding.
@@ -300,11 +357,11 @@ func (x ReembeddingState) String() string {
 }
 
 func (ReembeddingState) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[4].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[5].Descriptor()
 }
 
 func (ReembeddingState) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[4]
+	return &file_akin_v1_catalog_service_proto_enumTypes[5]
 }
 
 func (x ReembeddingState) Number() protoreflect.EnumNumber {
@@ -313,7 +370,7 @@ func (x ReembeddingState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReembeddingState.Descriptor instead.
 func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
 }
 
 // The model that a catalog should use.
@@ -425,7 +482,11 @@ type CreateCatalogRequest struct {
 	// is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
 	TextFormat TextFormat `protobuf:"varint,4,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
 	// How the catalog recommends, and how it learns from interactions.
-	Settings      *CatalogSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *CatalogSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	// The kind of index that the catalog has. It stays the same when the catalog is re-embedded;
+	// Reindex changes it. For a value that is not listed in IndexKind the call fails with
+	// INVALID_ARGUMENT. Default: the value of the server's setting AKIN_INDEX.
+	IndexKind     IndexKind `protobuf:"varint,6,opt,name=index_kind,json=indexKind,proto3,enum=akin.v1.IndexKind" json:"index_kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +554,13 @@ func (x *CreateCatalogRequest) GetSettings() *CatalogSettings {
 		return x.Settings
 	}
 	return nil
+}
+
+func (x *CreateCatalogRequest) GetIndexKind() IndexKind {
+	if x != nil {
+		return x.IndexKind
+	}
+	return IndexKind_INDEX_KIND_UNSPECIFIED
 }
 
 // How a catalog recommends, and how it learns from interactions. UpdateCatalog can change it at any
@@ -1723,6 +1791,108 @@ func (*CommitReembeddingResponse) Descriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
 }
 
+// Request of Reindex.
+type ReindexRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The kind of index to change to. Without it, and for a value that is not listed in
+	// IndexKind, the call fails with INVALID_ARGUMENT.
+	IndexKind     IndexKind `protobuf:"varint,2,opt,name=index_kind,json=indexKind,proto3,enum=akin.v1.IndexKind" json:"index_kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReindexRequest) Reset() {
+	*x = ReindexRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReindexRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReindexRequest) ProtoMessage() {}
+
+func (x *ReindexRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReindexRequest.ProtoReflect.Descriptor instead.
+func (*ReindexRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReindexRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *ReindexRequest) GetIndexKind() IndexKind {
+	if x != nil {
+		return x.IndexKind
+	}
+	return IndexKind_INDEX_KIND_UNSPECIFIED
+}
+
+// Response of Reindex.
+type ReindexResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog after the start of the change.
+	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReindexResponse) Reset() {
+	*x = ReindexResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReindexResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReindexResponse) ProtoMessage() {}
+
+func (x *ReindexResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReindexResponse.ProtoReflect.Descriptor instead.
+func (*ReindexResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReindexResponse) GetCatalog() *Catalog {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
 // The re-embedding of a catalog.
 type Reembedding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1759,7 +1929,7 @@ type Reembedding struct {
 
 func (x *Reembedding) Reset() {
 	*x = Reembedding{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1941,7 @@ func (x *Reembedding) String() string {
 func (*Reembedding) ProtoMessage() {}
 
 func (x *Reembedding) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1954,7 @@ func (x *Reembedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
 func (*Reembedding) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Reembedding) GetState() ReembeddingState {
@@ -1910,14 +2080,22 @@ type Catalog struct {
 	// training.
 	BehaviorModel *BehaviorModel `protobuf:"bytes,16,opt,name=behavior_model,json=behaviorModel,proto3" json:"behavior_model,omitempty"`
 	// How often recommendations led to interactions in the last 30 days, by source and signals.
-	ClickThrough  []*ClickThrough `protobuf:"bytes,17,rep,name=click_through,json=clickThrough,proto3" json:"click_through,omitempty"`
+	ClickThrough []*ClickThrough `protobuf:"bytes,17,rep,name=click_through,json=clickThrough,proto3" json:"click_through,omitempty"`
+	// The kind of index from which this server process serves the catalog.
+	IndexKind IndexKind `protobuf:"varint,18,opt,name=index_kind,json=indexKind,proto3,enum=akin.v1.IndexKind" json:"index_kind,omitempty"`
+	// The kind of index that the catalog changes to. Unset if it does not change its index.
+	NextIndexKind IndexKind `protobuf:"varint,19,opt,name=next_index_kind,json=nextIndexKind,proto3,enum=akin.v1.IndexKind" json:"next_index_kind,omitempty"`
+	// How much of the shared index is built, between 0 and 1, while one is being built: during a
+	// change to INDEX_KIND_SHARED, after the creation of a catalog that has it, and after the
+	// collection was lost. 0 if none is being built.
+	IndexProgress float64 `protobuf:"fixed64,20,opt,name=index_progress,json=indexProgress,proto3" json:"index_progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2107,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2120,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Catalog) GetName() string {
@@ -2064,6 +2242,27 @@ func (x *Catalog) GetClickThrough() []*ClickThrough {
 	return nil
 }
 
+func (x *Catalog) GetIndexKind() IndexKind {
+	if x != nil {
+		return x.IndexKind
+	}
+	return IndexKind_INDEX_KIND_UNSPECIFIED
+}
+
+func (x *Catalog) GetNextIndexKind() IndexKind {
+	if x != nil {
+		return x.NextIndexKind
+	}
+	return IndexKind_INDEX_KIND_UNSPECIFIED
+}
+
+func (x *Catalog) GetIndexProgress() float64 {
+	if x != nil {
+		return x.IndexProgress
+	}
+	return 0
+}
+
 // What a catalog has learned from interactions and liked_items.
 //
 // Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these.
@@ -2095,7 +2294,7 @@ type BehaviorModel struct {
 
 func (x *BehaviorModel) Reset() {
 	*x = BehaviorModel{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2306,7 @@ func (x *BehaviorModel) String() string {
 func (*BehaviorModel) ProtoMessage() {}
 
 func (x *BehaviorModel) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2319,7 @@ func (x *BehaviorModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BehaviorModel.ProtoReflect.Descriptor instead.
 func (*BehaviorModel) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{27}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BehaviorModel) GetTrainTime() *timestamppb.Timestamp {
@@ -2204,7 +2403,7 @@ type ClickThrough struct {
 
 func (x *ClickThrough) Reset() {
 	*x = ClickThrough{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2415,7 @@ func (x *ClickThrough) String() string {
 func (*ClickThrough) ProtoMessage() {}
 
 func (x *ClickThrough) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2428,7 @@ func (x *ClickThrough) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClickThrough.ProtoReflect.Descriptor instead.
 func (*ClickThrough) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{28}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ClickThrough) GetSource() string {
@@ -2285,7 +2484,7 @@ type IndexStats struct {
 
 func (x *IndexStats) Reset() {
 	*x = IndexStats{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2496,7 @@ func (x *IndexStats) String() string {
 func (*IndexStats) ProtoMessage() {}
 
 func (x *IndexStats) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2509,7 @@ func (x *IndexStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexStats.ProtoReflect.Descriptor instead.
 func (*IndexStats) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{29}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *IndexStats) GetVectorCount() int64 {
@@ -2374,7 +2573,7 @@ type EmbeddingSpace struct {
 
 func (x *EmbeddingSpace) Reset() {
 	*x = EmbeddingSpace{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2585,7 @@ func (x *EmbeddingSpace) String() string {
 func (*EmbeddingSpace) ProtoMessage() {}
 
 func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2598,7 @@ func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingSpace.ProtoReflect.Descriptor instead.
 func (*EmbeddingSpace) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{30}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EmbeddingSpace) GetProvider() string {
@@ -2457,7 +2656,7 @@ type PendingItems struct {
 
 func (x *PendingItems) Reset() {
 	*x = PendingItems{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2668,7 @@ func (x *PendingItems) String() string {
 func (*PendingItems) ProtoMessage() {}
 
 func (x *PendingItems) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2681,7 @@ func (x *PendingItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingItems.ProtoReflect.Descriptor instead.
 func (*PendingItems) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{31}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PendingItems) GetReason() string {
@@ -2528,7 +2727,7 @@ type DailyUsage struct {
 
 func (x *DailyUsage) Reset() {
 	*x = DailyUsage{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2739,7 @@ func (x *DailyUsage) String() string {
 func (*DailyUsage) ProtoMessage() {}
 
 func (x *DailyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[32]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2752,7 @@ func (x *DailyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DailyUsage.ProtoReflect.Descriptor instead.
 func (*DailyUsage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{32}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DailyUsage) GetDay() string {
@@ -2589,14 +2788,16 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"dimensions\x18\x03 \x01(\x05R\n" +
 	"dimensions\x12\x1a\n" +
 	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
-	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\x92\x02\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xc5\x02\n" +
 	"\x14CreateCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
 	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12=\n" +
 	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\x124\n" +
 	"\vtext_format\x18\x04 \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
 	"textFormat\x124\n" +
-	"\bsettings\x18\x05 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\"\xeb\x02\n" +
+	"\bsettings\x18\x05 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\x121\n" +
+	"\n" +
+	"index_kind\x18\x06 \x01(\x0e2\x12.akin.v1.IndexKindR\tindexKind\"\xeb\x02\n" +
 	"\x0fCatalogSettings\x12-\n" +
 	"\asignals\x18\x01 \x01(\x0e2\x13.akin.v1.SignalModeR\asignals\x12a\n" +
 	"\x13interaction_weights\x18\x02 \x03(\v20.akin.v1.CatalogSettings.InteractionWeightsEntryR\x12interactionWeights\x12$\n" +
@@ -2663,7 +2864,13 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x1bRollbackReembeddingResponse\"4\n" +
 	"\x18CommitReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1b\n" +
-	"\x19CommitReembeddingResponse\"\xf5\x03\n" +
+	"\x19CommitReembeddingResponse\"]\n" +
+	"\x0eReindexRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x121\n" +
+	"\n" +
+	"index_kind\x18\x02 \x01(\x0e2\x12.akin.v1.IndexKindR\tindexKind\"=\n" +
+	"\x0fReindexResponse\x12*\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\xf5\x03\n" +
 	"\vReembedding\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.akin.v1.ReembeddingStateR\x05state\x126\n" +
 	"\n" +
@@ -2679,7 +2886,7 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\rerror_message\x18\n" +
 	" \x01(\tR\ferrorMessage\x129\n" +
 	"\n" +
-	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xb2\x06\n" +
+	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xc8\a\n" +
 	"\aCatalog\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -2702,7 +2909,11 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\bsettings\x18\x0e \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\x12+\n" +
 	"\x11interaction_count\x18\x0f \x01(\x03R\x10interactionCount\x12=\n" +
 	"\x0ebehavior_model\x18\x10 \x01(\v2\x16.akin.v1.BehaviorModelR\rbehaviorModel\x12:\n" +
-	"\rclick_through\x18\x11 \x03(\v2\x15.akin.v1.ClickThroughR\fclickThrough\"\xe7\x02\n" +
+	"\rclick_through\x18\x11 \x03(\v2\x15.akin.v1.ClickThroughR\fclickThrough\x121\n" +
+	"\n" +
+	"index_kind\x18\x12 \x01(\x0e2\x12.akin.v1.IndexKindR\tindexKind\x12:\n" +
+	"\x0fnext_index_kind\x18\x13 \x01(\x0e2\x12.akin.v1.IndexKindR\rnextIndexKind\x12%\n" +
+	"\x0eindex_progress\x18\x14 \x01(\x01R\rindexProgress\"\xe7\x02\n" +
 	"\rBehaviorModel\x129\n" +
 	"\n" +
 	"train_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ttrainTime\x12\x1d\n" +
@@ -2748,7 +2959,11 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"DailyUsage\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12,\n" +
 	"\x12prompt_token_count\x18\x02 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
-	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*\x80\x01\n" +
+	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*U\n" +
+	"\tIndexKind\x12\x1a\n" +
+	"\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11INDEX_KIND_MEMORY\x10\x01\x12\x15\n" +
+	"\x11INDEX_KIND_SHARED\x10\x02*\x80\x01\n" +
 	"\rVectorStorage\x12\x1e\n" +
 	"\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n" +
@@ -2774,7 +2989,7 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n" +
 	"\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1d\n" +
-	"\x19REEMBEDDING_STATE_SERVING\x10\x032\xbc\a\n" +
+	"\x19REEMBEDDING_STATE_SERVING\x10\x032\xfa\a\n" +
 	"\x0eCatalogService\x12N\n" +
 	"\rCreateCatalog\x12\x1d.akin.v1.CreateCatalogRequest\x1a\x1e.akin.v1.CreateCatalogResponse\x12E\n" +
 	"\n" +
@@ -2787,7 +3002,8 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x0eGetReembedding\x12\x1e.akin.v1.GetReembeddingRequest\x1a\x1f.akin.v1.GetReembeddingResponse\x12Z\n" +
 	"\x11CancelReembedding\x12!.akin.v1.CancelReembeddingRequest\x1a\".akin.v1.CancelReembeddingResponse\x12`\n" +
 	"\x13RollbackReembedding\x12#.akin.v1.RollbackReembeddingRequest\x1a$.akin.v1.RollbackReembeddingResponse\x12Z\n" +
-	"\x11CommitReembedding\x12!.akin.v1.CommitReembeddingRequest\x1a\".akin.v1.CommitReembeddingResponseB\x1e\n" +
+	"\x11CommitReembedding\x12!.akin.v1.CommitReembeddingRequest\x1a\".akin.v1.CommitReembeddingResponse\x12<\n" +
+	"\aReindex\x12\x17.akin.v1.ReindexRequest\x1a\x18.akin.v1.ReindexResponseB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -2803,115 +3019,125 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_catalog_service_proto_rawDescData
 }
 
-var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
-	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
-	(TextFormat)(0),                     // 1: akin.v1.TextFormat
-	(Ranking)(0),                        // 2: akin.v1.Ranking
-	(SignalMode)(0),                     // 3: akin.v1.SignalMode
-	(ReembeddingState)(0),               // 4: akin.v1.ReembeddingState
-	(*EmbeddingModel)(nil),              // 5: akin.v1.EmbeddingModel
-	(*CreateCatalogRequest)(nil),        // 6: akin.v1.CreateCatalogRequest
-	(*CatalogSettings)(nil),             // 7: akin.v1.CatalogSettings
-	(*AttributePrior)(nil),              // 8: akin.v1.AttributePrior
-	(*CreateCatalogResponse)(nil),       // 9: akin.v1.CreateCatalogResponse
-	(*GetCatalogRequest)(nil),           // 10: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),          // 11: akin.v1.GetCatalogResponse
-	(*UpdateCatalogRequest)(nil),        // 12: akin.v1.UpdateCatalogRequest
-	(*UpdateCatalogResponse)(nil),       // 13: akin.v1.UpdateCatalogResponse
-	(*ListCatalogsRequest)(nil),         // 14: akin.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),        // 15: akin.v1.ListCatalogsResponse
-	(*DeleteCatalogRequest)(nil),        // 16: akin.v1.DeleteCatalogRequest
-	(*DeleteCatalogResponse)(nil),       // 17: akin.v1.DeleteCatalogResponse
-	(*EstimateReembeddingRequest)(nil),  // 18: akin.v1.EstimateReembeddingRequest
-	(*EstimateReembeddingResponse)(nil), // 19: akin.v1.EstimateReembeddingResponse
-	(*StartReembeddingRequest)(nil),     // 20: akin.v1.StartReembeddingRequest
-	(*StartReembeddingResponse)(nil),    // 21: akin.v1.StartReembeddingResponse
-	(*GetReembeddingRequest)(nil),       // 22: akin.v1.GetReembeddingRequest
-	(*GetReembeddingResponse)(nil),      // 23: akin.v1.GetReembeddingResponse
-	(*CancelReembeddingRequest)(nil),    // 24: akin.v1.CancelReembeddingRequest
-	(*CancelReembeddingResponse)(nil),   // 25: akin.v1.CancelReembeddingResponse
-	(*RollbackReembeddingRequest)(nil),  // 26: akin.v1.RollbackReembeddingRequest
-	(*RollbackReembeddingResponse)(nil), // 27: akin.v1.RollbackReembeddingResponse
-	(*CommitReembeddingRequest)(nil),    // 28: akin.v1.CommitReembeddingRequest
-	(*CommitReembeddingResponse)(nil),   // 29: akin.v1.CommitReembeddingResponse
-	(*Reembedding)(nil),                 // 30: akin.v1.Reembedding
-	(*Catalog)(nil),                     // 31: akin.v1.Catalog
-	(*BehaviorModel)(nil),               // 32: akin.v1.BehaviorModel
-	(*ClickThrough)(nil),                // 33: akin.v1.ClickThrough
-	(*IndexStats)(nil),                  // 34: akin.v1.IndexStats
-	(*EmbeddingSpace)(nil),              // 35: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),                // 36: akin.v1.PendingItems
-	(*DailyUsage)(nil),                  // 37: akin.v1.DailyUsage
-	nil,                                 // 38: akin.v1.CatalogSettings.InteractionWeightsEntry
-	(*fieldmaskpb.FieldMask)(nil),       // 39: google.protobuf.FieldMask
-	(*durationpb.Duration)(nil),         // 40: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 41: google.protobuf.Timestamp
+	(IndexKind)(0),                      // 0: akin.v1.IndexKind
+	(VectorStorage)(0),                  // 1: akin.v1.VectorStorage
+	(TextFormat)(0),                     // 2: akin.v1.TextFormat
+	(Ranking)(0),                        // 3: akin.v1.Ranking
+	(SignalMode)(0),                     // 4: akin.v1.SignalMode
+	(ReembeddingState)(0),               // 5: akin.v1.ReembeddingState
+	(*EmbeddingModel)(nil),              // 6: akin.v1.EmbeddingModel
+	(*CreateCatalogRequest)(nil),        // 7: akin.v1.CreateCatalogRequest
+	(*CatalogSettings)(nil),             // 8: akin.v1.CatalogSettings
+	(*AttributePrior)(nil),              // 9: akin.v1.AttributePrior
+	(*CreateCatalogResponse)(nil),       // 10: akin.v1.CreateCatalogResponse
+	(*GetCatalogRequest)(nil),           // 11: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 12: akin.v1.GetCatalogResponse
+	(*UpdateCatalogRequest)(nil),        // 13: akin.v1.UpdateCatalogRequest
+	(*UpdateCatalogResponse)(nil),       // 14: akin.v1.UpdateCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 15: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 16: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 17: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 18: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 19: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 20: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 21: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 22: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 23: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 24: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 25: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 26: akin.v1.CancelReembeddingResponse
+	(*RollbackReembeddingRequest)(nil),  // 27: akin.v1.RollbackReembeddingRequest
+	(*RollbackReembeddingResponse)(nil), // 28: akin.v1.RollbackReembeddingResponse
+	(*CommitReembeddingRequest)(nil),    // 29: akin.v1.CommitReembeddingRequest
+	(*CommitReembeddingResponse)(nil),   // 30: akin.v1.CommitReembeddingResponse
+	(*ReindexRequest)(nil),              // 31: akin.v1.ReindexRequest
+	(*ReindexResponse)(nil),             // 32: akin.v1.ReindexResponse
+	(*Reembedding)(nil),                 // 33: akin.v1.Reembedding
+	(*Catalog)(nil),                     // 34: akin.v1.Catalog
+	(*BehaviorModel)(nil),               // 35: akin.v1.BehaviorModel
+	(*ClickThrough)(nil),                // 36: akin.v1.ClickThrough
+	(*IndexStats)(nil),                  // 37: akin.v1.IndexStats
+	(*EmbeddingSpace)(nil),              // 38: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 39: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 40: akin.v1.DailyUsage
+	nil,                                 // 41: akin.v1.CatalogSettings.InteractionWeightsEntry
+	(*fieldmaskpb.FieldMask)(nil),       // 42: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),         // 43: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 44: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
-	5,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
-	1,  // 2: akin.v1.CreateCatalogRequest.text_format:type_name -> akin.v1.TextFormat
-	7,  // 3: akin.v1.CreateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
-	3,  // 4: akin.v1.CatalogSettings.signals:type_name -> akin.v1.SignalMode
-	38, // 5: akin.v1.CatalogSettings.interaction_weights:type_name -> akin.v1.CatalogSettings.InteractionWeightsEntry
-	2,  // 6: akin.v1.CatalogSettings.ranking:type_name -> akin.v1.Ranking
-	8,  // 7: akin.v1.CatalogSettings.prior:type_name -> akin.v1.AttributePrior
-	31, // 8: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	31, // 9: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	7,  // 10: akin.v1.UpdateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
-	39, // 11: akin.v1.UpdateCatalogRequest.update_mask:type_name -> google.protobuf.FieldMask
-	31, // 12: akin.v1.UpdateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	31, // 13: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
-	5,  // 14: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	35, // 15: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
-	40, // 16: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
-	5,  // 17: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	30, // 18: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	30, // 19: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	4,  // 20: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
-	35, // 21: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
-	35, // 22: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
-	41, // 23: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
-	35, // 24: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	0,  // 25: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
-	36, // 26: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
-	37, // 27: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
-	34, // 28: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
-	1,  // 29: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
-	7,  // 30: akin.v1.Catalog.settings:type_name -> akin.v1.CatalogSettings
-	32, // 31: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
-	33, // 32: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
-	41, // 33: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
-	41, // 34: akin.v1.PendingItems.oldest_update_time:type_name -> google.protobuf.Timestamp
-	6,  // 35: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	10, // 36: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	12, // 37: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
-	14, // 38: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	16, // 39: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	18, // 40: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	20, // 41: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	22, // 42: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	24, // 43: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	26, // 44: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
-	28, // 45: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
-	9,  // 46: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	11, // 47: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	13, // 48: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
-	15, // 49: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	17, // 50: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	19, // 51: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	21, // 52: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	23, // 53: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	25, // 54: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	27, // 55: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
-	29, // 56: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
-	46, // [46:57] is the sub-list for method output_type
-	35, // [35:46] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	6,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	1,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
+	2,  // 2: akin.v1.CreateCatalogRequest.text_format:type_name -> akin.v1.TextFormat
+	8,  // 3: akin.v1.CreateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	0,  // 4: akin.v1.CreateCatalogRequest.index_kind:type_name -> akin.v1.IndexKind
+	4,  // 5: akin.v1.CatalogSettings.signals:type_name -> akin.v1.SignalMode
+	41, // 6: akin.v1.CatalogSettings.interaction_weights:type_name -> akin.v1.CatalogSettings.InteractionWeightsEntry
+	3,  // 7: akin.v1.CatalogSettings.ranking:type_name -> akin.v1.Ranking
+	9,  // 8: akin.v1.CatalogSettings.prior:type_name -> akin.v1.AttributePrior
+	34, // 9: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	34, // 10: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	8,  // 11: akin.v1.UpdateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	42, // 12: akin.v1.UpdateCatalogRequest.update_mask:type_name -> google.protobuf.FieldMask
+	34, // 13: akin.v1.UpdateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	34, // 14: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	6,  // 15: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	38, // 16: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	43, // 17: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
+	6,  // 18: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	33, // 19: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	33, // 20: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	0,  // 21: akin.v1.ReindexRequest.index_kind:type_name -> akin.v1.IndexKind
+	34, // 22: akin.v1.ReindexResponse.catalog:type_name -> akin.v1.Catalog
+	5,  // 23: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	38, // 24: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	38, // 25: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	44, // 26: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	38, // 27: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	1,  // 28: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	39, // 29: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
+	40, // 30: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
+	37, // 31: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
+	2,  // 32: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
+	8,  // 33: akin.v1.Catalog.settings:type_name -> akin.v1.CatalogSettings
+	35, // 34: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
+	36, // 35: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
+	0,  // 36: akin.v1.Catalog.index_kind:type_name -> akin.v1.IndexKind
+	0,  // 37: akin.v1.Catalog.next_index_kind:type_name -> akin.v1.IndexKind
+	44, // 38: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
+	44, // 39: akin.v1.PendingItems.oldest_update_time:type_name -> google.protobuf.Timestamp
+	7,  // 40: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	11, // 41: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	13, // 42: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
+	15, // 43: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	17, // 44: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	19, // 45: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	21, // 46: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	23, // 47: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	25, // 48: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	27, // 49: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	29, // 50: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	31, // 51: akin.v1.CatalogService.Reindex:input_type -> akin.v1.ReindexRequest
+	10, // 52: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	12, // 53: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	14, // 54: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
+	16, // 55: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	18, // 56: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	20, // 57: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	22, // 58: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	24, // 59: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	26, // 60: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	28, // 61: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	30, // 62: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	32, // 63: akin.v1.CatalogService.Reindex:output_type -> akin.v1.ReindexResponse
+	52, // [52:64] is the sub-list for method output_type
+	40, // [40:52] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -2925,8 +3151,8 @@ func file_akin_v1_catalog_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   34,
+			NumEnums:      6,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

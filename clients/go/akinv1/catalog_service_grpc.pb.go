@@ -30,6 +30,7 @@ const (
 	CatalogService_CancelReembedding_FullMethodName   = "/akin.v1.CatalogService/CancelReembedding"
 	CatalogService_RollbackReembedding_FullMethodName = "/akin.v1.CatalogService/RollbackReembedding"
 	CatalogService_CommitReembedding_FullMethodName   = "/akin.v1.CatalogService/CommitReembedding"
+	CatalogService_Reindex_FullMethodName             = "/akin.v1.CatalogService/Reindex"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
@@ -55,6 +56,9 @@ const (
 // makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
 // a catalog has two generations, each write is embedded for both.
 //
+// The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+// all of them share. Reindex changes the kind of index while the catalog keeps serving.
+//
 // Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
 // methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceClient interface {
@@ -63,9 +67,10 @@ type CatalogServiceClient interface {
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
 	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-	// default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-	// rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-	// provider does not respond.
+	// default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+	// INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+	// if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
@@ -88,9 +93,10 @@ type CatalogServiceClient interface {
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+	// to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+	// (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+	// respond.
 	StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
@@ -115,6 +121,15 @@ type CatalogServiceClient interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	CommitReembedding(ctx context.Context, in *CommitReembeddingRequest, opts ...grpc.CallOption) (*CommitReembeddingResponse, error)
+	// Starts to change the kind of index of a catalog. The present index serves until the other one
+	// has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+	// has cancels a change that is under way, and has no effect otherwise.
+	//
+	// The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+	// (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+	// FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+	// has a previous generation (REEMBEDDING_NOT_COMMITTED).
+	Reindex(ctx context.Context, in *ReindexRequest, opts ...grpc.CallOption) (*ReindexResponse, error)
 }
 
 type catalogServiceClient struct {
@@ -235,6 +250,16 @@ func (c *catalogServiceClient) CommitReembedding(ctx context.Context, in *Commit
 	return out, nil
 }
 
+func (c *catalogServiceClient) Reindex(ctx context.Context, in *ReindexRequest, opts ...grpc.CallOption) (*ReindexResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReindexResponse)
+	err := c.cc.Invoke(ctx, CatalogService_Reindex_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CatalogServiceServer is the server API for CatalogService service.
 // All implementations must embed UnimplementedCatalogServiceServer
 // for forward compatibility.
@@ -258,6 +283,9 @@ func (c *catalogServiceClient) CommitReembedding(ctx context.Context, in *Commit
 // makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
 // a catalog has two generations, each write is embedded for both.
 //
+// The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+// all of them share. Reindex changes the kind of index while the catalog keeps serving.
+//
 // Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
 // methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceServer interface {
@@ -266,9 +294,10 @@ type CatalogServiceServer interface {
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
 	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-	// default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-	// rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-	// provider does not respond.
+	// default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+	// INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+	// if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
@@ -291,9 +320,10 @@ type CatalogServiceServer interface {
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+	// to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+	// (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+	// respond.
 	StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
@@ -318,6 +348,15 @@ type CatalogServiceServer interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	CommitReembedding(context.Context, *CommitReembeddingRequest) (*CommitReembeddingResponse, error)
+	// Starts to change the kind of index of a catalog. The present index serves until the other one
+	// has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+	// has cancels a change that is under way, and has no effect otherwise.
+	//
+	// The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+	// (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+	// FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+	// has a previous generation (REEMBEDDING_NOT_COMMITTED).
+	Reindex(context.Context, *ReindexRequest) (*ReindexResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
 }
 
@@ -360,6 +399,9 @@ func (UnimplementedCatalogServiceServer) RollbackReembedding(context.Context, *R
 }
 func (UnimplementedCatalogServiceServer) CommitReembedding(context.Context, *CommitReembeddingRequest) (*CommitReembeddingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CommitReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) Reindex(context.Context, *ReindexRequest) (*ReindexResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reindex not implemented")
 }
 func (UnimplementedCatalogServiceServer) mustEmbedUnimplementedCatalogServiceServer() {}
 func (UnimplementedCatalogServiceServer) testEmbeddedByValue()                        {}
@@ -580,6 +622,24 @@ func _CatalogService_CommitReembedding_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_Reindex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReindexRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).Reindex(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_Reindex_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).Reindex(ctx, req.(*ReindexRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CatalogService_ServiceDesc is the grpc.ServiceDesc for CatalogService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -630,6 +690,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CommitReembedding",
 			Handler:    _CatalogService_CommitReembedding_Handler,
+		},
+		{
+			MethodName: "Reindex",
+			Handler:    _CatalogService_Reindex_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -100,6 +100,8 @@ class CreateCatalogOptions(ModelOptions, SettingsOptions, total=False):
         query_template: text to embed for a query or a preference; `{text}` stands for its text.
         vector_storage: precision of the vectors in memory.
         text_format: format of the texts of items; of HTML, the text without markup is embedded.
+        index_kind: where the vectors are searched: in the memory of each server, or in a collection
+            of Qdrant that all servers share.
         signals: what recommendations are based on: text, behavior, or what predicts best.
         interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
             dislike. Other types have their defaults.
@@ -112,3 +114,4 @@ class CreateCatalogOptions(ModelOptions, SettingsOptions, total=False):
 
     vector_storage: catalog_service_pb2.VectorStorage.ValueType
     text_format: catalog_service_pb2.TextFormat.ValueType
+    index_kind: catalog_service_pb2.IndexKind.ValueType

@@ -28,6 +28,7 @@ def create_catalog(
     check_options(CreateCatalogOptions, options)
     vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
     text_format = options.pop("text_format", catalog_service_pb2.TEXT_FORMAT_UNSPECIFIED)
+    index_kind = options.pop("index_kind", catalog_service_pb2.INDEX_KIND_UNSPECIFIED)
     settings = _pop_settings(options)
     return catalog_service_pb2.CreateCatalogRequest(
         catalog=catalog,
@@ -35,6 +36,7 @@ def create_catalog(
         vector_storage=vector_storage,
         text_format=text_format,
         settings=settings,
+        index_kind=index_kind,
     )
 
 

@@ -10,10 +10,12 @@ from google.protobuf import duration_pb2
 
 from service import errors
 from service.api.messages.catalog_settings import read_settings, settings_message
+from service.api.messages.index_choice import index_kind_number, read_index_kind
 from service.api.messages.timestamps import timestamp
 from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import DEFAULT_CATALOG
+from service.domain.index_kinds import IndexKind
 from service.domain.spaces import ModelChoice, Space, VectorStorage
 from service.domain.stats import (
     CatalogStats,
@@ -50,13 +52,14 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class CatalogCreation:
-    """A catalog to create."""
+    """A catalog to create; `index` is None for that of the server's settings."""
 
     name: str
     model: ModelChoice
     vector_storage: VectorStorage
     text_format: TextFormat
     settings: CatalogSettings
+    index: IndexKind | None
 
 
 def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
@@ -75,6 +78,7 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
     if text_format is None:
         violations.append(Violation("text_format", "must be a value of TextFormat"))
     settings = read_settings(request.settings, tuple(SettingsField), violations)
+    index = read_index_kind(request.index_kind, violations)
     if violations:
         raise errors.InvalidRequest(violations)
     return CatalogCreation(
@@ -83,6 +87,7 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
         storage or VectorStorage.UNSPECIFIED,
         text_format or TextFormat.PLAIN,
         settings,
+        index,
     )
 
 
@@ -205,6 +210,9 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
             )
             for counts in stats.click_through
         ),
+        index_kind=index_kind_number(stats.index_kind),
+        next_index_kind=index_kind_number(stats.next_index_kind),
+        index_progress=stats.index_progress,
     )
 
 

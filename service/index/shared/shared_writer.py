@@ -159,6 +159,8 @@ class SharedIndexWriter:
         mark = await self._open_collection(record).writes.read_mark()
         if mark is None or mark.sequence < record.reached:
             return False
+        if mark.sequence > await self._feed.refresh():
+            return False  # the store was restored from a backup
         return mark.sequence == record.reached or await self._feed.confirms(mark.anchor)
 
     async def _drop_deleted(self, batch: ChangeBatch, opened: OpenedCollection) -> None:

@@ -20,7 +20,7 @@ from akin.v1 import catalog_service_pb2 as pb
 
 
 class CatalogCalls(Connection):
-    """Calls that create, change, list, delete and re-embed catalogs.
+    """Calls that create, change, list, delete, re-embed and reindex catalogs.
 
     A method without a `catalog` argument uses the client's catalog.
     """
@@ -147,3 +147,13 @@ class CatalogCalls(Connection):
         """Commit a re-embedding after the switch: drop the previous generation."""
         request = pb.CommitReembeddingRequest(catalog=self._resolve(catalog))
         self._channel.call(self._catalogs.CommitReembedding, request)
+
+    def reindex(self, index_kind: pb.IndexKind.ValueType, catalog: str | None = None) -> pb.Catalog:
+        """Start to change the kind of index of a catalog, and return the catalog.
+
+        The present index serves until the other one has every item. The kind that the catalog has
+        cancels a change that is under way.
+        """
+        request = pb.ReindexRequest(catalog=self._resolve(catalog), index_kind=index_kind)
+        response = self._channel.call(self._catalogs.Reindex, request)
+        return response.catalog

@@ -22,6 +22,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _IndexKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IndexKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IndexKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INDEX_KIND_UNSPECIFIED: _IndexKind.ValueType  # 0
+    """The default: the value of the server's setting AKIN_INDEX when the catalog is created, which is
+    INDEX_KIND_MEMORY by default. In a response it means that there is no such index.
+    """
+    INDEX_KIND_MEMORY: _IndexKind.ValueType  # 1
+    """An index in the memory of each server process."""
+    INDEX_KIND_SHARED: _IndexKind.ValueType  # 2
+    """A collection of Qdrant, which one server process fills and all of them search. It requires the
+    server's setting AKIN_QDRANT_URL. While Qdrant does not respond, calls that search fail with
+    UNAVAILABLE (INDEX_UNAVAILABLE), and writes still succeed. Requests with a lexical_weight above
+    0 fail with FAILED_PRECONDITION (HYBRID_OFF).
+    """
+
+class IndexKind(_IndexKind, metaclass=_IndexKindEnumTypeWrapper):
+    """Where the vectors of a catalog are searched."""
+
+INDEX_KIND_UNSPECIFIED: IndexKind.ValueType  # 0
+"""The default: the value of the server's setting AKIN_INDEX when the catalog is created, which is
+INDEX_KIND_MEMORY by default. In a response it means that there is no such index.
+"""
+INDEX_KIND_MEMORY: IndexKind.ValueType  # 1
+"""An index in the memory of each server process."""
+INDEX_KIND_SHARED: IndexKind.ValueType  # 2
+"""A collection of Qdrant, which one server process fills and all of them search. It requires the
+server's setting AKIN_QDRANT_URL. While Qdrant does not respond, calls that search fail with
+UNAVAILABLE (INDEX_UNAVAILABLE), and writes still succeed. Requests with a lexical_weight above
+0 fail with FAILED_PRECONDITION (HYBRID_OFF).
+"""
+Global___IndexKind: _TypeAlias = IndexKind  # noqa: Y015
+
 class _VectorStorage:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -259,6 +295,7 @@ class CreateCatalogRequest(_message.Message):
     VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
     TEXT_FORMAT_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    INDEX_KIND_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT."""
     vector_storage: Global___VectorStorage.ValueType
@@ -270,6 +307,11 @@ class CreateCatalogRequest(_message.Message):
     """How the texts of items are written. It applies to items only: preferences and the texts of
     queries are always plain. It stays the same when the catalog is re-embedded. For a value that
     is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
+    """
+    index_kind: Global___IndexKind.ValueType
+    """The kind of index that the catalog has. It stays the same when the catalog is re-embedded;
+    Reindex changes it. For a value that is not listed in IndexKind the call fails with
+    INVALID_ARGUMENT. Default: the value of the server's setting AKIN_INDEX.
     """
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
@@ -287,10 +329,11 @@ class CreateCatalogRequest(_message.Message):
         vector_storage: Global___VectorStorage.ValueType = ...,
         text_format: Global___TextFormat.ValueType = ...,
         settings: Global___CatalogSettings | None = ...,
+        index_kind: Global___IndexKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "settings", b"settings", "text_format", b"text_format", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "index_kind", b"index_kind", "settings", b"settings", "text_format", b"text_format", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -962,6 +1005,58 @@ class CommitReembeddingResponse(_message.Message):
 Global___CommitReembeddingResponse: _TypeAlias = CommitReembeddingResponse  # noqa: Y015
 
 @_typing.final
+class ReindexRequest(_message.Message):
+    """Request of Reindex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    INDEX_KIND_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    index_kind: Global___IndexKind.ValueType
+    """Required. The kind of index to change to. Without it, and for a value that is not listed in
+    IndexKind, the call fails with INVALID_ARGUMENT.
+    """
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        index_kind: Global___IndexKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "index_kind", b"index_kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReindexRequest: _TypeAlias = ReindexRequest  # noqa: Y015
+
+@_typing.final
+class ReindexResponse(_message.Message):
+    """Response of Reindex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalog(self) -> Global___Catalog:
+        """The catalog after the start of the change."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Global___Catalog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReindexResponse: _TypeAlias = ReindexResponse  # noqa: Y015
+
+@_typing.final
 class Reembedding(_message.Message):
     """The re-embedding of a catalog."""
 
@@ -1061,6 +1156,9 @@ class Catalog(_message.Message):
     INTERACTION_COUNT_FIELD_NUMBER: _builtins.int
     BEHAVIOR_MODEL_FIELD_NUMBER: _builtins.int
     CLICK_THROUGH_FIELD_NUMBER: _builtins.int
+    INDEX_KIND_FIELD_NUMBER: _builtins.int
+    NEXT_INDEX_KIND_FIELD_NUMBER: _builtins.int
+    INDEX_PROGRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the catalog."""
     item_count: _builtins.int
@@ -1092,6 +1190,15 @@ class Catalog(_message.Message):
     """
     interaction_count: _builtins.int
     """The number of interactions in the catalog, without the liked_items of users."""
+    index_kind: Global___IndexKind.ValueType
+    """The kind of index from which this server process serves the catalog."""
+    next_index_kind: Global___IndexKind.ValueType
+    """The kind of index that the catalog changes to. Unset if it does not change its index."""
+    index_progress: _builtins.float
+    """How much of the shared index is built, between 0 and 1, while one is being built: during a
+    change to INDEX_KIND_SHARED, after the creation of a catalog that has it, and after the
+    collection was lost. 0 if none is being built.
+    """
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
         """The embedding space of the serving generation."""
@@ -1144,10 +1251,13 @@ class Catalog(_message.Message):
         interaction_count: _builtins.int = ...,
         behavior_model: Global___BehaviorModel | None = ...,
         click_through: _abc.Iterable[Global___ClickThrough] | None = ...,
+        index_kind: Global___IndexKind.ValueType = ...,
+        next_index_kind: Global___IndexKind.ValueType = ...,
+        index_progress: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["behavior_model", b"behavior_model", "index", b"index", "settings", b"settings", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior_model", b"behavior_model", "click_through", b"click_through", "daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "interaction_count", b"interaction_count", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "settings", b"settings", "space", b"space", "text_format", b"text_format", "unknown_text_ratio", b"unknown_text_ratio", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior_model", b"behavior_model", "click_through", b"click_through", "daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "index_kind", b"index_kind", "index_progress", b"index_progress", "interaction_count", b"interaction_count", "item_count", b"item_count", "name", b"name", "next_index_kind", b"next_index_kind", "pending_items", b"pending_items", "sequence", b"sequence", "settings", b"settings", "space", b"space", "text_format", b"text_format", "unknown_text_ratio", b"unknown_text_ratio", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

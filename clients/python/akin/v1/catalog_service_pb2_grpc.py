@@ -45,6 +45,9 @@ class CatalogServiceStub:
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
 
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
+
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
@@ -110,6 +113,11 @@ class CatalogServiceStub:
                 request_serializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.FromString,
                 _registered_method=True)
+        self.Reindex = channel.unary_unary(
+                '/akin.v1.CatalogService/Reindex',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.ReindexRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.ReindexResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -132,6 +140,9 @@ class CatalogServiceServicer:
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
 
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
+
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
@@ -142,9 +153,10 @@ class CatalogServiceServicer:
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
         RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-        default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-        rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-        provider does not respond.
+        default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+        INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+        if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,9 +209,10 @@ class CatalogServiceServicer:
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-        provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+        to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+        (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+        respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,6 +256,20 @@ class CatalogServiceServicer:
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reindex(self, request, context):
+        """Starts to change the kind of index of a catalog. The present index serves until the other one
+        has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+        has cancels a change that is under way, and has no effect otherwise.
+
+        The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+        (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+        FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+        has a previous generation (REEMBEDDING_NOT_COMMITTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -306,6 +333,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.FromString,
                     response_serializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.SerializeToString,
             ),
+            'Reindex': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reindex,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.ReindexRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.ReindexResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'akin.v1.CatalogService', rpc_method_handlers)
@@ -333,6 +365,9 @@ class CatalogService:
     then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
+
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -625,6 +660,33 @@ class CatalogService:
             '/akin.v1.CatalogService/CommitReembedding',
             akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.SerializeToString,
             akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reindex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/Reindex',
+            akin_dot_v1_dot_catalog__service__pb2.ReindexRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.ReindexResponse.FromString,
             options,
             channel_credentials,
             insecure,

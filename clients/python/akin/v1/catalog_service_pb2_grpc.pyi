@@ -46,6 +46,9 @@ class CatalogServiceStub:
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
 
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
+
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
@@ -60,9 +63,10 @@ class CatalogServiceStub:
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
     RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-    default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-    rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-    provider does not respond.
+    default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+    INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+    if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
     """Gets a catalog with its statistics."""
@@ -88,9 +92,10 @@ class CatalogServiceStub:
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+    to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+    (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+    respond.
     """
     GetReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -119,6 +124,16 @@ class CatalogServiceStub:
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
+    Reindex: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ReindexRequest, _catalog_service_pb2.ReindexResponse]
+    """Starts to change the kind of index of a catalog. The present index serves until the other one
+    has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+    has cancels a change that is under way, and has no effect otherwise.
+
+    The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+    (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+    FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+    has a previous generation (REEMBEDDING_NOT_COMMITTED).
+    """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
@@ -141,6 +156,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
 
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
+
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
@@ -152,9 +170,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
     RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-    default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-    rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-    provider does not respond.
+    default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+    INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+    if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
     """Gets a catalog with its statistics."""
@@ -180,9 +199,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+    to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+    (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+    respond.
     """
     GetReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]  # type: ignore[assignment]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -211,6 +231,16 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
+    Reindex: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ReindexRequest, _catalog_service_pb2.ReindexResponse]  # type: ignore[assignment]
+    """Starts to change the kind of index of a catalog. The present index serves until the other one
+    has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+    has cancels a change that is under way, and has no effect otherwise.
+
+    The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+    (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+    FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+    has a previous generation (REEMBEDDING_NOT_COMMITTED).
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages catalogs and the embedding models of catalogs.
@@ -232,6 +262,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
     a catalog has two generations, each write is embedded for both.
 
+    The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+    all of them share. Reindex changes the kind of index while the catalog keeps serving.
+
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
@@ -247,9 +280,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
         RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-        default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-        rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-        provider does not respond.
+        default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+        INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+        if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -311,9 +345,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-        provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+        to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+        (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+        respond.
         """
 
     @_abc_1.abstractmethod
@@ -365,6 +400,22 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+        """
+
+    @_abc_1.abstractmethod
+    def Reindex(
+        self,
+        request: _catalog_service_pb2.ReindexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ReindexResponse, _abc.Awaitable[_catalog_service_pb2.ReindexResponse]]:
+        """Starts to change the kind of index of a catalog. The present index serves until the other one
+        has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+        has cancels a change that is under way, and has no effect otherwise.
+
+        The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+        (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+        FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+        has a previous generation (REEMBEDDING_NOT_COMMITTED).
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

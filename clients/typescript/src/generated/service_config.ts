@@ -20,6 +20,7 @@ export const serviceConfig = {
         {"service": "akin.v1.CatalogService", "method": "CancelReembedding"},
         {"service": "akin.v1.CatalogService", "method": "RollbackReembedding"},
         {"service": "akin.v1.CatalogService", "method": "CommitReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "Reindex"},
         {"service": "akin.v1.InteractionService", "method": "RecordInteractions"},
         {"service": "akin.v1.InteractionService", "method": "ListInteractions"},
         {"service": "akin.v1.InteractionService", "method": "DeleteInteractions"},

@@ -77,6 +77,9 @@ export interface Catalog {
   settings?: CatalogSettings;
   behaviorModel?: BehaviorModel;
   clickThrough?: ClickThrough[];
+  indexKind?: string;
+  nextIndexKind?: string;
+  indexProgress?: number;
 }
 
 export interface EmbeddingModel {

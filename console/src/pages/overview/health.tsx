@@ -61,7 +61,7 @@ export function PendingCard({ groups }: { groups: PendingGroup[] }) {
 }
 
 export function IndexCard({ catalog }: { catalog: Catalog }) {
-  const { index = {}, space, vectorStorage, textFormat } = catalog;
+  const { index = {}, space, vectorStorage, textFormat, indexKind } = catalog;
   const total = Number(index.vectorCount ?? 0);
   const inGraphs = Number(index.graphVectorCount ?? 0);
   const deleted = Number(index.deletedVectorCount ?? 0);
@@ -79,6 +79,12 @@ export function IndexCard({ catalog }: { catalog: Catalog }) {
         <dd>
           {space?.model} ({space?.provider}), {formatPlural(space?.dimensions, "dimension")}
         </dd>
+        {indexKind === "INDEX_KIND_SHARED" || catalog.nextIndexKind ? (
+          <>
+            <dt>Kind</dt>
+            <dd>{describeKind(catalog)}</dd>
+          </>
+        ) : null}
         <dt>Neighbor lists</dt>
         <dd>{formatCount(index.neighborListCount)}</dd>
         <dt>Memory</dt>
@@ -92,6 +98,14 @@ export function IndexCard({ catalog }: { catalog: Catalog }) {
       </dl>
     </section>
   );
+}
+
+/** Return the kind of index, and how far a change or a build is. */
+function describeKind({ indexKind, nextIndexKind, indexProgress }: Catalog): string {
+  const words = [formatEnum(indexKind, "INDEX_KIND_")];
+  if (nextIndexKind) words.push(`changing to ${formatEnum(nextIndexKind, "INDEX_KIND_")}`);
+  if (indexProgress) words.push(`${Math.round(100 * indexProgress)}% built`);
+  return words.join(", ");
 }
 
 function Composition({ parts }: { parts: [string, number, string][] }) {

@@ -7,6 +7,57 @@ import { Duration } from "../../google/protobuf/duration.js";
 import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
+/** Where the vectors of a catalog are searched. */
+export enum IndexKind {
+  /**
+   * UNSPECIFIED - The default: the value of the server's setting AKIN_INDEX when the catalog is created, which is
+   * INDEX_KIND_MEMORY by default. In a response it means that there is no such index.
+   */
+  UNSPECIFIED = 0,
+  /** MEMORY - An index in the memory of each server process. */
+  MEMORY = 1,
+  /**
+   * SHARED - A collection of Qdrant, which one server process fills and all of them search. It requires the
+   * server's setting AKIN_QDRANT_URL. While Qdrant does not respond, calls that search fail with
+   * UNAVAILABLE (INDEX_UNAVAILABLE), and writes still succeed. Requests with a lexical_weight above
+   * 0 fail with FAILED_PRECONDITION (HYBRID_OFF).
+   */
+  SHARED = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function indexKindFromJSON(object: any): IndexKind {
+  switch (object) {
+    case 0:
+    case "INDEX_KIND_UNSPECIFIED":
+      return IndexKind.UNSPECIFIED;
+    case 1:
+    case "INDEX_KIND_MEMORY":
+      return IndexKind.MEMORY;
+    case 2:
+    case "INDEX_KIND_SHARED":
+      return IndexKind.SHARED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return IndexKind.UNRECOGNIZED;
+  }
+}
+
+export function indexKindToJSON(object: IndexKind): string {
+  switch (object) {
+    case IndexKind.UNSPECIFIED:
+      return "INDEX_KIND_UNSPECIFIED";
+    case IndexKind.MEMORY:
+      return "INDEX_KIND_MEMORY";
+    case IndexKind.SHARED:
+      return "INDEX_KIND_SHARED";
+    case IndexKind.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** How an index keeps vectors in memory. */
 export enum VectorStorage {
   /**
@@ -331,7 +382,15 @@ export interface CreateCatalogRequest {
    */
   textFormat: TextFormat;
   /** How the catalog recommends, and how it learns from interactions. */
-  settings?: CatalogSettings | undefined;
+  settings?:
+    | CatalogSettings
+    | undefined;
+  /**
+   * The kind of index that the catalog has. It stays the same when the catalog is re-embedded;
+   * Reindex changes it. For a value that is not listed in IndexKind the call fails with
+   * INVALID_ARGUMENT. Default: the value of the server's setting AKIN_INDEX.
+   */
+  indexKind: IndexKind;
 }
 
 /**
@@ -586,6 +645,23 @@ export interface CommitReembeddingRequest {
 export interface CommitReembeddingResponse {
 }
 
+/** Request of Reindex. */
+export interface ReindexRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * Required. The kind of index to change to. Without it, and for a value that is not listed in
+   * IndexKind, the call fails with INVALID_ARGUMENT.
+   */
+  indexKind: IndexKind;
+}
+
+/** Response of Reindex. */
+export interface ReindexResponse {
+  /** The catalog after the start of the change. */
+  catalog?: Catalog | undefined;
+}
+
 /** The re-embedding of a catalog. */
 export interface Reembedding {
   /** The phase of the re-embedding. */
@@ -693,6 +769,16 @@ export interface Catalog {
     | undefined;
   /** How often recommendations led to interactions in the last 30 days, by source and signals. */
   clickThrough: ClickThrough[];
+  /** The kind of index from which this server process serves the catalog. */
+  indexKind: IndexKind;
+  /** The kind of index that the catalog changes to. Unset if it does not change its index. */
+  nextIndexKind: IndexKind;
+  /**
+   * How much of the shared index is built, between 0 and 1, while one is being built: during a
+   * change to INDEX_KIND_SHARED, after the creation of a catalog that has it, and after the
+   * collection was lost. 0 if none is being built.
+   */
+  indexProgress: number;
 }
 
 /**
@@ -947,7 +1033,7 @@ export const EmbeddingModel: MessageFns<EmbeddingModel> = {
 };
 
 function createBaseCreateCatalogRequest(): CreateCatalogRequest {
-  return { catalog: "", embedding: undefined, vectorStorage: 0, textFormat: 0, settings: undefined };
+  return { catalog: "", embedding: undefined, vectorStorage: 0, textFormat: 0, settings: undefined, indexKind: 0 };
 }
 
 export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
@@ -966,6 +1052,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     }
     if (message.settings !== undefined) {
       CatalogSettings.encode(message.settings, writer.uint32(42).fork()).join();
+    }
+    if (message.indexKind !== 0) {
+      writer.uint32(48).int32(message.indexKind);
     }
     return writer;
   },
@@ -1023,6 +1112,14 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
             message.settings = CatalogSettings.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.indexKind = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1050,6 +1147,11 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
         ? textFormatFromJSON(object.text_format)
         : 0,
       settings: isSet(object.settings) ? CatalogSettings.fromJSON(object.settings) : undefined,
+      indexKind: isSet(object.indexKind)
+        ? indexKindFromJSON(object.indexKind)
+        : isSet(object.index_kind)
+        ? indexKindFromJSON(object.index_kind)
+        : 0,
     };
   },
 
@@ -1070,6 +1172,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     if (message.settings !== undefined) {
       obj.settings = CatalogSettings.toJSON(message.settings);
     }
+    if (message.indexKind !== 0) {
+      obj.indexKind = indexKindToJSON(message.indexKind);
+    }
     return obj;
   },
 
@@ -1087,6 +1192,7 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     message.settings = (object.settings !== undefined && object.settings !== null)
       ? CatalogSettings.fromPartial(object.settings)
       : undefined;
+    message.indexKind = object.indexKind ?? 0;
     return message;
   },
 };
@@ -3098,6 +3204,164 @@ export const CommitReembeddingResponse: MessageFns<CommitReembeddingResponse> = 
   },
 };
 
+function createBaseReindexRequest(): ReindexRequest {
+  return { catalog: "", indexKind: 0 };
+}
+
+export const ReindexRequest: MessageFns<ReindexRequest> = {
+  encode(message: ReindexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.indexKind !== 0) {
+      writer.uint32(16).int32(message.indexKind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReindexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReindexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.indexKind = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReindexRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      indexKind: isSet(object.indexKind)
+        ? indexKindFromJSON(object.indexKind)
+        : isSet(object.index_kind)
+        ? indexKindFromJSON(object.index_kind)
+        : 0,
+    };
+  },
+
+  toJSON(message: ReindexRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.indexKind !== 0) {
+      obj.indexKind = indexKindToJSON(message.indexKind);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReindexRequest>): ReindexRequest {
+    return ReindexRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReindexRequest>): ReindexRequest {
+    const message = createBaseReindexRequest();
+    message.catalog = object.catalog ?? "";
+    message.indexKind = object.indexKind ?? 0;
+    return message;
+  },
+};
+
+function createBaseReindexResponse(): ReindexResponse {
+  return { catalog: undefined };
+}
+
+export const ReindexResponse: MessageFns<ReindexResponse> = {
+  encode(message: ReindexResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== undefined) {
+      Catalog.encode(message.catalog, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReindexResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReindexResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = Catalog.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReindexResponse {
+    return { catalog: isSet(object.catalog) ? Catalog.fromJSON(object.catalog) : undefined };
+  },
+
+  toJSON(message: ReindexResponse): unknown {
+    const obj: any = {};
+    if (message.catalog !== undefined) {
+      obj.catalog = Catalog.toJSON(message.catalog);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReindexResponse>): ReindexResponse {
+    return ReindexResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReindexResponse>): ReindexResponse {
+    const message = createBaseReindexResponse();
+    message.catalog = (object.catalog !== undefined && object.catalog !== null)
+      ? Catalog.fromPartial(object.catalog)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseReembedding(): Reembedding {
   return {
     state: 0,
@@ -3402,6 +3666,9 @@ function createBaseCatalog(): Catalog {
     interactionCount: "0",
     behaviorModel: undefined,
     clickThrough: [],
+    indexKind: 0,
+    nextIndexKind: 0,
+    indexProgress: 0,
   };
 }
 
@@ -3457,6 +3724,15 @@ export const Catalog: MessageFns<Catalog> = {
     }
     for (const v of message.clickThrough) {
       ClickThrough.encode(v!, writer.uint32(138).fork()).join();
+    }
+    if (message.indexKind !== 0) {
+      writer.uint32(144).int32(message.indexKind);
+    }
+    if (message.nextIndexKind !== 0) {
+      writer.uint32(152).int32(message.nextIndexKind);
+    }
+    if (message.indexProgress !== 0) {
+      writer.uint32(161).double(message.indexProgress);
     }
     return writer;
   },
@@ -3610,6 +3886,30 @@ export const Catalog: MessageFns<Catalog> = {
             message.clickThrough.push(ClickThrough.decode(reader, reader.uint32()));
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.indexKind = reader.int32() as any;
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.nextIndexKind = reader.int32() as any;
+            continue;
+          }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.indexProgress = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3689,6 +3989,21 @@ export const Catalog: MessageFns<Catalog> = {
         : globalThis.Array.isArray(object?.click_through)
         ? object.click_through.map((e: any) => ClickThrough.fromJSON(e))
         : [],
+      indexKind: isSet(object.indexKind)
+        ? indexKindFromJSON(object.indexKind)
+        : isSet(object.index_kind)
+        ? indexKindFromJSON(object.index_kind)
+        : 0,
+      nextIndexKind: isSet(object.nextIndexKind)
+        ? indexKindFromJSON(object.nextIndexKind)
+        : isSet(object.next_index_kind)
+        ? indexKindFromJSON(object.next_index_kind)
+        : 0,
+      indexProgress: isSet(object.indexProgress)
+        ? globalThis.Number(object.indexProgress)
+        : isSet(object.index_progress)
+        ? globalThis.Number(object.index_progress)
+        : 0,
     };
   },
 
@@ -3745,6 +4060,15 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.clickThrough?.length) {
       obj.clickThrough = message.clickThrough.map((e) => ClickThrough.toJSON(e));
     }
+    if (message.indexKind !== 0) {
+      obj.indexKind = indexKindToJSON(message.indexKind);
+    }
+    if (message.nextIndexKind !== 0) {
+      obj.nextIndexKind = indexKindToJSON(message.nextIndexKind);
+    }
+    if (message.indexProgress !== 0) {
+      obj.indexProgress = floatToJson(message.indexProgress);
+    }
     return obj;
   },
 
@@ -3778,6 +4102,9 @@ export const Catalog: MessageFns<Catalog> = {
       ? BehaviorModel.fromPartial(object.behaviorModel)
       : undefined;
     message.clickThrough = object.clickThrough?.map((e) => ClickThrough.fromPartial(e)) || [];
+    message.indexKind = object.indexKind ?? 0;
+    message.nextIndexKind = object.nextIndexKind ?? 0;
+    message.indexProgress = object.indexProgress ?? 0;
     return message;
   },
 };
@@ -4717,6 +5044,9 @@ export const DailyUsage: MessageFns<DailyUsage> = {
  * makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
  * a catalog has two generations, each write is embedded for both.
  *
+ * The index of a catalog is in the memory of each server process, or in a collection of Qdrant that
+ * all of them share. Reindex changes the kind of index while the catalog keeps serving.
+ *
  * Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
  * methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
  */
@@ -4731,9 +5061,10 @@ export const CatalogServiceDefinition = {
      *
      * The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
      * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has AKIN_MAX_CATALOGS catalogs (100 by
-     * default), including `default`, with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider
-     * rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-     * provider does not respond.
+     * default), including `default`, with FAILED_PRECONDITION (SHARED_INDEX_OFF) for
+     * INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set, with FAILED_PRECONDITION (EMBEDDING_REJECTED)
+     * if the provider rejects the model or its dimensions, and with UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
      */
     createCatalog: {
       name: "CreateCatalog",
@@ -4804,9 +5135,10 @@ export const CatalogServiceDefinition = {
      *
      * The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
      * (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-     * it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
-     * provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
-     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+     * it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), if it changes
+     * to a shared index (REINDEX_UNDER_WAY), or if the provider rejects the model or its dimensions
+     * (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not
+     * respond.
      */
     startReembedding: {
       name: "StartReembedding",
@@ -4872,6 +5204,24 @@ export const CatalogServiceDefinition = {
       requestType: CommitReembeddingRequest as typeof CommitReembeddingRequest,
       requestStream: false,
       responseType: CommitReembeddingResponse as typeof CommitReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Starts to change the kind of index of a catalog. The present index serves until the other one
+     * has every item; Catalog.next_index_kind is set until then. A change to the kind that the catalog
+     * has cancels a change that is under way, and has no effect otherwise.
+     *
+     * The call fails with FAILED_PRECONDITION for INDEX_KIND_SHARED if AKIN_QDRANT_URL is not set
+     * (SHARED_INDEX_OFF). For a kind that the catalog does not have, it also fails with
+     * FAILED_PRECONDITION if the catalog is being re-embedded (REEMBEDDING_UNDER_WAY), or if it still
+     * has a previous generation (REEMBEDDING_NOT_COMMITTED).
+     */
+    reindex: {
+      name: "Reindex",
+      requestType: ReindexRequest as typeof ReindexRequest,
+      requestStream: false,
+      responseType: ReindexResponse as typeof ReindexResponse,
       responseStream: false,
       options: {},
     },
