@@ -54,10 +54,18 @@ def _check_store(value: str) -> str:
     return value
 
 
+_IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}"
+
+
 def _check_qdrant_url(value: str) -> str:
-    host = r"[\w.-]+:\d{1,5}"
-    if value and not re.fullmatch(rf"https?://{host}(,{host})*", value, re.ASCII):
-        raise ValueError("must have the form http://host:port or https://host:port")
+    addresses = rf"{_IPV4}:\d{{1,5}}(,{_IPV4}:\d{{1,5}})+"
+    match = re.fullmatch(rf"https?://([\w.-]+:\d{{1,5}}|{addresses})", value, re.ASCII)
+    if value and match is None:
+        raise ValueError(
+            "must have the form http://host:port or https://host:port, or several IPv4 addresses"
+        )
+    if any(int(port) > MAX_PORT for port in re.findall(r":(\d+)", value)):
+        raise ValueError("must have ports from 0 to 65535")
     return value
 
 

@@ -61,6 +61,7 @@ class ItemIndex:
     describes that index, and `attributes` has the attributes of all live items by key. `sample`
     represents the vectors. `terms` has the words of the items' texts; None if the index is for
     searches by vectors alone. `written_keys` are the keys whose vectors changed last.
+    `is_temporary` tells that it has a few items for one read only.
     `lacks_own_vector_keys` tells that the index is from a snapshot that does not say which items
     have vectors of their callers.
 
@@ -69,6 +70,8 @@ class ItemIndex:
         clock_ns: returns the time in nanoseconds since 1970.
         terms: an empty index of words, if changes have terms.
     """
+
+    is_temporary = False
 
     def __init__(
         self, index: VectorIndex, clock_ns: Callable[[], int], terms: TermIndex | None = None

@@ -273,11 +273,25 @@ class BehaviorModel:
 
         Keys are looked up once, and again after the item index gave them away or took them back.
         """
+        if item_index.is_temporary:
+            return self._find_present_keys(numbers, item_index)
         known = self._refresh_keys(item_index)
         for number in numbers[known.keys[numbers] == UNKNOWN].tolist():
             key = item_index.find_key(self._ids.get(number))
             known.keys[number] = NO_KEY if key is None else key
         return known.keys[numbers]
+
+    def _find_present_keys(self, numbers: Items | Numbers, item_index: ItemIndex) -> Keys:
+        """Return the same as `find_keys`, from the few items that an item index has."""
+        all_keys = item_index.vectors.keys()
+        present = self._ids.find(item_index.get_ids(all_keys.tolist()))
+        order = np.argsort(present, kind="stable")
+        present, all_keys = present[order], all_keys[order]
+        if not len(present):
+            return np.full(len(numbers), NO_KEY, np.int64)
+        places = np.minimum(np.searchsorted(present, numbers), len(present) - 1)
+        keys: Keys = np.where(present[places] == numbers, all_keys[places], NO_KEY)
+        return keys
 
     def _refresh_keys(self, item_index: ItemIndex) -> IndexKeys:
         """Return the keys of an item index that are still valid."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from service import errors
 from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS, CatalogSettings, SignalMode
@@ -58,6 +59,12 @@ class ComparedCatalog:
     from_memory: Recommender
     from_shared: Recommender
 
+    @property
+    def shared_catalog(self) -> Catalog:
+        """The catalog, whose analyses read the shared index."""
+        # They need no more than an IndexReader.
+        return replace(self.catalog, follower=cast("Follower", self.replica.index))
+
     async def follow(self) -> None:
         """Wait until both indexes reflect every write, and have the same statistics."""
         await self.memory.wait_for(await self.replica.follow())
@@ -100,11 +107,14 @@ def _list_ids(recommendations: Recommendations) -> list[str]:
 
 @asynccontextmanager
 async def compare_catalogs(
-    folder: Path, clock: FakeClock, model: BehaviorModel | None = None
+    folder: Path,
+    clock: FakeClock,
+    model: BehaviorModel | None = None,
+    embedder: WordEmbedder | None = None,
 ) -> AsyncIterator[ComparedCatalog]:
     """Run a catalog with both kinds of index, and with a model of behavior if one is given."""
     async with (
-        running(folder, WordEmbedder(), clock) as catalog,
+        running(folder, embedder or WordEmbedder(), clock) as catalog,
         open_replica(catalog.stores, catalog.row, clock) as replica,
     ):
         memory_index = BorrowingIndex(ExactIndex(DIMENSIONS), clock)

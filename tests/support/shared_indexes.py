@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,16 +11,12 @@ from functools import partial
 import pytest
 from qdrant_client import AsyncQdrantClient
 
-from service.domain.filters import Filter
 from service.domain.generations import Generation
-from service.domain.items import Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
-from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
-from service.index.read_requests import Restriction
 from service.index.shared.catalog_statistics import CatalogStatistics
 from service.index.shared.collection_watch import CollectionWatch
-from service.index.shared.engine_collection import CollectionReads, FoundPoints
+from service.index.shared.engine_collection import CollectionReads
 from service.index.shared.gathering import Gathering
 from service.index.shared.matching_ids import MatchingItems
 from service.index.shared.qdrant_engine import QdrantEngine
@@ -31,11 +27,12 @@ from service.index.shared.shared_writer import OpenedCollection, SharedIndexWrit
 from service.index.shared.statistics_keeper import StatisticsKeeper
 from service.index.shared.tail_follower import TailFollower
 from service.index.shared.tail_index import MAX_TAIL_CHANGES, TailIndex
-from service.storage.shared_indexes import SharedIndexStore
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
+from support.gated_reads import WrapReads, keep_reads
 from support.item_indexes import INDEX_THREADS
+from support.observed_records import ObservedRecords
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import left
 
@@ -44,138 +41,6 @@ LOCAL_MODE_WARNINGS = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
 ]
 """The marks of tests whose engine is in memory: it has no indexes, and warns of it."""
-
-# Returns reads of a collection that do something beside.
-WrapReads = Callable[[QdrantReads], CollectionReads]
-
-
-def keep_reads(reads: QdrantReads) -> CollectionReads:
-    """Return reads as they are."""
-    return reads
-
-
-class ReadGate:
-    """Holds searches and counts after the engine has answered, while it is closed."""
-
-    def __init__(self) -> None:
-        self.has_arrived = asyncio.Event()
-        self._is_open = asyncio.Event()
-        self._is_open.set()
-
-    def close(self) -> None:
-        """Hold reads from now on."""
-        self.has_arrived.clear()
-        self._is_open.clear()
-
-    def open(self) -> None:
-        """Let all reads return."""
-        self._is_open.set()
-
-    async def pass_through(self) -> None:
-        """Wait until the gate is open."""
-        self.has_arrived.set()
-        await self._is_open.wait()
-
-    def wrap(self, reads: QdrantReads) -> CollectionReads:
-        """Return reads that pass the gate."""
-        return GatedReads(reads, self)
-
-
-class GatedReads(QdrantReads):
-    """Reads whose searches and counts return once a gate is open."""
-
-    def __init__(self, reads: QdrantReads, gate: ReadGate) -> None:
-        super().__init__(reads._calls)
-        self._gate = gate
-
-    async def search(
-        self,
-        queries: Vectors,
-        limit: int,
-        restriction: Restriction,
-        *,
-        exact: bool,
-        with_items: bool,
-    ) -> FoundPoints:
-        """Search, and pass the gate."""
-        found = await super().search(
-            queries, limit, restriction, exact=exact, with_items=with_items
-        )
-        await self._gate.pass_through()
-        return found
-
-    async def count(
-        self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
-    ) -> int:
-        """Count, and pass the gate."""
-        count = await super().count(filter_, searchable=searchable, exclude_ids=exclude_ids)
-        await self._gate.pass_through()
-        return count
-
-
-class ObservedRecords:
-    """The records of a store's shared indexes, which a test can wait for.
-
-    `statistics_versions` are those of the statistics that were written.
-    """
-
-    def __init__(self, records: SharedIndexStore) -> None:
-        self._records = records
-        self._has_changed = asyncio.Event()
-        self.statistics_versions: list[int] = []
-
-    async def get(self, generation: Generation) -> SharedIndexRecord | None:
-        """Return the shared index of a generation."""
-        return await self._records.get(generation)
-
-    async def start_build(self, generation: Generation, target: int) -> SharedIndexRecord:
-        """Record an empty index."""
-        record = await self._records.start_build(generation, target)
-        self._show_change()
-        return record
-
-    async def note_progress(
-        self, record: SharedIndexRecord, reached: int, anchor: Anchor, item_count: int
-    ) -> bool:
-        """Note what an index has."""
-        is_noted = await self._records.note_progress(record, reached, anchor, item_count)
-        self._show_change()
-        return is_noted
-
-    async def mark_used(self, record: SharedIndexRecord) -> None:
-        """Note that an index is used."""
-        await self._records.mark_used(record)
-        self._show_change()
-
-    async def get_statistics_version(self, generation: Generation) -> int:
-        """Return the version of the statistics."""
-        return await self._records.get_statistics_version(generation)
-
-    async def read_statistics(self, generation: Generation) -> tuple[int, bytes] | None:
-        """Return the statistics with their version."""
-        return await self._records.read_statistics(generation)
-
-    async def write_statistics(self, generation: Generation, statistics: bytes) -> int:
-        """Store the statistics."""
-        version = await self._records.write_statistics(generation, statistics)
-        self.statistics_versions.append(version)
-        self._show_change()
-        return version
-
-    async def wait_until(
-        self, generation: Generation, holds: Callable[[SharedIndexRecord], bool]
-    ) -> SharedIndexRecord:
-        """Wait until a condition on the record of a generation holds, and return it."""
-        while True:
-            changed = self._has_changed
-            record = await self.get(generation)
-            if record is not None and holds(record):
-                return record
-            await changed.wait()
-
-    def _show_change(self) -> None:
-        self._has_changed.set()
-        self._has_changed = asyncio.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +51,13 @@ class ReplicaOptions:
         wrap_reads: changes the reads of the collection.
         max_changes: the number of changes that the tail keeps.
         ready_seconds: the longest wait of a read for an index that is being built.
+        client_class: the class of the engine's client.
     """
 
     wrap_reads: WrapReads = keep_reads
     max_changes: int = MAX_TAIL_CHANGES
     ready_seconds: float = GIVE_UP_SECONDS
+    client_class: type[AsyncQdrantClient] = AsyncQdrantClient
 
 
 SERVED = ReplicaOptions()
@@ -339,7 +206,7 @@ async def open_replicas(
     options: ReplicaOptions = SERVED,
 ) -> AsyncIterator[Sequence[SharedReplica]]:
     """Yield replicas over one engine, whose followers run."""
-    client = AsyncQdrantClient(":memory:")
+    client = options.client_class(":memory:")
     async with asyncio.timeout(GIVE_UP_SECONDS), AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         replicas = []

@@ -120,10 +120,7 @@ class CollectionWatch:
         self._record = record
         version = await self._records.get_statistics_version(self._generation)
         if version != self._statistics_version:
-            stored = await self._records.read_statistics(self._generation)
-            if stored is not None:
-                self._statistics_version = stored[0]
-                self._statistics = await asyncio.to_thread(CatalogStatistics.decode, stored[1])
+            await self._read_statistics()
         if record is not None and record.state is SharedIndexState.READY:
             self.trims.note(record.reached)
             await self._trim()
@@ -131,6 +128,17 @@ class CollectionWatch:
             self._is_usable.set()
         else:
             self._is_usable.clear()
+
+    async def _read_statistics(self) -> None:
+        stored = await self._records.read_statistics(self._generation)
+        if stored is None:
+            return
+        self._statistics_version, encoded = stored
+        try:
+            self._statistics = await asyncio.to_thread(CatalogStatistics.decode, encoded)
+        except (KeyError, ValueError):
+            # The next ones replace them.
+            structlog.get_logger().exception("catalog_statistics_damaged")
 
     async def _choose_collection(
         self, record: SharedIndexRecord, former: SharedIndexRecord | None

@@ -26,6 +26,10 @@ from service.index.shared.working_set import WorkingSet
 # Items that come along with a search, in one call. More are selected first, and fetched then.
 MAX_ITEMS_ALONG = 128
 
+# The share of the selected points that must be of items that have not changed since. With fewer,
+# more are selected.
+MIN_UNCHANGED_SHARE = 0.5
+
 # As in the ranking of recommendations for several sources.
 SHARPNESS_OF_SELECTION = 6.0
 
@@ -99,7 +103,7 @@ class Gathering:
         """Return at least the `limit` nearest items to each query, as far as there are so many."""
         cost = self._follower.tail.vectors.estimate_cost(len(request.queries))
         with_items = len(request.queries) * request.limit <= MAX_ITEMS_ALONG
-        limit, items = request.limit, dict[str, Change]()
+        limit, max_items, items = request.limit, request.max_items, dict[str, Change]()
         while True:
             found = await collection.search(
                 request.queries,
@@ -109,22 +113,24 @@ class Gathering:
                 with_items=with_items,
             )
             items |= found.items
-            best_ids = _select_best(found.hits, request.max_items)
+            best_ids = _select_best(found.hits, max_items)
             missing_ids = [point_id for point_id in best_ids if point_id not in items]
             if missing_ids:
                 items |= await collection.fetch_points(missing_ids)
             unchanged = await self._follower.read_tail(
                 partial(TailIndex.select_unchanged, changes=self._drop_expired(items.values()))
             )
-            unchanged_ids = {change.item_id for change in unchanged}
-            if all(
-                len(hits) < limit
-                or len(best_ids) >= request.max_items
-                or _count_items(hits, items, unchanged_ids) >= request.limit
+            ids = {change.item_id for change in unchanged}
+            best_count = sum(id_ in items and items[id_].item_id in ids for id_ in best_ids)
+            is_cut = len(best_ids) >= max_items
+            has_enough = is_cut and best_count >= MIN_UNCHANGED_SHARE * request.max_items
+            if has_enough or all(
+                (len(hits) < limit and not is_cut)
+                or _count_items(hits, items, ids) >= request.limit
                 for hits in found.hits
             ):
                 break
-            limit *= 2
+            limit, max_items = 2 * limit, 2 * max_items
         return await self._join(list(items.values()), lambda tail: tail.find_nearest(request), cost)
 
     async def _find_ranked(

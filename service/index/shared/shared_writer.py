@@ -131,7 +131,7 @@ class SharedIndexWriter:
                 await self._start_build("index_history_lost", record)
                 return
             if 0 < record.reached < batch.purged_sequence:
-                await self._drop_deleted(record, opened)
+                await self._drop_deleted(batch, opened)
             record = await self._apply(record, opened, batch)
             is_ready = record.state is SharedIndexState.READY
             self._settled_sequence = record.reached if is_ready else -1
@@ -163,14 +163,15 @@ class SharedIndexWriter:
             return False  # the store was restored from a backup
         return mark.sequence == record.reached or await self._feed.confirms(mark.anchor)
 
-    async def _drop_deleted(self, record: SharedIndexRecord, opened: OpenedCollection) -> None:
+    async def _drop_deleted(self, batch: ChangeBatch, opened: OpenedCollection) -> None:
         """Drop the items that were deleted while their tombstones were not followed."""
         item_ids, _ = await self._feed.undeleted_ids(self._generation)
         present_ids = await opened.reads.list_ids(None, sys.maxsize, searchable=False)
         deleted = [
             Change(item_id, None, (), None) for item_id in set(present_ids).difference(item_ids)
         ]
-        mark = CollectionMark(record.reached, record.anchor)
+        # Further vectors of what was written last are dropped by a later write only.
+        mark = CollectionMark(batch.reached, batch.anchor)
         for start in range(0, len(deleted), CHANGES_PER_BATCH):
             await opened.writes.apply(deleted[start : start + CHANGES_PER_BATCH], mark)
         if deleted:

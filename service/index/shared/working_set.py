@@ -30,6 +30,8 @@ class WorkingSet(ItemIndex):
         sequence: the sequence number that the items reflect at least.
     """
 
+    is_temporary = True
+
     def __init__(
         self,
         dimensions: int,

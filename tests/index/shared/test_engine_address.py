@@ -42,9 +42,10 @@ def test_valid_urls_are_accepted(url: str) -> None:
         *("qdrant:6334", "http://qdrant", "grpc://qdrant:6334", "http://qdrant:6334/path", " "),
         *("http://a:1,", "http://,a:1", "http://a:1,b", "http://a:1 ,b:2", "http://u:p@a:1"),
         *("http://a:1\n", "http://a:x", "http://é:1", "http://[::1]:6334", "http://a:123456"),
+        *("http://a:1,b:2", "http://10.0.0.1:1,b:2", "http://a:65536"),
     ],
 )
 def test_invalid_urls_are_rejected(url: str) -> None:
     """Each host needs a port, and nothing else is part of the URL."""
-    with pytest.raises(ValidationError, match="must have the form http://host:port"):
+    with pytest.raises(ValidationError, match="must have (the form http://host:port|ports)"):
         Settings(qdrant_url=url)

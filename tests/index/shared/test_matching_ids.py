@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.filters import random_attributes, random_filter
+from support.gated_reads import ReadGate
 from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
-    ReadGate,
     ReplicaOptions,
     SharedReplica,
     open_replica,

@@ -101,8 +101,9 @@ async def test_a_late_write_brings_no_item_back() -> None:
         assert 0 == await collection.reads.count(None, searchable=False)
 
 
-async def test_many_points_are_written(count: int = POINTS_PER_WRITE + 5) -> None:
+async def test_many_points_are_written() -> None:
     """A batch with more points than one write takes is applied as a whole."""
+    count = POINTS_PER_WRITE + 5
     changes = [Change(f"i{number}", "{}", draw_units(1, number), None) for number in range(count)]
     async with open_collection() as collection:
         await collection.apply(1, *changes)

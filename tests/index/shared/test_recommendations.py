@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,20 @@ pytestmark = LOCAL_MODE_WARNINGS
 
 IDS = [f"i{number:02}" for number in range(60)]
 UNKNOWN_ID = "unknown"
-WORDS = "sea ship storm love letter war spy train winter city garden robot".split()
+WORDS = [
+    "sea",
+    "ship",
+    "storm",
+    "love",
+    "letter",
+    "war",
+    "spy",
+    "train",
+    "winter",
+    "city",
+    "garden",
+    "robot",
+]
 HALF_LIFE_DAYS = 30.0
 SECOND_US = 1_000_000
 
@@ -122,6 +136,7 @@ def draw_query(choices: random.Random) -> Query:
         exact=choices.random() < 0.2,
         filter=choices.choice((None, None, random_filter(choices))),
         diversity=0.0 if is_popular else choices.choice((0.0, 0.0, 0.4)),
+        max_similarity=choices.choice((None, None, None, 0.3)),
         explain=choices.random() < 0.3 and not is_popular,
         relation=choices.choice(list(Relation))
         if isinstance(source, ItemSource)
@@ -133,7 +148,7 @@ def draw_query(choices: random.Random) -> Query:
 
 
 def draw_boosts(choices: random.Random) -> tuple[Boost, ...]:
-    functions = (
+    functions: Sequence[Filter | NumberBoost | Decay] = (
         random_filter(choices),
         NumberBoost("price", min=0.0, max=1_000.0),
         Decay("price", 500.0, 100.0),
@@ -173,6 +188,27 @@ async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learn
                 count += len(await compared.compare(draw_query(choices)))
             await change_items(compared, choices, clock)
     assert count > 0
+
+
+async def test_scores_by_text_are_those_from_memory(tmp_path: Path) -> None:
+    """What a validation of a model compares with is scored as in memory."""
+    clock, choices = FakeClock(), random.Random(4)
+    async with compare_catalogs(tmp_path, clock) as compared:
+        writes = [draw_item(choices, item_id, clock) for item_id in IDS]
+        await compared.catalog.stores.items.upsert_many(compared.catalog.row, writes)
+        await compared.replica.settle()
+        await change_items(compared, choices, clock)
+        await compared.follow()
+        for liked_ids in (choices.sample(IDS, 5), [UNKNOWN_ID]):
+            item_ids = [*choices.sample(IDS, 10), UNKNOWN_ID]
+            answers = [
+                await recommender.score_by_text(liked_ids, item_ids)
+                for recommender in (compared.from_memory, compared.from_shared)
+            ]
+            expected, scores = (
+                dict(zip(ids, values.tolist(), strict=True)) for ids, values in answers
+            )
+            assert pytest.approx(expected, abs=1e-4) == scores
 
 
 async def test_the_first_items_are_recommended_before_there_are_statistics(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from support.clock import FakeClock
 from support.filters import random_filter
 from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
-    ReplicaOptions,
-    ReadGate,
     SharedReplica,
     open_replica,
+    open_replicas,
 )
 from support.shared_reads import (
     assert_equal_hits,
@@ -27,13 +25,9 @@ from support.shared_reads import (
     write_vectors,
 )
 from support.stores import delete_expired, opened, pending
-from support.tasks import left, started
 
-from service import errors
-from service.domain.filters import Filter
 from service.domain.generations import Generation
-from service.domain.items import BEGINNING
-from service.index.read_requests import Restriction
+from service.index.read_requests import NearestRequest, Restriction, plan_nearest
 from service.storage.stores import Stores
 
 pytestmark = LOCAL_MODE_WARNINGS
@@ -100,20 +94,22 @@ async def test_reads_see_writes_that_the_engine_lacks(tmp_path: Path, seed: int)
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_reads_see_writes_wherever_the_engine_is(tmp_path: Path, seed: int) -> None:
-    """However far the writer and the watch have come, reads return every item as it is now."""
+    """However far the writer and the watch have come, all processes read items as they are now."""
     clock, choices = FakeClock(), random.Random(seed)
     async with (
         opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock) as replica,
+        open_replicas(stores, generation, clock, 2) as replicas,
     ):
-        await replica.settle()
-        for _ in range(25):
+        for replica in replicas:
+            await replica.settle()
+        for _ in range(20):
             await change_items(stores, generation, clock, choices)
             if choices.random() < 0.4:
-                await replica.write()
-            if choices.random() < 0.4:
-                await replica.look()
-            await check_reads(replica, clock, choices)
+                await choices.choice(replicas).write()
+            for replica in replicas:
+                if choices.random() < 0.4:
+                    await replica.look()
+            await check_reads(choices.choice(replicas), clock, choices)
 
 
 @pytest.mark.parametrize("query_count", [1, 40])
@@ -140,6 +136,29 @@ async def test_changed_items_take_no_places(tmp_path: Path, limit: int, query_co
         nearest = await find_nearest(replica.index, queries, limit)
         assert_equal_hits(stored.find_nearest(queries, limit), nearest)
         assert len(near) == replica.follower.tail.change_count
+
+
+@pytest.mark.parametrize("deleted_count", [10, 15, 24])
+async def test_changed_items_are_not_most_of_the_selected_ones(
+    tmp_path: Path, deleted_count: int
+) -> None:
+    """If most of the items that are selected for several queries were deleted, others are."""
+    clock = FakeClock()
+    queries = draw_vectors(2, 1)
+    near = [f"near{number}" for number in range(24)]
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        writes = [write_vectors(item_id, queries[n % 2 :][:1]) for n, item_id in enumerate(near)]
+        writes += [write_vectors(item_id, draw_vectors(1, 2, n)) for n, item_id in enumerate(IDS)]
+        await stores.items.upsert_many(generation, writes)
+        await replica.settle()
+        await stores.items.delete_many(generation, near[:deleted_count])
+        await replica.follow()
+        request = NearestRequest(queries, 8, max_items=16)
+        count = await replica.index.read(len, queries=2, plan=plan_nearest(request))
+        assert count >= request.limit
 
 
 async def test_an_item_with_many_vectors_takes_one_place(tmp_path: Path) -> None:
@@ -178,138 +197,3 @@ async def test_a_read_can_wait_for_a_write(tmp_path: Path) -> None:
             assert vectors == await read_items(replica.index, ["a"])
         assert 5 == replica.index.change_count
         await replica.index.wait_for_all()
-
-
-async def test_a_running_read_keeps_what_it_may_have_missed(tmp_path: Path) -> None:
-    """An item that comes into the engine after a read has asked it is still returned by the read."""
-    clock, gate = FakeClock(), ReadGate()
-    query = draw_vectors(1, 1)
-    options = ReplicaOptions(wrap_reads=gate.wrap)
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock, options) as replica,
-    ):
-        await stores.items.upsert_many(generation, [write_vectors("far", -query)])
-        await replica.settle()
-        await stores.items.upsert_many(generation, [write_vectors("near", query)])
-        await replica.follow()
-        gate.close()
-        reading = asyncio.create_task(find_nearest(replica.index, query, 1))
-        await gate.has_arrived.wait()
-        await replica.write()
-        await replica.look()
-        assert 1 == replica.follower.tail.change_count
-        gate.open()
-        assert ["near"] == [item_id for item_id, _ in await reading]
-        await replica.look()
-        assert 0 == replica.follower.tail.change_count
-        assert ["near"] == [item_id for item_id, _ in await find_nearest(replica.index, query, 1)]
-
-
-async def test_a_running_read_survives_an_overflow(tmp_path: Path) -> None:
-    """If the tail drops too many changes during a read, the read still returns all of them."""
-    clock, gate = FakeClock(), ReadGate()
-    query = draw_vectors(1, 1)
-    options = ReplicaOptions(wrap_reads=gate.wrap, max_changes=5)
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock, options) as replica,
-    ):
-        await replica.settle()
-        await stores.items.upsert_many(generation, [write_vectors("near", query)])
-        await replica.follow()
-        gate.close()
-        reading = asyncio.create_task(find_nearest(replica.index, query, 1))
-        await gate.has_arrived.wait()
-        writes = [write_vectors(item_id, -query) for item_id in IDS[:6]]
-        await stores.items.upsert_many(generation, writes)
-        await replica.follow()
-        assert 0 == replica.follower.tail.change_count
-        gate.open()
-        await replica.settle()
-        assert ["near"] == [item_id for item_id, _ in await reading]
-
-
-async def test_reads_need_the_engine_after_an_overflow(tmp_path: Path) -> None:
-    """After the tail has dropped changes, reads wait until the engine has them."""
-    clock = FakeClock()
-    options = ReplicaOptions(max_changes=5)
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock, options) as replica,
-    ):
-        await replica.settle()
-        writes = [write_vectors(item_id, draw_vectors(1, 1, n)) for n, item_id in enumerate(IDS)]
-        await stores.items.upsert_many(generation, writes)
-        await replica.follow()
-        reading = await started(read_items(replica.index, IDS))
-        assert not reading.done()
-        await replica.write()
-        await replica.look()
-        stored = await read_store(stores, generation, clock.now_us)
-        assert stored.vectors == await reading
-
-
-async def test_reads_fail_while_the_index_is_built(tmp_path: Path) -> None:
-    """Reads of an index without all writes fail with the progress of its build, as far as known."""
-    clock = FakeClock()
-    options = ReplicaOptions(ready_seconds=0.0)
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock, options) as replica,
-    ):
-        await check_unavailable(replica, "the index is being built$")
-        await stores.items.upsert_many(generation, [write_vectors("a", draw_vectors(1, 1))] * 8)
-        record = await replica.records.start_build(generation, 8)
-        for reached, message in ((0, "0% done"), (2, "25% done"), (7, "88% done")):
-            assert await replica.records.note_progress(record, reached, BEGINNING, 0)
-            await replica.look()
-            await check_unavailable(replica, message)
-        await replica.open_writes(record).create()
-        assert await replica.records.note_progress(record, 8, BEGINNING, 1)
-        await replica.look()
-        assert {} == await read_items(replica.index, [])
-
-
-async def check_unavailable(replica: SharedReplica, message: str) -> None:
-    """Check that each kind of read fails with a message."""
-    index = replica.index
-    reads = (
-        index.read(len, queries=1),
-        index.read_in_worker(len),
-        index.list_matching(Filter(), "", 1),
-        index.draw_matching(None, 1),
-    )
-    for read in reads:
-        with pytest.raises(errors.IndexUnavailable, match=message):
-            await read
-
-
-async def test_reads_wait_for_an_index_that_is_ready_soon(tmp_path: Path) -> None:
-    """A read that comes before the index is ready is answered once it is."""
-    clock = FakeClock()
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock) as replica,
-    ):
-        await stores.items.upsert_many(generation, [write_vectors("a", draw_vectors(1, 1))])
-        reading = await started(read_items(replica.index, ["a"]))
-        await replica.write()
-        assert not reading.done()
-        await replica.look()
-        assert {"a"} == (await reading).keys()
-
-
-async def test_a_watch_looks_by_itself(tmp_path: Path) -> None:
-    """While the watch runs, reads find the index once it is ready, and the tail is trimmed."""
-    clock = FakeClock()
-    async with (
-        opened(tmp_path, clock) as (stores, generation),
-        open_replica(stores, generation, clock) as replica,
-    ):
-        watching = asyncio.create_task(replica.watch.run())
-        await stores.items.upsert_many(generation, [write_vectors("a", draw_vectors(1, 1))])
-        await replica.write()
-        assert {"a"} == (await read_items(replica.index, ["a"])).keys()
-        assert 0 == replica.follower.tail.change_count
-        await left(watching)

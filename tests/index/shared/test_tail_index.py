@@ -196,7 +196,7 @@ def test_too_many_changes_clear_the_tail(max_changes: int) -> None:
 
 
 def test_expired_items_are_not_found_but_have_changed() -> None:
-    """What has expired in the tail is not taken from the engine, which may have a former version."""
+    """What has expired in the tail is not taken from the engine, which may still have it."""
     clock = FakeClock()
     tail = TailIndex(DIMENSIONS, clock, 0)
     item = Change("a", "{}", draw_units(1, 1), START_US + 5)
