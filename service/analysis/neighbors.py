@@ -104,7 +104,8 @@ def _plan_neighbors(
     if keys:
         # Each item is its own nearest neighbor.
         queries = item_index.vectors.get(keys).vectors
-        yield NearestRequest(queries, count + 1, Restriction(filter_), exact)
+        max_items = len(queries) * (count + 1)
+        yield NearestRequest(queries, count + 1, Restriction(filter_), exact, max_items)
 
 
 def _rank_neighbors(item_index: ItemIndex, hits: Hits) -> list[Neighbor]:

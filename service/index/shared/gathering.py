@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -33,8 +34,12 @@ MIN_UNCHANGED_SHARE = 0.5
 # As in the ranking of recommendations for several sources.
 SHARPNESS_OF_SELECTION = 6.0
 
-# Ranked items that are looked up first. Few of many are needed.
-RANKED_BLOCK = 512
+# Hits of one request for all queries together, in one round of searches: they come with their ids
+# and scores alone, but each takes 30 microseconds of the event loop.
+MAX_HITS = 32_768
+
+# Ranked items that are looked up first, and at most at once. Few of many are needed.
+RANKED_BLOCK, MAX_RANKED_BLOCK = 512, 4_096
 
 # Queries from which on a plan computes in a thread.
 MAX_INLINE_QUERIES = 8
@@ -100,38 +105,46 @@ class Gathering:
     async def _find_nearest(
         self, request: NearestRequest, collection: CollectionReads
     ) -> list[Change]:
-        """Return at least the `limit` nearest items to each query, as far as there are so many."""
+        """Return at least the `limit` nearest items to each query, as far as there are so many.
+
+        Items that have changed since and several points of one item take places of hits. Then a
+        further search leaves out all items that are here already.
+        """
         cost = self._follower.tail.vectors.estimate_cost(len(request.queries))
-        with_items = len(request.queries) * request.limit <= MAX_ITEMS_ALONG
-        limit, max_items, items = request.limit, request.max_items, dict[str, Change]()
+        max_limit = max(MAX_HITS // len(request.queries), 1)
+        limit, search = min(request.limit, max_limit), request
+        counts, unchanged_count = [0] * len(request.queries), 0
+        items: dict[str, Change] = {}
         while True:
-            found = await collection.search(
-                request.queries,
-                limit,
-                request.restriction,
-                exact=request.exact,
-                with_items=with_items,
+            hits, found = await _search(collection, search, limit)
+            former_count = len(items)
+            items |= {change.item_id: change for change in found.values()}
+            unchanged_ids = await self._select_unchanged(items.values())
+            for number, query_hits in enumerate(hits):
+                counts[number] += _count_items(query_hits, found, unchanged_ids)
+            is_cut = len(found) >= request.max_items
+            has_all = all(
+                (len(query_hits) < limit and not is_cut) or count >= request.limit
+                for query_hits, count in zip(hits, counts, strict=True)
             )
-            items |= found.items
-            best_ids = _select_best(found.hits, max_items)
-            missing_ids = [point_id for point_id in best_ids if point_id not in items]
-            if missing_ids:
-                items |= await collection.fetch_points(missing_ids)
-            unchanged = await self._follower.read_tail(
-                partial(TailIndex.select_unchanged, changes=self._drop_expired(items.values()))
+            unchanged_count += sum(item.item_id in unchanged_ids for item in found.values())
+            is_full = (
+                is_cut
+                and unchanged_count >= MIN_UNCHANGED_SHARE * request.max_items
+                and len(unchanged_ids) >= request.limit
             )
-            ids = {change.item_id for change in unchanged}
-            best_count = sum(id_ in items and items[id_].item_id in ids for id_ in best_ids)
-            is_cut = len(best_ids) >= max_items
-            has_enough = is_cut and best_count >= MIN_UNCHANGED_SHARE * request.max_items
-            if has_enough or all(
-                (len(hits) < limit and not is_cut)
-                or _count_items(hits, items, ids) >= request.limit
-                for hits in found.hits
-            ):
+            finds_no_more = len(items) == former_count and limit == max_limit
+            if has_all or is_full or finds_no_more:
                 break
-            limit, max_items = 2 * limit, 2 * max_items
+            search = _exclude(request, items)
+            limit = min(2 * limit, max_limit)
         return await self._join(list(items.values()), lambda tail: tail.find_nearest(request), cost)
+
+    async def _select_unchanged(self, items: Iterable[Change]) -> set[str]:
+        """Return the ids of those items of the engine that have neither changed nor expired."""
+        present = self._drop_expired(items)
+        unchanged = await self._follower.read_tail(lambda tail: tail.select_unchanged(present))
+        return {change.item_id for change in unchanged}
 
     async def _find_ranked(
         self, request: RankedRequest, collection: CollectionReads
@@ -146,7 +159,7 @@ class Gathering:
                 TailIndex.find_allowed, item_ids=block, restriction=request.restriction
             )
             items += await self._join(allowed, find_latest)
-            size *= 2
+            size = min(2 * size, MAX_RANKED_BLOCK)
         return items
 
     async def _join(
@@ -167,6 +180,28 @@ class Gathering:
         return [
             item for item in items if item.expire_time_us is None or item.expire_time_us > now_us
         ]
+
+
+async def _search(
+    collection: CollectionReads, request: NearestRequest, limit: int
+) -> tuple[Sequence[Sequence[FoundPoint]], Mapping[str, Change]]:
+    """Return the nearest `limit` points to each query, and the items of the best ones by point."""
+    with_items = len(request.queries) * limit <= MAX_ITEMS_ALONG
+    found = await collection.search(
+        request.queries, limit, request.restriction, exact=request.exact, with_items=with_items
+    )
+    best_ids = _select_best(found.hits, request.max_items)
+    missing_ids = [point_id for point_id in best_ids if point_id not in found.items]
+    if not missing_ids:
+        return found.hits, found.items
+    return found.hits, {**found.items, **await collection.fetch_points(missing_ids)}
+
+
+def _exclude(request: NearestRequest, item_ids: Iterable[str]) -> NearestRequest:
+    """Return a request without some items."""
+    restriction = request.restriction
+    excluded_ids = {*restriction.exclude_ids, *item_ids}
+    return replace(request, restriction=replace(restriction, exclude_ids=excluded_ids))
 
 
 def _count_items(

@@ -180,6 +180,36 @@ async def test_an_item_with_many_vectors_takes_one_place(tmp_path: Path) -> None
             assert_equal_hits(stored.find_nearest(query, limit), nearest)
 
 
+@pytest.mark.parametrize("is_changed", [True, False])
+async def test_no_answer_is_short_if_more_points_are_nearer_than_a_request_brings(
+    tmp_path: Path, *, is_changed: bool
+) -> None:
+    """Further searches leave out items that have changed since, and those with many vectors."""
+    clock = FakeClock()
+    query = draw_vectors(1, 1)
+    vectors = query + 0.01 * draw_vectors(60, 2)
+    vectors /= (vectors**2).sum(axis=1, keepdims=True) ** 0.5
+    near = [write_vectors(f"near{place}", vectors[place : place + 20]) for place in (0, 20, 40)]
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        others = [write_vectors(item_id, draw_vectors(1, 3, n)) for n, item_id in enumerate(IDS)]
+        await stores.items.upsert_many(generation, [*near, *others])
+        await replica.settle()
+        if is_changed:
+            await stores.items.delete_many(generation, [write.item.item_id for write in near])
+            await replica.follow()
+        stored = await read_store(stores, generation, clock.now_us)
+        request = NearestRequest(query, 10, max_items=16)
+        items = await replica.index.read(
+            lambda item_index: {*item_index.get_ids(item_index.vectors.keys().tolist())},
+            queries=1,
+            plan=plan_nearest(request),
+        )
+    assert {item_id for item_id, _ in stored.find_nearest(query, 10)} <= items
+
+
 async def test_a_read_can_wait_for_a_write(tmp_path: Path) -> None:
     """After waiting for the sequence number of a write, the sequence of reads is not below it."""
     clock = FakeClock()
