@@ -22,6 +22,10 @@ from service.index.vector_index import merge_hits
 # 100 MB with 256 dimensions.
 MAX_TAIL_CHANGES = 50_000
 
+# The same for the bytes of vectors: long texts have many. They are there twice, as changes and to
+# be searched.
+MAX_TAIL_BYTES = 128 * 1024 * 1024
+
 
 class LatestChange(NamedTuple):
     """The last change of an item, which a write up to `sequence` made."""
@@ -38,6 +42,7 @@ class TailIndex(ItemIndex):
         clock_ns: returns the time in nanoseconds since 1970.
         start: the sequence number up to which changes are missing.
         max_changes: the number of changes that are kept.
+        max_bytes: the size of the vectors that are kept.
     """
 
     def __init__(
@@ -46,9 +51,12 @@ class TailIndex(ItemIndex):
         clock_ns: Callable[[], int],
         start: int,
         max_changes: int = MAX_TAIL_CHANGES,
+        max_bytes: int = MAX_TAIL_BYTES,
     ) -> None:
         super().__init__(ExactIndex(dimensions), clock_ns)
         self._max_changes = max_changes
+        self._max_bytes = max_bytes
+        self._vector_bytes = 0
         self.start = self.sequence = start
         # Those that changed first come first.
         self._latest: dict[str, LatestChange] = {}
@@ -62,9 +70,10 @@ class TailIndex(ItemIndex):
         """Apply changes of distinct items, oldest first, that lead up to `sequence`."""
         super().apply(changes, sequence, anchor)
         for change in changes:
-            self._latest.pop(change.item_id, None)
+            self._forget(change.item_id)
             self._latest[change.item_id] = LatestChange(sequence, change)
-        if len(self._latest) > self._max_changes:
+            self._vector_bytes += _count_bytes(change)
+        if len(self._latest) > self._max_changes or self._vector_bytes > self._max_bytes:
             self._clear()
 
     def drop_deleted(self, item_ids: Collection[str], sequence: int) -> int:
@@ -91,7 +100,7 @@ class TailIndex(ItemIndex):
             )
         ]
         for item_id in old:
-            del self._latest[item_id]
+            self._forget(item_id)
         self._remove(self._find_present_keys(old))
         self.start = min(reached, self.sequence)
 
@@ -159,7 +168,18 @@ class TailIndex(ItemIndex):
     def _find_present_keys(self, item_ids: Iterable[str]) -> list[int]:
         return [self._keys[item_id] for item_id in item_ids if item_id in self._keys]
 
+    def _forget(self, item_id: str) -> None:
+        """Drop the last change of an item, if there is one."""
+        latest = self._latest.pop(item_id, None)
+        if latest is not None:
+            self._vector_bytes -= _count_bytes(latest.change)
+
     def _clear(self) -> None:
         self._remove(list(self._keys.values()))
         self._latest.clear()
+        self._vector_bytes = 0
         self.start = self.sequence
+
+
+def _count_bytes(change: Change) -> int:
+    return sum(map(len, change.vectors))

@@ -21,7 +21,7 @@ from service.domain.items import BEGINNING, Change
 from service.index.shared.engine_collection import CollectionMark
 from service.index.shared.points import list_point_ids
 from service.index.shared.qdrant_engine import QdrantEngine
-from service.index.shared.qdrant_writes import POINTS_PER_WRITE
+from service.index.shared.qdrant_writes import POINTS_AT_ONCE, POINTS_PER_WRITE
 
 pytestmark = LOCAL_MODE_WARNINGS
 
@@ -110,6 +110,18 @@ async def test_many_points_are_written() -> None:
         assert count == await collection.reads.count(None, searchable=True)
         ids = [change.item_id for change in changes]
         assert changes == await collection.reads.fetch(ids)
+
+
+async def test_items_with_many_vectors_are_written() -> None:
+    """A batch with more vectors than are converted at once is applied as a whole."""
+    counts = (1, POINTS_AT_ONCE - 2, 0, 1, POINTS_AT_ONCE + 3, 2)
+    changes = [
+        Change(f"i{place}", "{}", draw_units(count, place), None)
+        for place, count in enumerate(counts)
+    ]
+    async with open_collection() as collection:
+        await collection.apply(1, *changes)
+        assert changes == await collection.reads.fetch([change.item_id for change in changes])
 
 
 async def test_the_mark_is_the_last_one() -> None:

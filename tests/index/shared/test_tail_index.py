@@ -195,6 +195,23 @@ def test_too_many_changes_clear_the_tail(max_changes: int) -> None:
     check(tail, model, choices)
 
 
+def test_too_many_vectors_clear_the_tail() -> None:
+    """Those of former states and of trimmed changes do not count."""
+    vectors = draw_units(4, 1)
+    size = len(vectors[0])
+    tail = TailIndex(DIMENSIONS, FakeClock(), 0, max_bytes=5 * size)
+    for sequence in range(1, 4):
+        tail.apply([Change("a", "{}", vectors, None)], sequence)
+    tail.apply([Change("b", "{}", vectors[:1], None)], 4)
+    tail.trim(3)
+    tail.apply([Change("c", "{}", vectors, None)], 5)
+    assert (2, 3) == (tail.change_count, tail.start)
+    tail.apply([Change("d", "{}", vectors[:1], None)], 6)
+    assert (0, 6) == (tail.change_count, tail.start)
+    tail.apply([Change("e", "{}", vectors, None), Change("f", "{}", vectors[:1], None)], 7)
+    assert (2, 6) == (tail.change_count, tail.start)
+
+
 def test_expired_items_are_not_found_but_have_changed() -> None:
     """What has expired in the tail is not taken from the engine, which may still have it."""
     clock = FakeClock()
