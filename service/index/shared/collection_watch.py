@@ -167,6 +167,9 @@ class CollectionWatch:
         )
 
     def _describe_build(self) -> str:
+        is_ready = self._record is not None and self._record.state is SharedIndexState.READY
+        if is_ready and self._collection is not None:
+            return "the index lacks changes, and is catching up"
         if self._record is None or not self._record.target:
             return "the index is being built"
         share = min(self._record.reached / self._record.target, 1.0)

@@ -58,5 +58,11 @@ class QdrantCalls:
         # The client raises exceptions of several libraries, and those of its own.
         except Exception as exc:
             structlog.get_logger().debug("engine_call_failed", exc_info=exc)
-            message = "the engine of the index cannot be used now"
+            message = f"the engine of the index cannot be used now: {_name_cause(exc)}"
             raise errors.IndexUnavailable(message) from exc
+
+
+def _name_cause(exc: Exception) -> str:
+    """Return the status code of a failed call; details can have values of items."""
+    code = getattr(exc, "code", None)
+    return code().name if callable(code) else type(exc).__name__

@@ -105,7 +105,7 @@ class SharedIndexWriter:
                     await self._follow()
                     attempts = 0
                 except errors.AkinError as exc:
-                    self._log.warning("shared_index_failed", reason=exc.reason)
+                    self._log.warning("shared_index_failed", reason=exc.reason, problem=exc.message)
                     delays = WRITER_RETRY_SECONDS
                     await asyncio.sleep(delays[min(attempts, len(delays) - 1)])
                     attempts += 1

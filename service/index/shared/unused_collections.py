@@ -56,7 +56,8 @@ class UnusedCollections:
             try:
                 await self.run_round(time.time())
             except errors.AkinError as exc:
-                structlog.get_logger().warning("unused_index_failed", reason=exc.reason)
+                log = structlog.get_logger()
+                log.warning("unused_index_failed", reason=exc.reason, problem=exc.message)
             await asyncio.sleep(UNUSED_PAUSE_SECONDS)
 
     async def run_round(self, seconds: float) -> None:
