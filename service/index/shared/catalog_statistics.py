@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from io import BytesIO
 from typing import NamedTuple, Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -44,9 +45,14 @@ class CatalogStatistics(NamedTuple):
         Raises:
             KeyError, ValueError: they are damaged.
         """
-        with np.load(BytesIO(encoded), allow_pickle=False) as arrays:
-            corpus = CorpusStatistics(int(arrays["item_count"]), arrays["mean"], arrays["sample"])
-            values = json.loads(arrays["attributes"].tobytes())
+        try:
+            with np.load(BytesIO(encoded), allow_pickle=False) as arrays:
+                corpus = CorpusStatistics(
+                    int(arrays["item_count"]), arrays["mean"], arrays["sample"]
+                )
+                values = json.loads(arrays["attributes"].tobytes())
+        except (BadZipFile, EOFError) as exc:
+            raise ValueError("the statistics are damaged") from exc
         attributes = Attributes()
         attributes.upsert(range(len(values)), values)
         return cls(corpus, attributes)

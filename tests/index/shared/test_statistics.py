@@ -183,3 +183,20 @@ async def test_statistics_are_written_again_only_after_changes(tmp_path: Path) -
         await left(writing)
         await replica.look()
         assert 2 == (await read_statistics(replica)).item_count == replica.index.item_count
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, -10])
+async def test_damaged_statistics_are_ignored(tmp_path: Path, size: int) -> None:
+    """Reads keep the former ones until there are others."""
+    clock = FakeClock()
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        await stores.items.upsert_many(generation, [write_vectors("a", draw_vectors(1, 1))])
+        await replica.settle()
+        stored = await stores.shared_indexes.read_statistics(generation)
+        assert stored is not None
+        await stores.shared_indexes.write_statistics(generation, stored[1][:size])
+        await replica.look()
+        await check_statistics(replica)
