@@ -78,7 +78,7 @@ async def with_sick_catalog(folder: Path, failure: Exception | None) -> AsyncIte
         factory.end()
 
 
-async def put(factory: SickCatalogs, name: str) -> None:
+async def put(factory: WordCatalogs, name: str) -> None:
     async with factory.catalogs.use(name) as catalog:
         await catalog.items.upsert(ItemUpsert(Item("a", "tea")))
 

@@ -166,7 +166,7 @@ async def test_calls_without_a_collection_fail_as_unavailable() -> None:
     """Reads and writes of a lost collection raise the error that callers of an index expect."""
     async with open_collection() as collection:
         await collection.writes.drop()
-        with pytest.raises(errors.IndexUnavailable, match="used now: ValueError$"):
+        with pytest.raises(errors.IndexUnavailable, match=r"used now: ValueError$"):
             await collection.reads.fetch(["a"])
         with pytest.raises(errors.IndexUnavailable):
             await collection.apply(1)
