@@ -35,6 +35,10 @@ BATCH_PAUSE_SECONDS = 0.05
 # The pause between two looks at the collection, which may be lost.
 COLLECTION_CHECK_SECONDS = 5.0
 
+# How often a collection must be missing before it is built again, and the pause in between.
+LOSS_CHECKS = 3
+LOSS_CHECK_SECONDS = 1.0
+
 # The pause between two notes of progress without changes of the catalog.
 IDLE_NOTE_SECONDS = 1.0
 
@@ -156,12 +160,27 @@ class SharedIndexWriter:
 
     async def _is_usable(self, record: SharedIndexRecord) -> bool:
         """Return whether a collection has what its record says, and nothing that the store lost."""
-        mark = await self._open_collection(record).writes.read_mark()
-        if mark is None or mark.sequence < record.reached:
+        mark = await self._read_mark(record)
+        if mark is None:
             return False
         if mark.sequence > await self._feed.refresh():
             return False  # the store was restored from a backup
         return mark.sequence == record.reached or await self._feed.confirms(mark.anchor)
+
+    async def _read_mark(self, record: SharedIndexRecord) -> CollectionMark | None:
+        """Return the mark of a collection; None if it is lost or older than it was.
+
+        A machine of the engine that has just started may not know yet what the others have. So
+        this is asked several times: a build of a large index takes long.
+        """
+        writes = self._open_collection(record).writes
+        for attempt in range(LOSS_CHECKS):
+            if attempt:
+                await asyncio.sleep(LOSS_CHECK_SECONDS)
+            mark = await writes.read_mark()
+            if mark is not None and mark.sequence >= record.reached:
+                return mark
+        return None
 
     async def _drop_deleted(self, batch: ChangeBatch, opened: OpenedCollection) -> None:
         """Drop the items that were deleted while their tombstones were not followed."""

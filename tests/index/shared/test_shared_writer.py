@@ -16,7 +16,13 @@ from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.domain.users import User
 from service.index.shared.engine_collection import CollectionMark
 from service.index.shared.points import ID_FIELD, SEQUENCE_FIELD
-from service.index.shared.shared_writer import CHANGES_PER_BATCH
+from service.index.shared.qdrant_writes import QdrantWrites
+from service.index.shared.shared_writer import (
+    CHANGES_PER_BATCH,
+    LOSS_CHECKS,
+    OpenedCollection,
+    SharedIndexWriter,
+)
 from service.storage.records import ItemWrite
 
 pytestmark = LOCAL_MODE_WARNINGS
@@ -175,6 +181,46 @@ async def test_a_lost_collection_is_built_again(tmp_path: Path) -> None:
         await replica.write_until(is_rebuilt)
         assert lost not in await replica.list_collections()
         await check_items(replica)
+
+
+class StartingWrites(QdrantWrites):
+    """Writes by way of a machine that does not know the collection for some calls."""
+
+    def __init__(self, writes: QdrantWrites, calls: int) -> None:
+        super().__init__(writes._calls)
+        self.remaining = calls
+
+    async def read_mark(self) -> CollectionMark | None:
+        """Return the mark, if the machine knows it."""
+        if self.remaining:
+            self.remaining -= 1
+            return None
+        return await super().read_mark()
+
+
+async def test_a_machine_that_starts_causes_no_build(tmp_path: Path) -> None:
+    """A collection is lost only if it is missing several times."""
+    clock = FakeClock()
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        await stores.items.upsert_many(generation, draw_writes("a"))
+        record = await replica.write()
+        opened_writes = StartingWrites(replica.open_writes(record), LOSS_CHECKS - 1)
+        reads = replica.open_reads(record)
+        writer = SharedIndexWriter(
+            stores.items,
+            replica.records,
+            generation,
+            lambda _: OpenedCollection(reads, opened_writes),
+        )
+        writing = asyncio.create_task(writer.run())
+        await stores.items.upsert_many(generation, draw_writes("b"))
+        last = await stores.items.refresh()
+        record = await replica.records.wait_until(generation, lambda now: now.reached >= last)
+        await left(writing)
+        assert (1, 0) == (record.version, opened_writes.remaining)
 
 
 async def test_a_running_writer_notices_a_loss(tmp_path: Path) -> None:
