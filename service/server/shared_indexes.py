@@ -81,7 +81,9 @@ class SharedIndexes:
             CatalogStatistics.empty(dimensions),
         )
         gathering = Gathering(dimensions, time.time_ns, follower)
-        matching = MatchingItems(follower, partial(stores.items.list_attributes, generation))
+        matching = MatchingItems(
+            time.time_ns, follower, partial(stores.items.list_attributes, generation)
+        )
         index = SharedIndex(follower, watch, gathering, matching)
         return index, [follower.run(), watch.run()]
 

@@ -74,10 +74,17 @@ class GatedReads(QdrantReads):
         return found
 
     async def count(
-        self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
+        self,
+        filter_: Filter | None,
+        *,
+        searchable: bool,
+        exclude_ids: Collection[str] = (),
+        now_us: int = 0,
     ) -> int:
         """Count, and pass the gate."""
-        count = await super().count(filter_, searchable=searchable, exclude_ids=exclude_ids)
+        count = await super().count(
+            filter_, searchable=searchable, exclude_ids=exclude_ids, now_us=now_us
+        )
         await self._gate.pass_through()
         return count
 

@@ -108,7 +108,7 @@ class SharedReplica:
             self.follower,
             self.watch,
             Gathering(DIMENSIONS, clock, self.follower),
-            MatchingItems(self.follower, partial(stores.items.list_attributes, generation)),
+            MatchingItems(clock, self.follower, partial(stores.items.list_attributes, generation)),
         )
 
     def create_writer(self) -> SharedIndexWriter:

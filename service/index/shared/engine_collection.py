@@ -66,7 +66,12 @@ class CollectionReads(Protocol):
         """Return the items of those points that are there, by the ids of the points."""
 
     async def count(
-        self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
+        self,
+        filter_: Filter | None,
+        *,
+        searchable: bool,
+        exclude_ids: Collection[str] = (),
+        now_us: int = 0,
     ) -> int:
         """Return the number of items that match a filter, with or without pending ones.
 
@@ -74,10 +79,14 @@ class CollectionReads(Protocol):
             filter_: what they must match.
             searchable: whether to leave out pending ones.
             exclude_ids: items that do not count.
+            now_us: the time in microseconds since 1970 UTC; items that have expired by then do not
+                count.
         """
 
-    async def list_ids(self, filter_: Filter | None, limit: int, *, searchable: bool) -> list[str]:
-        """Return the ids of up to `limit` items that match a filter, in the order of hashes."""
+    async def list_ids(
+        self, filter_: Filter | None, limit: int, *, searchable: bool, now_us: int = 0
+    ) -> list[str]:
+        """Return the ids of up to `limit` items that `count` counts, in the order of hashes."""
 
     async def read_first_vectors(self, limit: int) -> tuple[list[str], Vectors]:
         """Return the first `limit` vectors in the order of hashes, each with the id of its item."""

@@ -34,11 +34,18 @@ class MatchingItems:
     """Lists the matching items of one catalog.
 
     Args:
+        clock_ns: returns the time in nanoseconds since 1970.
         follower: of the latest changes.
         list_attributes: reads items from the store.
     """
 
-    def __init__(self, follower: TailFollower, list_attributes: ListAttributes) -> None:
+    def __init__(
+        self,
+        clock_ns: Callable[[], int],
+        follower: TailFollower,
+        list_attributes: ListAttributes,
+    ) -> None:
+        self._clock_ns = clock_ns
         self._follower = follower
         self._list_attributes = list_attributes
 
@@ -50,15 +57,15 @@ class MatchingItems:
         If few items match, the engine lists all of them. If many do, the first ones are found
         soonest by looking at the items of the store one after the other.
         """
-        sequence = self._follower.sequence
+        sequence, now_us = self._follower.sequence, self._clock_ns() // 1_000
         latest_ids, changed_ids = await self._list_latest(filter_, searchable=False)
         total = len(latest_ids) + await collection.count(
-            filter_, searchable=False, exclude_ids=changed_ids
+            filter_, searchable=False, exclude_ids=changed_ids, now_us=now_us
         )
         if limit == 0:
             return MatchingIds([], total, sequence)
         if total <= math.sqrt(limit * max(item_count, 1)) + ITEMS_PER_PAGE:
-            listed = await _list_all(collection, filter_, total + len(changed_ids))
+            listed = await _list_all(collection, filter_, total + len(changed_ids), now_us)
             matching = {*listed}.difference(changed_ids).union(latest_ids)
             ids = heapq.nsmallest(limit, (item_id for item_id in matching if item_id > after))
         else:
@@ -69,13 +76,15 @@ class MatchingItems:
         self, collection: CollectionReads, filter_: Filter | None, limit: int
     ) -> MatchingIds:
         """Return the ids of random matching items that have vectors, at most MAX_DRAWN_ITEMS."""
-        sequence = self._follower.sequence
+        sequence, now_us = self._follower.sequence, self._clock_ns() // 1_000
         latest_ids, changed_ids = await self._list_latest(filter_, searchable=True)
-        count = await collection.count(filter_, searchable=True, exclude_ids=changed_ids)
+        count = await collection.count(
+            filter_, searchable=True, exclude_ids=changed_ids, now_us=now_us
+        )
         size = min(limit, MAX_DRAWN_ITEMS)
         # The engine lists them in the order of hashes, which is random.
         listed = await collection.list_ids(
-            filter_, min(size, count) + len(changed_ids), searchable=True
+            filter_, min(size, count) + len(changed_ids), searchable=True, now_us=now_us
         )
         ids = [*latest_ids, *(item_id for item_id in listed if item_id not in changed_ids)]
         random.Random(DRAW_SEED).shuffle(ids)  # noqa: S311  (nobody must not guess it)
@@ -103,12 +112,16 @@ class MatchingItems:
         return ids[:limit]
 
 
-async def _list_all(collection: CollectionReads, filter_: Filter, size: int) -> list[str]:
+async def _list_all(
+    collection: CollectionReads, filter_: Filter, size: int, now_us: int
+) -> list[str]:
     """Return the ids of all matching items, given how many there were a moment ago."""
     # Those that have come since must not take the places of others.
-    while len(ids := await collection.list_ids(filter_, size + 1, searchable=False)) > size:
+    while True:
+        ids = await collection.list_ids(filter_, size + 1, searchable=False, now_us=now_us)
+        if len(ids) <= size:
+            return ids
         size = 2 * len(ids)
-    return ids
 
 
 def _select_matching(items: Sequence[tuple[str, str]], filter_: Filter) -> list[str]:

@@ -11,6 +11,7 @@ from service.index.read_requests import Restriction
 from service.index.shared.point_filters import exclude_values, translate_filter
 from service.index.shared.points import (
     DELETE_TIME_FIELD,
+    EXPIRE_TIME_FIELD,
     OWN_VECTORS_FIELD,
     OWNER_FIELD,
     SEQUENCE_FIELD,
@@ -35,13 +36,21 @@ def match_types(*types: PointType) -> models.FieldCondition:
 
 
 def match_items(
-    filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
+    filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = (), now_us: int = 0
 ) -> models.Filter:
-    """Return the filter of the first points of items that match, with or without pending ones."""
+    """Return the filter of the first points of items that match, with or without pending ones.
+
+    Those that have expired by a time in microseconds since 1970 UTC do not match.
+    """
     types = match_types(PointType.FIRST, *(() if searchable else (PointType.PENDING,)))
+    excluded: list[models.Condition] = []
+    if exclude_ids:
+        excluded.append(match_first_points(exclude_ids))
+    if now_us:
+        has_expired = models.Range(lte=now_us)
+        excluded.append(models.FieldCondition(key=EXPIRE_TIME_FIELD, range=has_expired))
     return models.Filter(
-        must=[types, *([translate_filter(filter_)] if filter_ else [])],
-        must_not=[match_first_points(exclude_ids)] if exclude_ids else None,
+        must=[types, *([translate_filter(filter_)] if filter_ else [])], must_not=excluded or None
     )
 
 

@@ -156,20 +156,30 @@ class QdrantReads:
         }
 
     async def count(
-        self, filter_: Filter | None, *, searchable: bool, exclude_ids: Collection[str] = ()
+        self,
+        filter_: Filter | None,
+        *,
+        searchable: bool,
+        exclude_ids: Collection[str] = (),
+        now_us: int = 0,
     ) -> int:
         """Return the number of items that match a filter, with or without pending ones."""
         await self._index_ranges(filter_)
-        counted_items = match_items(filter_, searchable=searchable, exclude_ids=exclude_ids)
+        counted_items = match_items(
+            filter_, searchable=searchable, exclude_ids=exclude_ids, now_us=now_us
+        )
         counted = await self._calls.wait_for(
             self._client.count(self._calls.name, counted_items, exact=True)
         )
         return counted.count
 
-    async def list_ids(self, filter_: Filter | None, limit: int, *, searchable: bool) -> list[str]:
-        """Return the ids of up to `limit` items that match a filter, in the order of hashes."""
+    async def list_ids(
+        self, filter_: Filter | None, limit: int, *, searchable: bool, now_us: int = 0
+    ) -> list[str]:
+        """Return the ids of up to `limit` items that `count` counts, in the order of hashes."""
         await self._index_ranges(filter_)
-        pages = self._scroll(match_items(filter_, searchable=searchable), limit, [ID_FIELD])
+        listed_items = match_items(filter_, searchable=searchable, now_us=now_us)
+        pages = self._scroll(listed_items, limit, [ID_FIELD])
         return [_get_payload(point)[ID_FIELD] async for page in pages for point in page]
 
     async def read_first_vectors(self, limit: int) -> tuple[list[str], Vectors]:

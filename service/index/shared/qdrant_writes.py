@@ -16,6 +16,7 @@ from service.index.shared.engine_collection import CollectionMark
 from service.index.shared.point_attributes import encode_attributes
 from service.index.shared.point_fields import HASHES_FIELD, NUMBERS_FIELD
 from service.index.shared.points import (
+    EXPIRE_TIME_FIELD,
     MARK_ID,
     OWN_VECTORS_FIELD,
     OWNER_FIELD,
@@ -49,6 +50,7 @@ _INDEXES: dict[str, models.PayloadSchemaType | models.IntegerIndexParams] = {
     OWNER_FIELD: MATCH_INDEX,
     TYPE_FIELD: MATCH_INDEX,
     SEQUENCE_FIELD: RANGE_INDEX,
+    EXPIRE_TIME_FIELD: RANGE_INDEX,
     OWN_VECTORS_FIELD: models.PayloadSchemaType.BOOL,
 }
 

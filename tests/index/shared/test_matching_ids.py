@@ -164,3 +164,28 @@ async def test_items_that_come_in_the_meantime_replace_no_others(tmp_path: Path)
         listed = await list_while_held(replica, gate, later)
         assert {write.item.item_id for write in first} <= set(listed.item_ids)
         assert sorted(listed.item_ids) == listed.item_ids
+
+
+async def test_expired_items_neither_match_nor_count(tmp_path: Path) -> None:
+    """They are hidden at once, although the engine has them until their rows are deleted."""
+    clock = FakeClock()
+    second_us = 1_000_000
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        writes = [
+            write_vectors(item_id, draw_vectors(1, 1), {}, clock.now_us + seconds * second_us)
+            for item_id, seconds in (("a", 1), ("b", 2), ("c", 3))
+        ]
+        await stores.items.upsert_many(
+            generation, [*writes, write_vectors("d", draw_vectors(1, 1))]
+        )
+        await replica.settle()
+        for remaining in ("bcd", "cd", "d"):
+            clock.advance(seconds=1)
+            sequence = replica.index.sequence
+            listed = await replica.index.list_matching(Filter(), "", 10)
+            assert MatchingIds(list(remaining), len(remaining), sequence) == listed
+            drawn = await replica.index.draw_matching(None, 10)
+            assert (set(remaining), len(remaining)) == (set(drawn.item_ids), drawn.total)
