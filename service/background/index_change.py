@@ -53,8 +53,9 @@ class IndexChange:
         """Fill the index, and let the catalog use it once it is ready."""
         filling = asyncio.create_task(self._filler.run())
         try:
-            while self._filler.settled_sequence < 0 or not await self._try_finish():  # noqa: ASYNC110  (no event)
-                await asyncio.sleep(INDEX_READY_SECONDS)
+            while self._filler.settled_sequence < 0 or not await self._try_finish():
+                if (await asyncio.wait({filling}, timeout=INDEX_READY_SECONDS))[0]:
+                    filling.result()  # raises what ended it
         finally:
             filling.cancel()
             await asyncio.wait({filling})
