@@ -115,6 +115,7 @@ class SharedIndexWriter:
                     attempts += 1
         finally:
             self._feed.unlisten(self._note_commit)
+            await self._statistics.stop()
 
     async def _follow(self) -> None:
         """Check the collection, and follow the store until it is time to check it again."""
@@ -146,6 +147,7 @@ class SharedIndexWriter:
         self, event: str, former: SharedIndexRecord | None = None
     ) -> SharedIndexRecord:
         """Begin with an empty collection, which is ready once it has all present writes."""
+        await self._statistics.stop()
         if former is not None:
             await self._open_collection(former).writes.drop()
         target = await self._feed.refresh()
@@ -234,8 +236,8 @@ class SharedIndexWriter:
         )
 
     async def _refresh_if_due(self, opened: OpenedCollection) -> None:
-        if self._statistics.seconds_until_due == 0.0:
-            await self._statistics.refresh(opened.reads)
+        # In the background, because it takes seconds, and changes come in the meantime.
+        self._statistics.refresh_if_due(opened.reads)
         if time.monotonic() >= self._forget_time:
             self._forget_time = time.monotonic() + DELETED_SECONDS
             await opened.writes.forget_deleted(int(time.time()) - DELETED_SECONDS)

@@ -33,6 +33,7 @@ class StatisticsKeeper:
         self._generation = generation
         self._is_current = False
         self._due_time = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
         self.item_count = 0
 
     def note_changes(self) -> None:
@@ -41,8 +42,30 @@ class StatisticsKeeper:
 
     @property
     def seconds_until_due(self) -> float | None:
-        """The time until the next refresh; None if none is needed."""
-        return None if self._is_current else max(self._due_time - time.monotonic(), 0.0)
+        """The time until the next refresh; None if none is needed, or if one runs."""
+        is_running = self._refreshing is not None and not self._refreshing.done()
+        if self._is_current or is_running:
+            return None
+        return max(self._due_time - time.monotonic(), 0.0)
+
+    def refresh_if_due(self, reads: CollectionReads) -> None:
+        """Start a refresh in the background if one is due.
+
+        Raises:
+            IndexUnavailable, StoreUnavailable: the last one has failed.
+        """
+        if self._refreshing is not None and self._refreshing.done():
+            refreshing, self._refreshing = self._refreshing, None
+            refreshing.result()
+        if self.seconds_until_due == 0.0:
+            self._refreshing = asyncio.create_task(self.refresh(reads))
+
+    async def stop(self) -> None:
+        """End a refresh that runs."""
+        refreshing, self._refreshing = self._refreshing, None
+        if refreshing is not None:
+            refreshing.cancel()
+            await asyncio.wait({refreshing})
 
     async def refresh(self, reads: CollectionReads) -> None:
         """Compute and store the statistics.

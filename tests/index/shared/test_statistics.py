@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
+from support.gated_reads import ReadGate
 from support.shared_indexes import (
     LOCAL_MODE_WARNINGS,
     SharedReplica,
@@ -24,6 +25,7 @@ from service.index.corpus_statistics import CorpusStatistics
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
 from service.index.read_requests import plan_items
+from service.index.shared.shared_writer import OpenedCollection, SharedIndexWriter
 from service.storage.records import ItemWrite
 
 pytestmark = LOCAL_MODE_WARNINGS
@@ -183,6 +185,37 @@ async def test_statistics_are_written_again_only_after_changes(tmp_path: Path) -
         await left(writing)
         await replica.look()
         assert 2 == (await read_statistics(replica)).item_count == replica.index.item_count
+
+
+async def test_changes_do_not_wait_for_statistics(tmp_path: Path) -> None:
+    """While a writer computes statistics, it brings further changes into the engine."""
+    clock, gate = FakeClock(), ReadGate()
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        record = await replica.write()
+        opened_collection = OpenedCollection(
+            gate.wrap(replica.open_reads(record)), replica.open_writes(record)
+        )
+        writer = SharedIndexWriter(
+            stores.items, replica.records, generation, lambda _: opened_collection
+        )
+        gate.close()
+        writing = asyncio.create_task(writer.run())
+        for item_id in ("a", "b"):
+            await stores.items.upsert_many(generation, [write_vectors(item_id, draw_vectors(1, 1))])
+            last = await stores.items.refresh()
+            await replica.records.wait_until(
+                generation, lambda record, last=last: record.reached >= last
+            )
+            await gate.has_arrived.wait()
+        assert [1] == replica.records.statistics_versions
+        gate.open()
+        await replica.records.wait_until(
+            generation, lambda _: len(replica.records.statistics_versions) == 2
+        )
+        await left(writing)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, -10])
