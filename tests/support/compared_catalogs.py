@@ -29,7 +29,7 @@ from support.catalogs import Catalog, running
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, WordEmbedder
 from support.item_indexes import INDEX_THREADS, fail_to_open
-from support.shared_indexes import SharedReplica, open_replica
+from support.shared_indexes import SERVED, ReplicaOptions, SharedReplica, open_replica
 from support.shared_reads import SCORE_TOLERANCE
 from support.tasks import left
 
@@ -111,11 +111,12 @@ async def compare_catalogs(
     clock: FakeClock,
     model: BehaviorModel | None = None,
     embedder: WordEmbedder | None = None,
+    options: ReplicaOptions = SERVED,
 ) -> AsyncIterator[ComparedCatalog]:
     """Run a catalog with both kinds of index, and with a model of behavior if one is given."""
     async with (
         running(folder, embedder or WordEmbedder(), clock) as catalog,
-        open_replica(catalog.stores, catalog.row, clock) as replica,
+        open_replica(catalog.stores, catalog.row, clock, options) as replica,
     ):
         memory_index = BorrowingIndex(ExactIndex(DIMENSIONS), clock)
         memory = Follower(

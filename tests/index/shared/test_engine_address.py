@@ -47,5 +47,5 @@ def test_valid_urls_are_accepted(url: str) -> None:
 )
 def test_invalid_urls_are_rejected(url: str) -> None:
     """Each host needs a port, and nothing else is part of the URL."""
-    with pytest.raises(ValidationError, match="must have (the form http://host:port|ports)"):
+    with pytest.raises(ValidationError, match=r"must have (the form http://host:port|ports)"):
         Settings(qdrant_url=url)

@@ -14,7 +14,7 @@ from support.compared_catalogs import ComparedCatalog, compare_catalogs
 from support.embedders import DIMENSIONS
 from support.filters import random_attributes, random_filter
 from support.item_lists import draw_lists
-from support.shared_indexes import LOCAL_MODE_WARNINGS
+from support.shared_indexes import LOCAL_MODE_WARNINGS, SERVED, ReplicaOptions
 from support.shared_reads import draw_vectors, write_vectors
 from support.stores import delete_expired, without_vectors
 
@@ -167,15 +167,17 @@ async def put_users(compared: ComparedCatalog, choices: random.Random) -> None:
     await compared.catalog.put_user("u2", draw_text(choices), liked=tuple(choices.sample(IDS, 3)))
 
 
-@pytest.mark.parametrize("learns", [False, True])
-@pytest.mark.parametrize("seed", range(3))
-async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learns: bool) -> None:
-    """Whatever part of a small catalog is in the engine, each query has the same answer."""
+async def compare_random_answers(
+    folder: Path, seed: int, options: ReplicaOptions, *, learns: bool
+) -> int:
+    """Check random queries while a random part of a catalog is in the engine.
+
+    Return the number of recommendations.
+    """
     clock, choices = FakeClock(), random.Random(seed)
     lists = [[IDS[number] for number in likes] for likes in draw_lists(seed, 40, len(IDS))]
-    async with compare_catalogs(
-        tmp_path, clock, build_model(lists) if learns else None
-    ) as compared:
+    model = build_model(lists) if learns else None
+    async with compare_catalogs(folder, clock, model, options=options) as compared:
         writes = [draw_item(choices, item_id, clock) for item_id in IDS]
         await compared.catalog.stores.items.upsert_many(compared.catalog.row, writes)
         await put_users(compared, choices)
@@ -187,7 +189,14 @@ async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learn
             for _ in range(6):
                 count += len(await compared.compare(draw_query(choices)))
             await change_items(compared, choices, clock)
-    assert count > 0
+    return count
+
+
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+async def test_answers_are_those_from_memory(tmp_path: Path, seed: int, *, learns: bool) -> None:
+    """Whatever part of a small catalog is in the engine, each query has the same answer."""
+    assert await compare_random_answers(tmp_path, seed, SERVED, learns=learns)
 
 
 async def test_scores_by_text_are_those_from_memory(tmp_path: Path) -> None:
