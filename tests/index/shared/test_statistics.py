@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from support.shared_reads import draw_vectors, write_vectors
 from support.stores import all_changes, opened, pending
 from support.tasks import left
 
+from service.domain.shared_indexes import SharedIndexRecord
 from service.domain.vectors import Vectors
 from service.index.corpus_sample import CORPUS_SAMPLE_VECTORS
 from service.index.corpus_statistics import CorpusStatistics
@@ -187,6 +189,11 @@ async def test_statistics_are_written_again_only_after_changes(tmp_path: Path) -
         assert 2 == (await read_statistics(replica)).item_count == replica.index.item_count
 
 
+def has_reached(sequence: int) -> Callable[[SharedIndexRecord], bool]:
+    """Return a condition on the record of a collection."""
+    return lambda record: record.reached >= sequence
+
+
 async def test_changes_do_not_wait_for_statistics(tmp_path: Path) -> None:
     """While a writer computes statistics, it brings further changes into the engine."""
     clock, gate = FakeClock(), ReadGate()
@@ -206,9 +213,7 @@ async def test_changes_do_not_wait_for_statistics(tmp_path: Path) -> None:
         for item_id in ("a", "b"):
             await stores.items.upsert_many(generation, [write_vectors(item_id, draw_vectors(1, 1))])
             last = await stores.items.refresh()
-            await replica.records.wait_until(
-                generation, lambda record, last=last: record.reached >= last
-            )
+            await replica.records.wait_until(generation, has_reached(last))
             await gate.has_arrived.wait()
         assert [1] == replica.records.statistics_versions
         gate.open()
