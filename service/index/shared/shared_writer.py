@@ -90,7 +90,7 @@ class SharedIndexWriter:
 
     @property
     def settled_sequence(self) -> int:
-        """The last write that the collection has, once it is ready; -1 before."""
+        """The last write that the collection has, once it has caught up; -1 before."""
         return self._settled_sequence
 
     @property
@@ -138,9 +138,13 @@ class SharedIndexWriter:
             if 0 < record.reached < batch.purged_sequence:
                 await self._drop_deleted(batch, opened)
             record = await self._apply(record, opened, batch)
-            is_ready = record.state is SharedIndexState.READY
-            self._settled_sequence = record.reached if is_ready else -1
-            if len(batch.changes) < CHANGES_PER_BATCH:
+            has_all = len(batch.changes) < CHANGES_PER_BATCH
+            # A collection that nobody wrote to for some time is ready, but far behind.
+            is_settled = record.state is SharedIndexState.READY and (
+                has_all or self._settled_sequence >= 0
+            )
+            self._settled_sequence = record.reached if is_settled else -1
+            if has_all:
                 await self._wait_for_news(check_time)
 
     async def _start_build(

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from support.clock import FakeClock
+from support.observed_records import ObservedRecords
 from support.shared_indexes import LOCAL_MODE_WARNINGS, SharedReplica, open_replica
 from support.shared_reads import draw_vectors, read_items, read_store, write_vectors
 from support.stores import delete_item, opened, pending, upsert_user
 from support.tasks import left
 
 from service import errors
+from service.domain.items import Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.domain.users import User
 from service.index.shared.engine_collection import CollectionMark
@@ -24,6 +26,7 @@ from service.index.shared.shared_writer import (
     SharedIndexWriter,
 )
 from service.storage.records import ItemWrite
+from service.storage.shared_indexes import SharedIndexStore
 
 pytestmark = LOCAL_MODE_WARNINGS
 
@@ -114,6 +117,46 @@ async def test_a_writer_says_how_far_it_is(tmp_path: Path) -> None:
         await replica.records.wait_until(generation, lambda record: record.reached == 2)
         await left(writing)
         assert stored.sequence <= writer.settled_sequence == writer.position.applied
+
+
+class SettledRecords(ObservedRecords):
+    """Records that keep what a writer says of itself whenever it notes its progress."""
+
+    writer: SharedIndexWriter | None = None
+
+    def __init__(self, records: SharedIndexStore) -> None:
+        super().__init__(records)
+        self.settled_sequences: list[int] = []
+
+    async def note_progress(
+        self, record: SharedIndexRecord, reached: int, anchor: Anchor, item_count: int
+    ) -> bool:
+        """Note what an index has."""
+        assert self.writer is not None
+        self.settled_sequences.append(self.writer.settled_sequence)
+        return await super().note_progress(record, reached, anchor, item_count)
+
+
+async def test_a_collection_that_is_far_behind_is_not_settled(tmp_path: Path) -> None:
+    """A catalog that changes to it would have to wait for it."""
+    clock = FakeClock()
+    async with (
+        opened(tmp_path, clock) as (stores, generation),
+        open_replica(stores, generation, clock) as replica,
+    ):
+        await stores.items.upsert_many(generation, draw_writes("a"))
+        await replica.write()
+        ids = [f"i{number}" for number in range(2 * CHANGES_PER_BATCH + 1)]
+        await stores.items.upsert_many(generation, [pending(item_id, "text") for item_id in ids])
+        last = await stores.items.refresh()
+        records = SettledRecords(stores.shared_indexes)
+        record = await replica.get_record()
+        collection = OpenedCollection(replica.open_reads(record), replica.open_writes(record))
+        records.writer = SharedIndexWriter(stores.items, records, generation, lambda _: collection)
+        writing = asyncio.create_task(records.writer.run())
+        await records.wait_until(generation, lambda record: record.reached >= last)
+        await left(writing)
+        assert [-1, -1, -1] == records.settled_sequences
 
 
 async def test_a_writer_goes_on_after_a_restart(tmp_path: Path) -> None:
