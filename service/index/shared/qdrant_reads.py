@@ -35,8 +35,14 @@ from service.index.shared.qdrant_conditions import (
     match_types,
 )
 
-# Vectors that a search compares with beside those on its way: recall@10 of 0.99 at a million.
+# Vectors that a search compares with beside those on its way. At a million items,
+# recall@10 is 0.989.
 SEARCH_BREADTH = 128
+
+# Searches go on across vectors that do not match, if a filter keeps at most this share (ACORN-1:
+# Patel et al., 2024). At a million items and 5 to 30%, recall@10 is then 1.0 instead of 0.64 to
+# 0.93, and a search takes 50 ms instead of 20.
+_ACROSS_OTHERS = models.AcornSearchParams(enable=True, max_selectivity=0.4)
 
 # Hits that one call of a search brings, if it has several queries. They are converted on the event
 # loop: 60 ms.
@@ -106,7 +112,11 @@ class QdrantReads:
         """Return the `limit` nearest points to each query: see CollectionReads."""
         await self._index_ranges(restriction.filter)
         filter_ = match_restriction(restriction)
-        parameters = models.SearchParams(hnsw_ef=max(SEARCH_BREADTH, limit), exact=exact)
+        parameters = models.SearchParams(
+            hnsw_ef=max(SEARCH_BREADTH, limit),
+            exact=exact,
+            acorn=None if restriction.filter is None else _ACROSS_OTHERS,
+        )
         requests = [
             models.QueryRequest(
                 query=query,
