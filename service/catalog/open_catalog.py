@@ -25,6 +25,9 @@ from service.storage.database import Database
 
 Work = Coroutine[Any, Any, None]
 
+# How often a generation catches up with all writes before writes wait for it.
+LOADING_ROUNDS = 3
+
 
 class CatalogFactory(Protocol):
     """Makes handles and generations, and the tasks that work for them."""
@@ -151,6 +154,10 @@ class CatalogChanges:
 
     async def _wait_until_current(self, catalog: OpenCatalog, generation: OpenGeneration) -> None:
         """Wait until a generation has every write; no write may be missing once it serves."""
+        # An index of a large catalog is loaded for minutes. What is written in the meantime takes a
+        # part of that time, and what is written then a part of this.
+        for _ in range(LOADING_ROUNDS):
+            await generation.reader.wait_for_all()
         # Later writes wait for it as well, so that this does not last as long as there are writes.
         catalog.barrier.readers += (generation.reader,)
         await generation.reader.wait_for_all()

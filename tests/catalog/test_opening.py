@@ -135,6 +135,51 @@ async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
         assert ["default", "shop"] == [stats.name for stats in await factory.catalogs.read_stats()]
 
 
+class LoadingCatalogs(WordCatalogs):
+    """Makes catalogs, whose later indexes are loaded only when a test says so."""
+
+    def __init__(self, stores: Stores, clock: FakeClock, group: asyncio.TaskGroup) -> None:
+        super().__init__(stores, clock, group, {})
+        self.is_loading, self.may_load = asyncio.Event(), asyncio.Event()
+
+    async def open_generation(
+        self, writer: GenerationWriter, record: CatalogRecord
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """Return a generation, whose tasks wait if its index replaces another one."""
+        opened, tasks = await super().open_generation(writer, record)
+        if not isinstance(writer, OpenGeneration):
+            return opened, tasks
+        return opened, [self._load(task) for task in tasks]
+
+    async def _load(self, task: Work) -> None:
+        self.is_loading.set()
+        await self.may_load.wait()
+        await task
+
+
+async def test_writes_do_not_wait_for_an_index_that_is_loaded(tmp_path: Path) -> None:
+    """The former index serves until then, and the other one has all writes afterwards."""
+    async with word_stores(tmp_path) as (stores, clock), asyncio.TaskGroup() as group:
+        factory = LoadingCatalogs(stores, clock, group)
+        await factory.catalogs.update()
+        await put(factory, "shop")
+        shop = (await stores.generations.list_catalogs())["shop"]
+        await stores.generations.change_index(shop, IndexKind.SHARED)
+        await factory.catalogs.start_update()
+        await factory.is_loading.wait()
+        await factory.finish_tasks()
+        async with factory.catalogs.use("shop") as catalog:
+            assert IndexKind.MEMORY is catalog.generations.serving.index
+            await catalog.items.upsert(ItemUpsert(Item("b", "tea")))
+        factory.may_load.set()
+        await factory.catalogs.update()
+        async with factory.catalogs.use("shop") as catalog:
+            reader = catalog.generations.serving.reader
+            assert IndexKind.SHARED is catalog.generations.serving.index
+            assert (2, stores.items.last_sequence) == (reader.item_count, reader.sequence)
+        factory.end()
+
+
 BOOSTED = CatalogSettings(new_item_boost=2.0)
 
 
