@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE
 from support.stores import (
@@ -19,6 +20,7 @@ from service.domain.index_kinds import IndexKind
 from service.domain.items import BEGINNING, Anchor
 from service.domain.shared_indexes import SharedIndexRecord, SharedIndexState
 from service.domain.spaces import Model, VectorStorage
+from service.storage.sqlite.backup import create_backup, restore_backup
 from service.storage.stores import Stores
 
 BUILDING, READY = SharedIndexState.BUILDING, SharedIndexState.READY
@@ -215,3 +217,15 @@ async def test_corpus_statistics_go_with_their_generation(tmp_path: Path) -> Non
         assert (1, b"s") == await store.read_statistics(generation)
     assert [(1,)] == rows(tmp_path, "SELECT generation_id FROM corpus_statistics")
     assert [] == broken_references(tmp_path)
+
+
+@pytest.mark.sqlite
+async def test_a_restored_backup_knows_no_collection(tmp_path: Path) -> None:
+    """A collection can have writes that came after the backup, so that it is built again."""
+    data, copy, restored = tmp_path / "data", tmp_path / "copy", tmp_path / "restored"
+    async with opened(data, FakeClock()) as (stores, generation):
+        await stores.shared_indexes.start_build(generation, 7)
+    create_backup(data, copy, lambda _done, _total: None)
+    restore_backup(copy, restored)
+    async with opened(restored, FakeClock()) as (stores, _):
+        assert () == tuple(await stores.shared_indexes.list_all())

@@ -152,8 +152,17 @@ def restore_backup(file: Path, folder: Path) -> Contents:
             # Snapshots of the index can hold writes that came after the backup.
             for snapshots in list_snapshot_folders(folder):
                 remove_snapshot(snapshots)
+            _forget_shared_indexes(partial)
             _publish(partial, database)
     return contents
+
+
+def _forget_shared_indexes(database: Path) -> None:
+    """Forget the collections of shared indexes, which can hold later writes as well."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE name = 'shared_indexes'")
+        if tables.fetchone():  # a backup of an earlier version has none
+            connection.execute("DELETE FROM shared_indexes")
 
 
 def verify_database(file: Path, origin: Path) -> Contents:
