@@ -105,7 +105,7 @@ class Gathering:
     async def _find_nearest(
         self, request: NearestRequest, collection: CollectionReads
     ) -> list[Change]:
-        """Return at least the `limit` nearest items to each query, as far as there are so many.
+        """Return at least the `limit` nearest items to each query, or all if there are fewer.
 
         Items that have changed since and several points of one item take places of hits. Then a
         further search leaves out all items that are here already.
@@ -149,7 +149,7 @@ class Gathering:
     async def _find_ranked(
         self, request: RankedRequest, collection: CollectionReads
     ) -> list[Change]:
-        """Return the first `limit` ranked items, as far as there are so many."""
+        """Return the first `limit` ranked items, or all if there are fewer."""
         ranked = iter(request.item_ids)
         items: list[Change] = []
         size = max(RANKED_BLOCK, 2 * request.limit)

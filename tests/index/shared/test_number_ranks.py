@@ -17,7 +17,7 @@ NUMBERS = (0.0, 5e-324, -5e-324, 0.1, 0.30000000000000004, 1.0, -19.99, 2.0**53,
 
 
 def move(number: float, steps: int) -> float:
-    """Return the number that is so many representable numbers away."""
+    """Return the number that is a number of representable numbers away."""
     for _ in range(abs(steps)):
         number = math.nextafter(number, math.copysign(math.inf, steps))
     return number
