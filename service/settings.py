@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -23,58 +22,21 @@ from service.domain.provider_preferences import ProviderPreferences
 from service.environment import (
     ENV_FILE,
     ENV_FILE_ENCODING,
-    MAX_PORT,
     list_empty_variables,
+)
+from service.setting_types import (
+    ApiKey,
+    DataFolder,
+    EngineUrl,
+    HeaderValue,
+    ListenAddress,
+    OptionalFile,
+    RankingName,
+    StoreAddress,
+    TextTemplate,
 )
 
 PREFIX = "AKIN_"
-
-
-def _check_address(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
-        raise ValueError("must be host:port, with a port from 0 to 65535")
-    return value
-
-
-ListenAddress = Annotated[str, AfterValidator(_check_address)]
-
-
-def _expand_user(path: Path | None) -> Path | None:
-    try:
-        return None if path is None else path.expanduser()
-    except RuntimeError as exc:
-        raise ValueError(str(exc)) from None
-
-
-def _check_store(value: str) -> str:
-    # The message must not quote the address, which can have a password.
-    if value and not re.fullmatch(r"postgres(ql)?://\S*", value):
-        raise ValueError("must have the form postgresql://user@host/database, without spaces")
-    return value
-
-
-_IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}"
-
-
-def _check_qdrant_url(value: str) -> str:
-    addresses = rf"{_IPV4}:\d{{1,5}}(,{_IPV4}:\d{{1,5}})+"
-    match = re.fullmatch(rf"https?://([\w.-]+:\d{{1,5}}|{addresses})", value, re.ASCII)
-    if value and match is None:
-        raise ValueError(
-            "must have the form http://host:port or https://host:port, or several IPv4 addresses"
-        )
-    if any(int(port) > MAX_PORT for port in re.findall(r":(\d+)", value)):
-        raise ValueError("must have ports from 0 to 65535")
-    return value
-
-
-OptionalFile = Annotated[Path | None, AfterValidator(_expand_user)]
-RankingName = Literal["pooled", "nearest", "mean"]
-TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
-# Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
-ApiKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
-HeaderValue = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -~]*$")]
 
 
 class Settings(BaseSettings):
@@ -104,12 +66,12 @@ class Settings(BaseSettings):
         description="Address of the web console, which also serves the methods as JSON over HTTP. "
         "Requires the extra `http` of the package. Unset: no console.",
     )
-    data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
+    data_dir: DataFolder = Field(
         Path("data"),
         description="Folder of the database, or only of derived data with `AKIN_STORE`. "
         "The server creates the folder if it does not exist.",
     )
-    store: Annotated[str, AfterValidator(_check_store)] = Field(
+    store: StoreAddress = Field(
         "",
         repr=False,
         description="Address of the PostgreSQL database that keeps the data, such as "
@@ -189,7 +151,7 @@ class Settings(BaseSettings):
         "(`memory`), or in Qdrant for all servers (`shared`), which requires `AKIN_QDRANT_URL`. "
         "`akin reindex` changes the index of a catalog.",
     )
-    qdrant_url: Annotated[str, AfterValidator(_check_qdrant_url)] = Field(
+    qdrant_url: EngineUrl = Field(
         "",
         description="URL of Qdrant's gRPC port, such as `http://qdrant:6334`. A host with several "
         "addresses in DNS, or several IPv4 addresses with ports, separated by commas, are the "

@@ -21,7 +21,7 @@ from service.cli.evaluation_output import print_evaluation
 from service.cli.evaluation_run import LEARNED_STRATEGIES, EvaluationPlan, run_evaluation
 from service.cli.interaction_builder import InteractionOptions
 from service.cli.plotting import charts
-from service.settings import RankingName
+from service.setting_types import RankingName
 
 STRATEGIES: Sequence[str] = (*get_args(RankingName), *LEARNED_STRATEGIES)
 STRATEGY_NAMES = f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}"

@@ -7,7 +7,7 @@ a previous one; every write goes to both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from service import errors
 from service.domain import limits
@@ -16,7 +16,6 @@ from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
     Generation,
-    GenerationRecord,
     GenerationState,
 )
 from service.domain.index_kinds import IndexKind
@@ -33,6 +32,12 @@ from service.storage.generation_rows import (
     set_state,
 )
 from service.storage.records import NEVER_US
+from service.storage.reembedding_checks import (
+    forbid_during_reembedding,
+    make_not_committed,
+    make_not_reembedded,
+    require_previous,
+)
 from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
@@ -172,18 +177,7 @@ class GenerationStore:
             ReembeddingUnderWay: the catalog has another index, and a next generation.
             ReembeddingNotCommitted: the catalog has another index, and a previous generation.
         """
-
-        def operation(transaction: Transaction) -> None:
-            record = read_catalog_again(transaction.connection, catalog)
-            if index is not record.index:
-                _forbid_during_reembedding(record)
-            transaction.connection.execute(
-                "UPDATE catalogs SET index_kind = ?, next_index_kind = NULL WHERE catalog_id = ?",
-                (index.value, record.catalog_id),
-            )
-            note_change(transaction)
-
-        await self._database.write(operation)
+        await self._set_index(catalog, index, lambda _record: (index, None))
 
     async def start_index_change(self, catalog: CatalogRecord, index: IndexKind) -> None:
         """Let a catalog change to a kind of index; its present one cancels a change.
@@ -193,15 +187,34 @@ class GenerationStore:
             ReembeddingUnderWay: the catalog has another index, and a next generation.
             ReembeddingNotCommitted: the catalog has another index, and a previous generation.
         """
+        await self._set_index(
+            catalog,
+            index,
+            lambda record: (record.index, None if index is record.index else index),
+        )
+
+    async def _set_index(
+        self,
+        catalog: CatalogRecord,
+        requested: IndexKind,
+        choose: Callable[[CatalogRecord], tuple[IndexKind, IndexKind | None]],
+    ) -> None:
+        """Set the index of a catalog and its next one, given what it is now.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingUnderWay, ReembeddingNotCommitted: the requested index is another one, and
+                the catalog has a next or a previous generation.
+        """
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
-            if index is not record.index:
-                _forbid_during_reembedding(record)
-            next_index = None if index is record.index else index.value
+            if requested is not record.index:
+                forbid_during_reembedding(record)
+            index, next_index = choose(record)
             transaction.connection.execute(
-                "UPDATE catalogs SET next_index_kind = ? WHERE catalog_id = ?",
-                (next_index, record.catalog_id),
+                "UPDATE catalogs SET index_kind = ?, next_index_kind = ? WHERE catalog_id = ?",
+                (index.value, next_index and next_index.value, record.catalog_id),
             )
             note_change(transaction)
 
@@ -254,7 +267,7 @@ class GenerationStore:
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
-            _forbid_during_reembedding(record)
+            forbid_during_reembedding(record)
             if record.next_index is not None:
                 raise errors.ReindexUnderWay(f"catalog {record.name!r} changes its index")
             insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
@@ -334,9 +347,9 @@ class GenerationStore:
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
             if record.previous is not None:
-                raise _not_committed(record)
+                raise make_not_committed(record)
             if record.next is None:
-                raise _not_reembedded(record)
+                raise make_not_reembedded(record)
             set_state(transaction, record.next.generation, GenerationState.CANCELLED)
 
         await self._database.write(operation)
@@ -352,7 +365,7 @@ class GenerationStore:
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
-            previous = _require_previous(record)
+            previous = require_previous(record)
             set_state(transaction, previous.generation, GenerationState.SERVING)
             set_state(transaction, record.serving.generation, GenerationState.CANCELLED)
 
@@ -369,34 +382,7 @@ class GenerationStore:
 
         def operation(transaction: Transaction) -> None:
             record = read_catalog_again(transaction.connection, catalog)
-            previous = _require_previous(record)
+            previous = require_previous(record)
             set_state(transaction, previous.generation, GenerationState.DROPPED)
 
         await self._database.write(operation)
-
-
-def _forbid_during_reembedding(record: CatalogRecord) -> None:
-    if record.next is not None:
-        raise errors.ReembeddingUnderWay(f"catalog {record.name!r} is being re-embedded")
-    if record.previous is not None:
-        raise _not_committed(record)
-
-
-def _require_previous(record: CatalogRecord) -> GenerationRecord:
-    if record.next is not None:
-        raise errors.ReembeddingUnderWay(
-            f"the new generation of catalog {record.name!r} does not serve yet"
-        )
-    if record.previous is None:
-        raise _not_reembedded(record)
-    return record.previous
-
-
-def _not_reembedded(record: CatalogRecord) -> errors.ReembeddingNotFound:
-    return errors.ReembeddingNotFound(f"catalog {record.name!r} is not being re-embedded")
-
-
-def _not_committed(record: CatalogRecord) -> errors.ReembeddingNotCommitted:
-    return errors.ReembeddingNotCommitted(
-        f"commit or roll back the previous re-embedding of catalog {record.name!r} first"
-    )

@@ -20,6 +20,7 @@ from service.storage.item_rows import (
     ITEM_TABLES,
     parse_item,
     parse_page,
+    read_purged_sequence,
 )
 from service.storage.item_vector_reads import add_vectors, read_own_vector_ids, read_text_hashes
 from service.storage.records import ItemExcerpt, ItemPage
@@ -387,14 +388,6 @@ def read_items(
                     "request fewer items, or only their ids"
                 )
     return items
-
-
-def read_purged_sequence(connection: Connection, catalog_id: int) -> int:
-    """Return the change sequence of the last purged tombstone of a catalog, 0 if none is purged."""
-    row = connection.execute(
-        "SELECT purged_sequence FROM catalogs WHERE catalog_id = ?", (catalog_id,)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def _count(connection: Connection, values: Mapping[str, int | str]) -> int:

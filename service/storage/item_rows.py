@@ -8,6 +8,7 @@ from typing import Any
 
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.own_vectors import OWN_ADDRESS_BYTES
+from service.storage.sql import Connection
 
 # Ids or keys in one statement, below the 999 variables that every build of SQLite allows.
 IDS_PER_STATEMENT = 500
@@ -53,3 +54,11 @@ def parse_item(row: tuple[Any, ...]) -> StoredItem:
         message or "",
         has_own_vectors=reason is None and bool(has_own_vectors),
     )
+
+
+def read_purged_sequence(connection: Connection, catalog_id: int) -> int:
+    """Return the change sequence of the last purged tombstone of a catalog, 0 if none is purged."""
+    row = connection.execute(
+        "SELECT purged_sequence FROM catalogs WHERE catalog_id = ?", (catalog_id,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])

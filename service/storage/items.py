@@ -22,7 +22,8 @@ from service.domain.own_vectors import OWN_ADDRESS_BYTES
 from service.domain.terms import MAX_TERM_CHARACTERS, count_terms
 from service.domain.text_formats import count_needed_characters, to_plain_text
 from service.storage.database import ReadKind
-from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
+from service.storage.item_reads import IS_LIVE, ItemReads, read_items
+from service.storage.item_rows import read_purged_sequence
 from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
 from service.storage.row_item_writer import write_item_row
 from service.storage.sql import Connection

@@ -73,7 +73,7 @@ class ComparedCatalog:
         )
 
     async def compare(self, query: Query) -> Sequence[Recommendation]:
-        """Recommend from both indexes, and check that the answers are equal but for rounding."""
+        """Recommend from both indexes, and check that the answers are equal except for rounding."""
         expected = await _recommend(self.from_memory, query)
         answer = await _recommend(self.from_shared, query)
         if isinstance(expected, errors.AkinError) or isinstance(answer, errors.AkinError):

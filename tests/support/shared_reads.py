@@ -186,7 +186,7 @@ async def read_store(stores: Stores, generation: Generation, now_us: int) -> Sto
 def assert_equal_hits(
     expected: Sequence[tuple[str, float]], hits: Sequence[tuple[str, float]]
 ) -> None:
-    """Check that hits are the expected ones in order, with the same scores but for rounding."""
+    """Check that hits are the expected ones in order, with the same scores except for rounding."""
     assert [item_id for item_id, _ in expected] == [item_id for item_id, _ in hits]
     differences = [abs(a - b) for (_, a), (_, b) in zip(expected, hits, strict=True)]
     assert max(differences, default=0.0) < SCORE_TOLERANCE

@@ -25,7 +25,7 @@ MAX_INLINE_WORK = 10_000_000
 
 
 class SharedIndex:
-    """An IndexReader whose items are in an engine, but for the latest changes.
+    """An IndexReader whose items are in an engine, except the latest changes.
 
     A read gathers the items that its plan asks for. Its work then runs on them as it does on an
     index in memory.

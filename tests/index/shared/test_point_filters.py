@@ -157,7 +157,7 @@ def test_range_reads_its_listed_field() -> None:
 
 @pytest.mark.parametrize("number", [0.0, 0.1, -19.99, 1.0, 2.0**53, -5e-324, 1e308])
 def test_neighbors_differ(client: QdrantClient, number: float) -> None:
-    """A number is told from both neighbors by each bound, and by two bounds at once."""
+    """Each bound tells a number from both of its neighbors, and so do two bounds at once."""
     numbers = [math.nextafter(number, -math.inf), number, math.nextafter(number, math.inf)]
     points = ComparedPoints(client, [{"a": value} for value in numbers])
     ranges = [(Range(gt=number), [2]), (Range(gte=number), [1, 2])]

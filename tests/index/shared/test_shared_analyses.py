@@ -77,7 +77,7 @@ async def comparing(folder: Path) -> AsyncIterator[ComparedCatalog]:
 def assert_equal_scores(
     expected: Sequence[tuple[str, float]], scores: Sequence[tuple[str, float]]
 ) -> None:
-    """Check that items are the same in the same order, with equal scores but for rounding."""
+    """Check that items are the same in the same order, with equal scores except for rounding."""
     assert [item_id for item_id, _ in expected] == [item_id for item_id, _ in scores]
     for (_, wanted), (_, score) in zip(expected, scores, strict=True):
         assert pytest.approx(wanted, abs=SCORE_TOLERANCE) == score
